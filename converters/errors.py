@@ -1,0 +1,9 @@
+"""What can go wrong that is not the caller's input."""
+
+
+class ConversionError(RuntimeError):
+    """LiteRT's converter could not convert the model; `output` is what it printed."""
+
+    def __init__(self, message: str, output: str = ""):
+        super().__init__(message)
+        self.output = output

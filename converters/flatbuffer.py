@@ -1,0 +1,194 @@
+"""A `.tflite` model: its bytes, and running it in LiteRT."""
+
+import gzip
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.files import write_whole
+from converters.reader import read_model
+from converters.samples import Samples, match_inputs
+
+_IDENTIFIER = b"TFL3"
+
+
+class Flatbuffer:
+    """A LiteRT model in memory.
+
+    Example:
+        >>> fb = Flatbuffer.from_file("model.tflite")
+        >>> probabilities = fb.predict(images)
+        >>> fb.save("copy.tflite")
+
+    Args:
+        content: The bytes of the `.tflite` file.
+
+    Raises:
+        ValueError: The bytes are not a LiteRT flatbuffer.
+    """
+
+    def __init__(self, content: bytes):
+        if len(content) < 8 or content[4:8] != _IDENTIFIER:
+            raise ValueError(
+                f"not a LiteRT flatbuffer: {len(content)} bytes without the mark 'TFL3' at byte 4"
+            )
+        self.content = bytes(content)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike) -> "Flatbuffer":
+        """Read a `.tflite` file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is not a LiteRT flatbuffer.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no such file: {path}")
+        try:
+            return cls(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    def __repr__(self):
+        return f"Flatbuffer({self.size:,} bytes)"
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self.content)
+
+    @cached_property
+    def gzip_size(self) -> int:
+        """Bytes after `gzip -9`, as a download would be."""
+        return len(gzip.compress(self.content, compresslevel=9, mtime=0))
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the file, whole or not at all."""
+        return write_whole(path, self.content)
+
+    @cached_property
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """`{input name: shape with batch}` in the model's order, read without running it."""
+        return {name: tensor.shape for name, tensor in read_model(self.content).inputs.items()}
+
+    def named_inputs(self, x: Samples, argument: str = "x") -> dict[str, np.ndarray]:
+        """`x` as one array per input name, checked against the model's shapes.
+
+        Raises:
+            ValueError: As in `predict`; the message calls the samples `argument`.
+        """
+        arrays = match_inputs(x, self.input_shapes, argument)
+        step = next(iter(self.input_shapes.values()))[0]
+        count = len(next(iter(arrays.values())))
+        if count % step:
+            raise ValueError(
+                f"`{argument}` must hold whole batches of {step}. Received {count} samples"
+            )
+        return arrays
+
+    def predict(self, x: Samples) -> np.ndarray | dict[str, np.ndarray]:
+        """Run the model in the LiteRT interpreter (XNNPACK, one thread).
+
+        Example:
+            >>> fb.predict(images)                          # one input
+            >>> fb.predict({"image": images, "meta": meta})  # by signature name
+
+        Args:
+            x: `(batch, ...)` array, or several as a dict by input name or as a sequence in the
+                order of the model's inputs. Any batch size. Real values are quantised where
+                the model takes integers; an array already of the input's dtype is taken as is.
+
+        Returns:
+            `(batch, ...)` array, or `{output name: array}` for several outputs; integer
+            outputs are dequantised to float32.
+
+        Raises:
+            ValueError: Wrong number, names, shapes or batch sizes of inputs, no samples, NaN
+                or infinite values, or a file that LiteRT refuses.
+        """
+        return self._runner.predict(self.named_inputs(x))
+
+    @cached_property
+    def _runner(self) -> "_Runner":
+        return _Runner(self.content)
+
+
+class _Runner:
+    """A LiteRT interpreter that feeds and reads a model by its signature's names."""
+
+    def __init__(self, content: bytes):
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self.interpreter = Interpreter(model_content=content, num_threads=1)
+            self.interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"LiteRT cannot load this model: {_first_line(error)}") from None
+        self.inputs, self.outputs = signature_details(self.interpreter)
+
+    def predict(self, arrays: Mapping[str, np.ndarray]):
+        stored = {name: quantize(arrays[name], detail) for name, detail in self.inputs.items()}
+        step = next(iter(self.inputs.values()))["shape"][0]
+        results: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}
+        for start in range(0, len(next(iter(stored.values()))), step):
+            for name, array in stored.items():
+                self.interpreter.set_tensor(self.inputs[name]["index"], array[start : start + step])
+            try:
+                self.interpreter.invoke()
+            except RuntimeError as error:
+                raise ValueError(f"LiteRT cannot run this model: {_first_line(error)}") from None
+            for name, detail in self.outputs.items():
+                results[name].append(self.interpreter.get_tensor(detail["index"]))
+        outputs = {
+            name: dequantize(np.concatenate(parts), self.outputs[name])
+            for name, parts in results.items()
+        }
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+
+def signature_details(interpreter) -> tuple[dict[str, dict], dict[str, dict]]:
+    """`({input name: details}, {output name: details})` of the first signature.
+
+    Inputs come in the order of the graph, outputs in that of their names. A model without a
+    signature is read by its tensors' own names.
+    """
+    inputs = {d["index"]: d for d in interpreter.get_input_details()}
+    outputs = {d["index"]: d for d in interpreter.get_output_details()}
+    signatures = interpreter._get_full_signature_list()  # the public list leaves out the indices
+    if not signatures:
+        return (
+            {d["name"]: d for d in inputs.values()},
+            {d["name"]: d for d in outputs.values()},
+        )
+    signature = next(iter(signatures.values()))
+    names = {index: name for name, index in signature["inputs"].items()}
+    return (
+        {names[index]: detail for index, detail in inputs.items() if index in names},
+        {name: outputs[index] for name, index in sorted(signature["outputs"].items())},
+    )
+
+
+def quantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
+    """Real values as the tensor stores them: `round(x / scale) + zero_point`, clipped."""
+    dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
+    if array.dtype == dtype or not scale:
+        return array.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(array / scale) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def dequantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
+    """Stored values as reals: `(q − zero_point) · scale`; unquantised ones stay."""
+    scale, zero_point = detail["quantization"]
+    if not scale:
+        return array
+    return (array.astype(np.float32) - zero_point) * np.float32(scale)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,48 @@
+"""The formats a model can be converted to."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to store a model in a flatbuffer.
+
+    Args:
+        name: What `convert` calls it.
+        stores: What weights and activations are, in words.
+        from_plain: Whether a plain Keras model can be converted to it.
+        from_quantization_aware: Whether a quantisation-aware model can.
+        integer: Whether the file computes in integers, so that it needs activation ranges.
+    """
+
+    name: str
+    stores: str
+    from_plain: bool = True
+    from_quantization_aware: bool = False
+    integer: bool = False
+
+
+FORMATS = {
+    f.name: f
+    for f in (
+        Format("float32", "weights and activations float32"),
+        Format("float16", "weights float16, computed in float32"),
+        Format("dynamic", "weights int8 (those of 1,024 elements and more), activations float32"),
+        Format("int8", "weights and activations int8", from_quantization_aware=True, integer=True),
+    )
+}
+
+
+def check_formats(formats: list[str]) -> list[str]:
+    """`formats` without repetitions.
+
+    Raises:
+        ValueError: None are given, or one is not known.
+    """
+    formats = list(dict.fromkeys([formats] if isinstance(formats, str) else formats))
+    unknown = [f for f in formats if f not in FORMATS]
+    if unknown or not formats:
+        raise ValueError(
+            f"`formats` must name one or more of {', '.join(FORMATS)}. Received: {formats!r}"
+        )
+    return formats

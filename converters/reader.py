@@ -1,0 +1,223 @@
+"""A LiteRT flatbuffer as plain objects, read without any native code.
+
+Every vector's length is checked against the file's size before it is walked, so a damaged file
+is an error and not an endless loop.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+_DTYPES = {
+    "FLOAT32": "float32",
+    "FLOAT16": "float16",
+    "BFLOAT16": "bfloat16",
+    "FLOAT64": "float64",
+    "INT64": "int64",
+    "INT32": "int32",
+    "INT16": "int16",
+    "INT8": "int8",
+    "INT4": "int4",
+    "INT2": "int2",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "BOOL": "bool",
+    "STRING": "string",
+    "RESOURCE": "resource",
+    "VARIANT": "variant",
+    "COMPLEX64": "complex64",
+}
+
+
+class CorruptFlatbuffer(ValueError):
+    """The bytes do not form a LiteRT model."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor: its shape, dtype, quantisation and, for a constant, its bytes."""
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scales: tuple[float, ...] = ()
+    zero_points: tuple[int, ...] = ()
+    data: bytes | None = field(default=None, repr=False)
+    stored_sparse: bool = False
+
+    @property
+    def constant(self) -> bool:
+        """Whether its values are in the file."""
+        return self.data is not None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @cached_property
+    def values(self) -> np.ndarray | None:
+        """A constant's stored values; None where the dtype has no plain array form."""
+        if self.data is None or self.stored_sparse:
+            return None
+        if self.dtype == "int4":
+            packed = np.frombuffer(self.data, dtype=np.int8)
+            both = np.stack([np.left_shift(packed, 4) >> 4, packed >> 4], axis=-1).ravel()
+            return both[: self.size].reshape(self.shape)
+        try:
+            return np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
+        except (TypeError, ValueError):
+            return None
+
+
+@dataclass(frozen=True)
+class OpInfo:
+    """One operator: its name and the tensors it reads and writes."""
+
+    index: int
+    name: str
+    input_tensors: tuple[TensorInfo, ...]
+    output_tensors: tuple[TensorInfo, ...]
+    depth_multiplier: int = 1
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The first subgraph of a model, which is the one that runs."""
+
+    ops: tuple[OpInfo, ...]
+    tensors: tuple[TensorInfo, ...]
+    inputs: dict[str, TensorInfo]
+    outputs: dict[str, TensorInfo]
+    subgraphs: int
+
+
+def read_model(content: bytes) -> ModelInfo:
+    """Read the bytes of a `.tflite` file.
+
+    Raises:
+        CorruptFlatbuffer: They do not form a LiteRT model.
+    """
+    try:
+        return _Reader(content).model()
+    except CorruptFlatbuffer:
+        raise
+    except (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        # The generated accessors meet damage in any of these ways.
+        raise CorruptFlatbuffer(f"damaged LiteRT flatbuffer: {error}") from None
+
+
+class _Reader:
+    def __init__(self, content: bytes):
+        from ai_edge_litert import schema_py_generated as schema
+
+        if len(content) < 8 or content[4:8] != b"TFL3":
+            raise CorruptFlatbuffer("not a LiteRT flatbuffer: the mark 'TFL3' at byte 4 is missing")
+        self.schema = schema
+        self.content = content
+        self.types = _names(schema.TensorType)
+        self.op_names = _names(schema.BuiltinOperator)
+        self.root = schema.Model.GetRootAs(content, 0)
+
+    def model(self) -> ModelInfo:
+        if self.root.SubgraphsLength() < 1:
+            raise CorruptFlatbuffer("damaged LiteRT flatbuffer: no subgraph")
+        graph = self.root.Subgraphs(0)
+        self.codes = [self._op_name(c) for c in self._walk(self.root, "OperatorCodes")]
+        tensors = tuple(self._tensor(i, t) for i, t in enumerate(self._walk(graph, "Tensors")))
+        ops = tuple(self._op(i, op, tensors) for i, op in enumerate(self._walk(graph, "Operators")))
+        inputs = self._numbers(graph, "Inputs")
+        outputs = self._numbers(graph, "Outputs")
+        names = self._signature_names()
+        return ModelInfo(
+            ops,
+            tensors,
+            {names.get(i, tensors[i].name): tensors[i] for i in inputs},
+            {names.get(i, tensors[i].name): tensors[i] for i in outputs},
+            self.root.SubgraphsLength(),
+        )
+
+    def _walk(self, owner, vector: str) -> Iterator:
+        item = getattr(owner, vector)
+        return (item(i) for i in range(self._length(owner, vector)))
+
+    def _numbers(self, owner, vector: str) -> list[int]:
+        return [int(n) for n in self._walk(owner, vector)]
+
+    def _length(self, owner, vector: str) -> int:
+        length = getattr(owner, f"{vector}Length")()
+        if not 0 <= length <= len(self.content):
+            raise CorruptFlatbuffer(
+                f"damaged LiteRT flatbuffer: {vector} claims {length} entries in a file of "
+                f"{len(self.content)} bytes"
+            )
+        return length
+
+    def _op_name(self, code) -> str:
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        if self.op_names.get(number) == "CUSTOM" and code.CustomCode():
+            return code.CustomCode().decode()
+        return self.op_names.get(number, f"UNKNOWN_{number}")
+
+    def _tensor(self, index: int, tensor) -> TensorInfo:
+        quantization = tensor.Quantization()
+        scales, zero_points = (), ()
+        if quantization is not None:
+            scales = tuple(float(s) for s in self._walk(quantization, "Scale"))
+            zero_points = tuple(self._numbers(quantization, "ZeroPoint"))
+        return TensorInfo(
+            index=index,
+            name=(tensor.Name() or b"").decode(errors="replace"),
+            shape=tuple(self._numbers(tensor, "Shape")),
+            dtype=_DTYPES.get(self.types[tensor.Type()], self.types[tensor.Type()].lower()),
+            scales=scales,
+            zero_points=zero_points,
+            data=self._data(tensor.Buffer()),
+            stored_sparse=tensor.Sparsity() is not None,
+        )
+
+    def _data(self, index: int) -> bytes | None:
+        if index == 0 or index >= self.root.BuffersLength():
+            return None
+        buffer = self.root.Buffers(index)
+        if buffer.Offset() > 1:  # large models keep their data behind the flatbuffer
+            start, size = buffer.Offset(), buffer.Size()
+            if start + size > len(self.content):
+                raise CorruptFlatbuffer("damaged LiteRT flatbuffer: data beyond the end of file")
+            return self.content[start : start + size]
+        if self._length(buffer, "Data") == 0:
+            return None
+        return buffer.DataAsNumpy().tobytes()
+
+    def _op(self, index: int, op, tensors) -> OpInfo:
+        def pick(vector):
+            return tuple(tensors[i] for i in self._numbers(op, vector) if i >= 0)
+
+        name = self.codes[op.OpcodeIndex()]
+        multiplier = 1
+        if name == "DEPTHWISE_CONV_2D" and op.BuiltinOptions() is not None:
+            options = self.schema.DepthwiseConv2DOptions()
+            table = op.BuiltinOptions()
+            options.Init(table.Bytes, table.Pos)
+            multiplier = options.DepthMultiplier()
+        return OpInfo(index, name, pick("Inputs"), pick("Outputs"), multiplier)
+
+    def _signature_names(self) -> dict[int, str]:
+        if self.root.SignatureDefsLength() < 1:
+            return {}
+        signature = self.root.SignatureDefs(0)
+        return {
+            entry.TensorIndex(): entry.Name().decode(errors="replace")
+            for vector in ("Inputs", "Outputs")
+            for entry in self._walk(signature, vector)
+        }
+
+
+def _names(enum) -> dict[int, str]:
+    return {value: key for key, value in vars(enum).items() if isinstance(value, int)}

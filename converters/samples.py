@@ -1,0 +1,100 @@
+"""Samples: what a user hands over as input data, matched to a model's inputs by name."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+Samples = np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray] | str | os.PathLike
+
+
+def load_samples(path: str | os.PathLike) -> np.ndarray | dict[str, np.ndarray]:
+    """Samples from a `.npy` file, or a `.npz` file with one array per input.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read as either.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
+    except Exception as error:
+        # np.load raises zipfile, pickle, EOF and value errors alike for a damaged file.
+        raise ValueError(f"{path} is not a readable .npy or .npz file: {error}") from None
+
+
+def match_inputs(
+    samples: Samples, inputs: Mapping[str, tuple], argument: str
+) -> dict[str, np.ndarray]:
+    """The samples as one array per input name.
+
+    Args:
+        samples: An array for a model with one input; a sequence or `{name: array}` for
+            several; or the path of a `.npy` or `.npz` file. A `.npz` may also name its only
+            array anything, or hold the samples as `x`, `x_train` or `x_test` beside labels.
+        inputs: `{input name: shape with batch}`.
+        argument: What the error messages call the samples.
+
+    Raises:
+        ValueError: Empty, NaN or infinite samples, wrong shapes, names or counts.
+    """
+    if isinstance(samples, (str, os.PathLike)):
+        samples = load_samples(samples)
+    names = list(inputs)
+    if isinstance(samples, Mapping):
+        samples = _pick(dict(samples), names, argument)
+    elif isinstance(samples, (list, tuple)) and len(names) > 1:
+        if len(samples) != len(names):
+            raise ValueError(
+                f"`{argument}` must hold one array for each of the inputs {names}. Received "
+                f"{len(samples)}"
+            )
+        samples = dict(zip(names, samples, strict=True))
+    else:
+        samples = {names[0]: samples}
+        if len(names) > 1:
+            raise ValueError(
+                f"`{argument}` must be a dict with an array for each of the inputs {names}"
+            )
+    arrays = {name: _check(name, samples[name], inputs[name], argument) for name in names}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"`{argument}` must hold as many samples for each input: {lengths}")
+    return arrays
+
+
+def _pick(samples: dict, names: list[str], argument: str) -> dict:
+    if set(names) <= set(samples):
+        return {name: samples[name] for name in names}
+    if len(names) == 1:
+        known = [key for key in ("x", "x_test", "x_train") if key in samples]
+        candidates = known or (list(samples) if len(samples) == 1 else [])
+        if candidates:
+            return {names[0]: samples[candidates[0]]}
+    raise ValueError(
+        f"`{argument}` must hold arrays named {names}. Received names: {list(samples)}"
+    )
+
+
+def _check(name: str, array: np.ndarray, shape: tuple, argument: str) -> np.ndarray:
+    array = np.asarray(array)
+    if array.dtype == object or not np.issubdtype(array.dtype, np.number):
+        raise ValueError(f"`{argument}` for {name!r} must be numbers. Received: {array.dtype}")
+    if array.ndim != len(shape) or any(
+        want is not None and have != want
+        for have, want in zip(array.shape[1:], shape[1:], strict=True)
+    ):
+        wanted = ", ".join("any" if n is None else str(n) for n in shape[1:])
+        raise ValueError(
+            f"`{argument}` for input {name!r} must have shape (samples, {wanted}). Received: "
+            f"{array.shape}"
+        )
+    if len(array) == 0:
+        raise ValueError(f"`{argument}` for input {name!r} is empty")
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise ValueError(f"`{argument}` for input {name!r} holds NaN or infinite values")
+    return array

@@ -1,0 +1,68 @@
+"""A Keras model as a TensorFlow SavedModel with fixed shapes, which the converter reads."""
+
+import os
+import re
+
+import keras
+from keras import tree
+
+
+def input_specs(model: keras.Model) -> dict[str, tuple[int | None, ...]]:
+    """`{input name: shape with batch}` in the model's order.
+
+    Raises:
+        ValueError: The model has no symbolic inputs, as a subclassed one, or is not built.
+    """
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            f"model {model.name!r} has no known input shape; wrap it: "
+            "inputs = keras.Input(shape); keras.Model(inputs, model(inputs))"
+        )
+    # The layer's name, unlike the tensor's, is the same in every copy of the model.
+    return {_signature_name(x._keras_history.operation.name): tuple(x.shape) for x in model.inputs}
+
+
+def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: int = 1) -> None:
+    """Write the model's inference graph with all shapes fixed.
+
+    Inputs are named after the model's input layers, outputs `output_0`, `output_1`, … or by
+    the keys of the model's output dict. Fixed shapes keep shape arithmetic out of the
+    flatbuffer, which microcontroller runtimes cannot compute.
+
+    Args:
+        model: A built Functional or Sequential model.
+        folder: Where the SavedModel goes.
+        batch: Batch size where the model leaves it open. Defaults to `1`.
+
+    Raises:
+        ValueError: A dimension other than the batch is open.
+    """
+    import tensorflow as tf
+
+    specs = []
+    for (name, shape), tensor in zip(input_specs(model).items(), model.inputs, strict=True):
+        if None in shape[1:]:
+            raise ValueError(
+                f"input {name!r} has shape {shape}: rebuild the model with every dimension but "
+                "the batch fixed"
+            )
+        specs.append(tf.TensorSpec((shape[0] or batch, *shape[1:]), tensor.dtype, name=name))
+
+    @tf.function
+    def serve(*tensors):
+        outputs = model(tree.pack_sequence_as(model.input, list(tensors)), training=False)
+        if isinstance(outputs, dict):
+            return outputs
+        return {f"output_{i}": output for i, output in enumerate(tree.flatten(outputs))}
+
+    module = tf.Module()
+    module.model_variables = [variable.value for variable in model.variables]
+    tf.saved_model.save(
+        module,
+        os.fspath(folder),
+        signatures={"serving_default": serve.get_concrete_function(*specs)},
+    )
+
+
+def _signature_name(name: str) -> str:
+    return re.sub(r"\W", "_", name)

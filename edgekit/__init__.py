@@ -1,0 +1,55 @@
+"""edgekit: compress Keras models, convert them to LiteRT, and measure what that cost.
+
+Names load when first used, so importing edgekit is cheap and loads no converter, no
+interpreter and no TensorFlow.
+
+Example:
+    >>> import edgekit as ek
+    >>> model.fit(x, y, epochs=5, callbacks=[ek.GradualPruning(0.8)])
+    >>> qat = ek.quantize_aware(model, "int8")
+    >>> qat.compile("adam", "sparse_categorical_crossentropy")
+    >>> qat.fit(x, y, callbacks=[ek.KeepSparsity()])
+    >>> ek.convert(qat, ["int8"])["int8"].save("model.tflite")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from converters import convert, inspect
+    from device_bench import benchmark
+    from edgekit.pruning import GradualPruning, KeepSparsity, schedules
+    from edgekit.quantization import quantize_aware, strip
+
+_HOMES = {
+    "GradualPruning": "edgekit.pruning",
+    "KeepSparsity": "edgekit.pruning",
+    "schedules": "edgekit.pruning",
+    "quantize_aware": "edgekit.quantization",
+    "strip": "edgekit.quantization",
+    "convert": "converters",
+    "inspect": "converters",
+    "benchmark": "device_bench",
+}
+
+__all__ = [
+    "GradualPruning",
+    "KeepSparsity",
+    "benchmark",
+    "convert",
+    "inspect",
+    "quantize_aware",
+    "schedules",
+    "strip",
+]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'edgekit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

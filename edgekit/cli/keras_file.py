@@ -1,0 +1,27 @@
+"""Reading the user's Keras model from a file."""
+
+from pathlib import Path
+
+
+def load_keras_model(path: str):
+    """The model in a `.keras` or `.h5` file, not compiled.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Keras cannot read it; the message says why.
+    """
+    import keras
+
+    import edgekit.quantization  # noqa: F401  its layers may be inside
+
+    file = Path(path)
+    if not file.exists():
+        raise FileNotFoundError(f"no such file: {path}")
+    if file.suffix not in (".keras", ".h5", ".hdf5"):
+        raise ValueError(f"{path}: expected a Keras model, a .keras or .h5 file")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        # Keras raises zip, HDF5, key and type errors alike for a file it cannot read.
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(f"{path} cannot be read as a Keras model: {first}") from None

@@ -1,0 +1,1 @@
+"""What the techniques share: choosing layers, finding kernels, holding weights, reading graphs."""

@@ -1,0 +1,116 @@
+"""Reading a Functional or Sequential model as a list of calls, and building a new one from it.
+
+This is the only file that touches Keras's private node API.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import tree
+
+
+class Graph:
+    """The calls of a model in an order in which they can be executed.
+
+    A call has `.operation` (a layer or Keras operation), `.input_tensors`, `.outputs` and
+    `.arguments`.
+
+    Args:
+        model: A built Functional or Sequential model.
+
+    Raises:
+        ValueError: The model is neither, or a Sequential without an input shape.
+    """
+
+    def __init__(self, model: keras.Model):
+        if isinstance(model, keras.Sequential):
+            if not model.built:
+                raise ValueError(
+                    f"Sequential model {model.name!r} has no input shape: start it with "
+                    "keras.Input(shape), or call it on data first"
+                )
+            model = keras.Model(model.inputs, model.outputs, name=model.name)
+        if not hasattr(model, "_nodes_by_depth"):
+            raise ValueError(
+                f"model {model.name!r} of type {type(model).__name__} is subclassed, so its layers "
+                "cannot be followed: pass a Functional or Sequential model"
+            )
+        self.model = model
+        self.calls = [
+            node
+            for depth in sorted(model._nodes_by_depth, reverse=True)
+            for node in model._nodes_by_depth[depth]
+            if not node.is_input
+        ]
+        self._consumers = defaultdict(list)
+        for call in self.calls:
+            for tensor in call.input_tensors:
+                self._consumers[id(tensor)].append(call)
+        for tensor in model.outputs:
+            self._consumers[id(tensor)].append(None)
+
+    def sole_consumer(self, tensor: keras.KerasTensor) -> Any | None:
+        """The only call that reads `tensor`; None when several do, or the model returns it."""
+        consumers = self._consumers[id(tensor)]
+        return consumers[0] if len(consumers) == 1 else None
+
+    def rebuild(self, emit: Callable[[Any, dict[int, Any]], None], read=lambda value: value):
+        """A new model whose tensors are made by `emit`.
+
+        Args:
+            emit: Called as `emit(call, values)` for each call in order; it stores in
+                `values[id(tensor)]` what stands for each output tensor in the new model.
+            read: Gives the tensor of a stored value, where values are more than tensors.
+
+        Returns:
+            A Functional model with the same input and output structure and names.
+        """
+        values: dict[int, Any] = {}
+        inputs = {}
+        for old in self.model.inputs:
+            name = old._keras_history.operation.name
+            new = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=name)
+            inputs[id(old)] = new
+            values[id(old)] = new
+        for call in self.calls:
+            emit(call, values)
+        return keras.Model(
+            tree.map_structure(lambda old: inputs[id(old)], self.model.input),
+            tree.map_structure(lambda old: read(values[id(old)]), self.model.output),
+            name=self.model.name,
+        )
+
+
+def fill_in(call: Any, tensors: dict[int, Any]) -> tuple[tuple, dict]:
+    """`args, kwargs` of the call with its tensors replaced by those of `tensors[id(old)]`."""
+    return call.arguments.fill_in(tensors)
+
+
+class Cloner:
+    """Clones layers, each once, and copies their weights when all are built.
+
+    Example:
+        >>> clone = Cloner()
+        >>> new = clone(layer)          # same object for the same layer: sharing is kept
+        >>> ...                         # call `new` on tensors, which builds it
+        >>> clone.copy_weights()
+    """
+
+    def __init__(self):
+        self._clones: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
+
+    def __call__(self, operation: keras.Operation) -> keras.Operation:
+        if not isinstance(operation, keras.layers.Layer):
+            return operation  # a plain operation has no weights and keeps no state
+        if id(operation) not in self._clones:
+            clone = type(operation).from_config(operation.get_config())
+            self._clones[id(operation)] = (operation, clone)
+        return self._clones[id(operation)][1]
+
+    def copy_weights(self) -> None:
+        """Give each clone its original's weights and trainable flag."""
+        for original, clone in self._clones.values():
+            clone.set_weights(original.get_weights())
+            clone.trainable = original.trainable

@@ -1,0 +1,51 @@
+"""Which variables of a layer are kernels: the large tensors that pruning and clustering work on."""
+
+import keras
+
+from edgekit.core.selection import LayerFilter, all_layers, select_layers
+
+
+def own_kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """The layer's own trainable variables of rank 2 or more, sublayers' left out."""
+    inner = {id(v) for sub in all_layers(layer) for v in sub.trainable_variables}
+    return [v for v in layer.trainable_variables if id(v) not in inner and len(v.shape) >= 2]
+
+
+def is_depthwise(layer: keras.layers.Layer, kernel: keras.Variable) -> bool:
+    """True for the kernel of a depthwise convolution: one small filter per channel."""
+    depthwise = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+    return isinstance(layer, depthwise) or kernel.name.startswith("depthwise")
+
+
+def select_kernels(
+    model: keras.Model, layers: LayerFilter = None, depthwise: bool = True
+) -> dict[keras.layers.Layer, list[keras.Variable]]:
+    """`{layer: its kernels}` for the layers that `layers` names.
+
+    Args:
+        model: A built model, of any kind.
+        layers: See `edgekit.core.selection.select_layers`.
+        depthwise: Whether depthwise kernels count when `layers` is None. A layer that
+            `layers` names always gives all its kernels.
+
+    Raises:
+        ValueError: The model has no kernel, or `layers` names no layer that has one.
+    """
+    if not model.built:
+        raise ValueError(
+            f"model {model.name!r} has no weights yet: build it or call it on data first"
+        )
+    found = {}
+    for layer in all_layers(model):
+        if isinstance(layer, keras.layers.PReLU):
+            continue  # its slopes are not multiplied with inputs: a zero slope saves nothing
+        kernels = own_kernels(layer)
+        if layers is None and not depthwise:
+            kernels = [k for k in kernels if not is_depthwise(layer, k)]
+        if kernels:
+            found[layer] = kernels
+    if not found:
+        raise ValueError(
+            f"model {model.name!r} has no trainable kernel (a weight of rank 2 or more)"
+        )
+    return {layer: found[layer] for layer in select_layers(found, layers)}

@@ -1,0 +1,1 @@
+"""Pipelines: the techniques, the converter and the benchmark joined into one run."""

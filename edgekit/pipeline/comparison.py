@@ -1,0 +1,112 @@
+"""Several files of one model, side by side: what each costs and what it keeps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters import Flatbuffer, Inspection, inspect
+from device_bench import Result
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file, measured in the LiteRT interpreter on held-out data.
+
+    Args:
+        name: The file's name in the comparison.
+        flatbuffer: The file.
+        inspection: What it computes.
+        predictions: Class per held-out sample.
+        accuracy: Share of right predictions, 0 to 1.
+        agreement: Share of predictions that equal the reference's, 0 to 1.
+    """
+
+    name: str
+    flatbuffer: Flatbuffer
+    inspection: Inspection
+    predictions: np.ndarray
+    accuracy: float
+    agreement: float
+
+
+class Comparison:
+    """Files of one classifier, compared on the same held-out data.
+
+    Args:
+        files: `{name: Flatbuffer}`; the first is the reference.
+        x: Held-out inputs, `(samples, ...)`.
+        y: Their classes, `(samples,)`.
+    """
+
+    def __init__(self, files: Mapping[str, Flatbuffer], x: np.ndarray, y: np.ndarray):
+        self.samples = len(x)
+        predictions = {name: top1(f.predict(x)) for name, f in files.items()}
+        reference = next(iter(predictions.values()))
+        self.rows = [
+            Row(
+                name,
+                flatbuffer,
+                inspect(flatbuffer),
+                predictions[name],
+                accuracy=agreement(predictions[name], y),
+                agreement=agreement(predictions[name], reference),
+            )
+            for name, flatbuffer in files.items()
+        ]
+        self.benchmark: Result | None = None
+
+    def __getitem__(self, name: str) -> Row:
+        return next(row for row in self.rows if row.name == name)
+
+    def to_dict(self) -> list[dict]:
+        """One JSON-ready dict per file."""
+        return [
+            {
+                "name": row.name,
+                "accuracy": row.accuracy,
+                "agreement_with_first": row.agreement,
+                **row.inspection.to_dict(),
+            }
+            for row in self.rows
+        ]
+
+    def table(self):
+        """A `rich` table, a line per file; times only once `benchmark` is set."""
+        from rich.table import Table
+
+        table = Table(caption=f"accuracy in LiteRT on {self.samples:,} held-out samples")
+        table.add_column("file")
+        for column in ("accuracy", "agrees", "bytes", "gzip", "sparsity", "median ms", "p90 ms"):
+            table.add_column(column, justify="right")
+        table.add_column("peak MB", justify="right")
+        for row in self.rows:
+            table.add_row(*self.cells(row))
+        return table
+
+    def cells(self, row: Row) -> list[str]:
+        """The row's figures as the table prints them."""
+        cells = [
+            row.name,
+            f"{row.accuracy:.2%}",
+            f"{row.agreement:.2%}",
+            f"{row.flatbuffer.size:,}",
+            f"{row.flatbuffer.gzip_size:,}",
+            f"{row.inspection.sparsity:.1%}",
+        ]
+        if self.benchmark is None:
+            return [*cells, "", "", ""]
+        m = self.benchmark[row.name]
+        if m.error:
+            return [*cells, m.error, "", ""]
+        return [*cells, f"{m.median_ms:.4f}", f"{m.p90_ms:.4f}", f"{m.peak_memory_mb:.1f}"]
+
+
+def top1(probabilities: np.ndarray) -> np.ndarray:
+    """Class of each sample; of equals the first."""
+    return np.argmax(probabilities, axis=-1)
+
+
+def agreement(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of equal entries, 0 to 1."""
+    return float(np.mean(a == b))

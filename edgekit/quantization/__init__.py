@@ -1,0 +1,8 @@
+"""Quantisation-aware training: models that train with the rounding of integer arithmetic."""
+
+from edgekit.quantization.fake_quantize import FakeQuantize
+from edgekit.quantization.quantize_aware import quantize_aware
+from edgekit.quantization.quantized_layer import QuantizedLayer
+from edgekit.quantization.strip import strip
+
+__all__ = ["FakeQuantize", "QuantizedLayer", "quantize_aware", "strip"]

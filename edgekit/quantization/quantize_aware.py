@@ -1,0 +1,256 @@
+"""`quantize_aware`: a copy of a model that trains with the rounding of integer arithmetic."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from edgekit.core.graph import Cloner, Graph, fill_in
+from edgekit.core.selection import LayerFilter, layer_path, select_layers
+from edgekit.quantization.fake_quantize import FakeQuantize
+from edgekit.quantization.policy import ACTIVATIONS, Kind, activation_of, kind_of, objection_to
+from edgekit.quantization.quantized_layer import QuantizedLayer
+from edgekit.quantization.quantized_separable import QuantizedSeparableConv2D
+
+SCHEMES = ("int8",)
+
+
+def quantize_aware(
+    model: keras.Model, scheme: str = "int8", layers: LayerFilter = None
+) -> keras.Model:
+    """A copy of the model that computes as its int8 LiteRT file will, ready to train.
+
+    Kernels are rounded to 8-bit integers, one scale per output channel (one per tensor for
+    Dense); activations to 8-bit integers over ranges followed from the training data. The
+    float weights underneath are what trains. BatchNorm, and ReLU and ReLU6, are computed
+    inside the layer before them, as on the device. The model that was given is not changed.
+
+    Example:
+        >>> qat = ek.quantize_aware(model, "int8")
+        >>> qat.compile("adam", "sparse_categorical_crossentropy")
+        >>> qat.fit(x, y)
+        >>> ek.convert(qat, ["int8"])["int8"].save("model.tflite")
+
+    Args:
+        model: A built Functional or Sequential model.
+        scheme: `"int8"`. Defaults to `"int8"`.
+        layers: Which layers become integer: a regular expression on the path, a list of them,
+            or a callable on the layer. The rest stays float. Defaults to `None`: all.
+
+    Returns:
+        A new, uncompiled Functional model with the same weights, inputs and outputs.
+
+    Raises:
+        ValueError: An unknown scheme, a subclassed or unbuilt model, or layers that cannot be
+            quantised; the message names each with its path and reason.
+
+    Source: Jacob et al. 2018, arXiv 1712.05877; Krishnamoorthi 2018, arXiv 1806.08342.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"`scheme` must be one of {SCHEMES}. Received: scheme={scheme!r}")
+    graph = Graph(model)
+    called = dict.fromkeys(call.operation for call in graph.calls)
+    if any(isinstance(op, (FakeQuantize, QuantizedLayer)) for op in called):
+        raise ValueError(f"model {model.name!r} is quantisation-aware already")
+    named = [op for op in called if isinstance(op, keras.layers.Layer)]
+    # An operation that is no layer has no path to be selected by: it goes with the rest.
+    chosen = set(called) if layers is None else set(select_layers(named, layers))
+    return _Quantizer(graph, chosen).build()
+
+
+def _path(operation: keras.Operation) -> str:
+    return layer_path(operation) if isinstance(operation, keras.layers.Layer) else operation.name
+
+
+@dataclass
+class _Value:
+    """A tensor of the new model: as computed, and as rounded once something needs it so."""
+
+    raw: keras.KerasTensor
+    name: str
+    rounded: keras.KerasTensor | None = None
+    rounding: FakeQuantize | None = None
+
+    @property
+    def tensor(self) -> keras.KerasTensor:
+        return self.raw if self.rounded is None else self.rounded
+
+
+class _Quantizer:
+    """Builds the quantisation-aware model, call by call."""
+
+    def __init__(self, graph: Graph, chosen: set[keras.Operation]):
+        self.graph = graph
+        self.chosen = chosen
+        self.clone = Cloner()
+        self.units: dict[Any, list[Any]] = {}  # weighted or Add call -> calls fused into it
+        self.absorbed: set[Any] = set()
+        self.wrappers: dict[int, QuantizedLayer] = {}
+        self.names: dict[str, int] = {}
+        self._refuse([c.operation for c in graph.calls if c.operation in chosen], objection_to)
+        for call in graph.calls:
+            self._plan_unit(call)
+        loose = [c for c in graph.calls if c not in self.absorbed]
+        self._refuse([c.operation for c in loose if self._kind(c) == Kind.BATCHNORM], _unfoldable)
+
+    def build(self) -> keras.Model:
+        model = self.graph.rebuild(self._emit, read=lambda v: _as_value(v).tensor)
+        self.clone.copy_weights()
+        return model
+
+    # Planning: which calls become one integer op.
+
+    def _kind(self, call) -> Kind | None:
+        return kind_of(call.operation) if call.operation in self.chosen else None
+
+    def _plan_unit(self, call) -> None:
+        if self._kind(call) not in (Kind.WEIGHTED, Kind.COMPUTE):
+            return
+        tail = []
+        if self._kind(call) == Kind.WEIGHTED and activation_of(call.operation) == "linear":
+            norm = self._follower(call, Kind.BATCHNORM)
+            if norm and _normalizes_last_axis(norm):
+                tail.append(norm)
+        activation = self._follower(tail[-1] if tail else call, Kind.ACTIVATION)
+        if activation and self._fuses(call, activation):
+            tail.append(activation)
+        self.units[call] = tail
+        self.absorbed.update(tail)
+
+    def _refuse(self, operations, objection) -> None:
+        objections = {_path(op): objection(op) for op in operations}
+        lines = [f"{path} ({why})" for path, why in objections.items() if why]
+        if lines:
+            raise ValueError(
+                f"quantize_aware cannot quantise {'; '.join(lines)}. Leave them in float with "
+                "`layers=` (a regex or callable that does not select them), or replace them"
+            )
+
+    def _follower(self, call, kind: Kind):
+        follower = self.graph.sole_consumer(call.outputs[0])
+        return follower if follower and self._kind(follower) == kind else None
+
+    def _fuses(self, call, activation) -> bool:
+        if kind_of(call.operation) == Kind.WEIGHTED:
+            return activation_of(call.operation) == "linear"
+        fused = ACTIVATIONS[activation_of(activation.operation)].fused
+        return fused and isinstance(call.operation, keras.layers.Add)
+
+    def _feeds_concat(self, tensor) -> bool:
+        """Whether `tensor` goes nowhere but into a Concatenate, whose grid it then takes."""
+        consumer = self.graph.sole_consumer(tensor)
+        if consumer is None:
+            return False
+        if self._kind(consumer) == Kind.VIEW:
+            return self._feeds_concat(consumer.outputs[0])
+        return self._kind(consumer) == Kind.CONCAT
+
+    # Building.
+
+    def _emit(self, call, values) -> None:
+        if call in self.absorbed:
+            return
+        kind = self._kind(call)
+        if kind is None:
+            self._emit_float(call, values)
+        elif kind == Kind.WEIGHTED:
+            self._emit_weighted(call, values)
+        elif kind in (Kind.VIEW, Kind.SAME_GRID):
+            self._emit_on_grid_of_input(call, values, kind)
+        else:
+            self._emit_compute(call, values, kind)
+
+    def _emit_float(self, call, values):
+        args, kwargs = fill_in(call, {k: _as_value(v).tensor for k, v in values.items()})
+        outputs = keras.tree.flatten(self.clone(call.operation)(*args, **kwargs))
+        for old, new in zip(call.outputs, outputs, strict=True):
+            values[id(old)] = _Value(new, call.operation.name)
+
+    def _emit_weighted(self, call, values):
+        tail = self.units[call]
+        wrapper = self._wrapper(call, [follower.operation for follower in tail])
+        source = self._rounded(values, call.input_tensors[0])
+        flags = [c.arguments.kwargs["training"] for c in tail if "training" in c.arguments.kwargs]
+        outputs = wrapper(source, training=flags[0]) if flags else wrapper(source)
+        self._finish(tail[-1] if tail else call, outputs, values, wrapper.output_range)
+
+    def _emit_compute(self, call, values, kind):
+        tail = self.units.get(call, [])
+        read = self._readable if kind == Kind.CONCAT else self._rounded
+        tensors = {id(t): read(values, t) for t in call.input_tensors}
+        args, kwargs = fill_in(call, tensors)
+        outputs = self.clone(call.operation)(*args, **kwargs)
+        fixed_range = None
+        if kind == Kind.ACTIVATION:
+            fixed_range = ACTIVATIONS[activation_of(call.operation)].fixed_range
+        for follower in tail:
+            outputs = self.clone(follower.operation)(outputs)
+        self._finish(tail[-1] if tail else call, outputs, values, fixed_range)
+
+    def _emit_on_grid_of_input(self, call, values, kind):
+        source_tensor = call.input_tensors[0]
+        deferred = kind == Kind.VIEW and self._feeds_concat(source_tensor)
+        tensor = (self._readable if deferred else self._rounded)(values, source_tensor)
+        args, kwargs = fill_in(call, {id(source_tensor): tensor})
+        outputs = self.clone(call.operation)(*args, **kwargs)
+        source = values[id(source_tensor)]
+        value = _Value(outputs, call.operation.name, rounding=source.rounding)
+        if kind == Kind.SAME_GRID:
+            value.rounded = source.rounding(outputs, observe=False)
+        elif source.rounded is not None:
+            value.rounded = outputs
+        values[id(call.outputs[0])] = value
+
+    def _wrapper(self, call, tail) -> QuantizedLayer:
+        layer = call.operation
+        if id(layer) not in self.wrappers:
+            parts = {kind_of(op): self.clone(op) for op in tail}
+            separable = isinstance(layer, keras.layers.SeparableConv2D)
+            self.wrappers[id(layer)] = (QuantizedSeparableConv2D if separable else QuantizedLayer)(
+                self.clone(layer),
+                batchnorm=parts.get(Kind.BATCHNORM),
+                activation=parts.get(Kind.ACTIVATION),
+            )
+        return self.wrappers[id(layer)]
+
+    def _finish(self, call, tensor, values, fixed_range=None):
+        """Store what a unit computed, rounded unless a Concatenate will do that."""
+        old = call.outputs[0]
+        value = values[id(old)] = _Value(tensor, call.operation.name)
+        if fixed_range or not self._feeds_concat(old):
+            self._round(value, fixed_range)
+
+    def _readable(self, values, old) -> keras.KerasTensor:
+        value = values[id(old)] = _as_value(values[id(old)])
+        return value.tensor
+
+    def _rounded(self, values, old) -> keras.KerasTensor:
+        value = values[id(old)] = _as_value(values[id(old)])
+        if value.rounded is None:
+            self._round(value)
+        return value.rounded
+
+    def _round(self, value: _Value, fixed_range=None) -> None:
+        count = self.names[value.name] = self.names.get(value.name, 0) + 1
+        suffix = "" if count == 1 else f"_{count}"
+        value.rounding = FakeQuantize(fixed_range=fixed_range, name=f"{value.name}_range{suffix}")
+        value.rounded = value.rounding(value.raw)
+
+
+def _unfoldable(operation) -> str:
+    return (
+        "a BatchNormalization that does not directly follow a convolution or Dense layer "
+        "without activation cannot be folded"
+    )
+
+
+def _as_value(value) -> _Value:
+    """Model inputs enter as plain tensors; everything else is a `_Value` already."""
+    return (
+        value if isinstance(value, _Value) else _Value(value, value._keras_history.operation.name)
+    )
+
+
+def _normalizes_last_axis(call) -> bool:
+    axis, rank = call.operation.axis, len(call.outputs[0].shape)
+    return axis in (-1, rank - 1)

@@ -1,0 +1,144 @@
+"""The wrapper that runs a layer with the kernel its integers will have."""
+
+import keras
+from keras import ops
+
+from edgekit.quantization.fake_quantize import FakeQuantize
+from edgekit.quantization.kernel_layout import kernel_layout
+from edgekit.quantization.policy import ACTIVATIONS, activation_of
+from edgekit.quantization.weight_quant import quantize_kernel
+
+
+@keras.saving.register_keras_serializable(package="edgekit")
+class QuantizedLayer(keras.layers.Wrapper):
+    """A weighted layer with the BatchNorm and activation that follow it, as LiteRT computes them.
+
+    The kernel is rounded on each call; the layer inside keeps its float kernel and trains it.
+    At inference BatchNorm is folded into kernel and bias before rounding. In training it uses
+    the batch's statistics: with one scale per channel, rounding commutes with BatchNorm's
+    factor, so rounding the plain kernel is the same; with one scale for all, the layer runs a
+    second time with the kernel folded by the batch's statistics.
+
+    Args:
+        layer: Conv2D, DepthwiseConv2D or Dense, with or without its own activation.
+        batchnorm: The BatchNormalization after it, on the last axis. Defaults to `None`.
+        activation: The activation layer after that. Defaults to `None`.
+        bits: Width of the kernel's integers. Defaults to `8`.
+
+    Source: Jacob et al. 2018, arXiv 1712.05877, section 3.2; Krishnamoorthi 2018,
+    arXiv 1806.08342.
+    """
+
+    def __init__(self, layer, batchnorm=None, activation=None, bits: int = 8, **kwargs):
+        kwargs.setdefault("name", f"quant_{layer.name}")
+        super().__init__(layer, **kwargs)
+        self.batchnorm = batchnorm
+        self.activation = activation
+        self.bits = bits
+        rule = ACTIVATIONS[activation_of(activation or layer)]
+        self.output_range = rule.fixed_range
+        # An activation that LiteRT computes as an op of its own reads an integer tensor.
+        self.before_activation = (
+            None if rule.fused else FakeQuantize(bits=8, name="before_activation")
+        )
+        # The layer inside computes only up to its activation; that comes after BatchNorm's
+        # place and, where needed, after rounding.
+        self._layer_activation = layer.activation
+        layer.activation = keras.activations.linear
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        shape = self.layer.compute_output_shape(input_shape)
+        for part in (self.batchnorm, self.before_activation, self.activation):
+            if part is not None and not part.built:
+                part.build(shape)
+
+    def call(self, inputs, training=None):
+        outputs = self._normalized(inputs, training)
+        if self.before_activation is not None:
+            outputs = self.before_activation(outputs, training=training)
+        outputs = self._layer_activation(outputs)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self):
+        config = {**super().get_config(), "bits": self.bits}
+        config["layer"]["config"]["activation"] = keras.activations.serialize(
+            self._layer_activation
+        )
+        for name in ("batchnorm", "activation"):
+            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        for name in ("layer", "batchnorm", "activation"):
+            config[name] = keras.saving.deserialize_keras_object(
+                config[name], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+    def plain_layers(self) -> list[keras.layers.Layer]:
+        """The layers inside as their user wrote them, in order; weights not copied."""
+        config = self.get_config()
+        return [
+            keras.saving.deserialize_keras_object(config[name])
+            for name in ("layer", "batchnorm", "activation")
+            if config[name] is not None
+        ]
+
+    def inner_layers(self) -> list[keras.layers.Layer]:
+        """The trained layers inside, in the order of `plain_layers`."""
+        return [part for part in (self.layer, self.batchnorm, self.activation) if part is not None]
+
+    def _normalized(self, inputs, training):
+        if self.batchnorm is None:
+            return self._linear(inputs, training)
+        if not (training and self.batchnorm.trainable):
+            norm = self.batchnorm
+            return self._linear(
+                inputs, training, *_fold(norm, norm.moving_mean, norm.moving_variance)
+            )
+        if self._commutes_with_batchnorm:
+            return self.batchnorm(self._linear(inputs, training), training=True)
+        plain = self.layer(inputs)
+        self.batchnorm(plain, training=True)  # for its moving statistics
+        mean, variance = ops.moments(plain, axes=list(range(len(plain.shape) - 1)))
+        return self._linear(inputs, training, *_fold(self.batchnorm, mean, variance))
+
+    @property
+    def _commutes_with_batchnorm(self):
+        return kernel_layout(self.layer).per_channel
+
+    def _linear(self, inputs, training, factor=None, shift=None):
+        """The layer with its rounded kernel, scaled and shifted per output channel if asked."""
+        layout = kernel_layout(self.layer)
+        variable = getattr(self.layer, layout.attribute)
+        kernel = scale_channels(variable.value, factor, layout.channel_axes)
+        kernel = quantize_kernel(kernel, layout.scale_axes, self.bits)
+        mapping = [(variable, kernel)]
+        if shift is not None and self.layer.use_bias:
+            mapping.append((self.layer.bias, self.layer.bias.value * factor + shift))
+        with keras.StatelessScope(state_mapping=mapping):
+            outputs = self.layer(inputs)
+        return outputs if shift is None or self.layer.use_bias else outputs + shift
+
+
+def scale_channels(kernel, factor, channel_axes: tuple[int, ...]):
+    """`kernel` with each output channel multiplied by its `factor`; None leaves it alone."""
+    if factor is None:
+        return kernel
+    return kernel * ops.reshape(factor, [kernel.shape[axis] for axis in channel_axes])
+
+
+def _fold(batchnorm, mean, variance):
+    """BatchNorm as `(factor, shift)`: `y = factor * x + shift` per channel."""
+    factor = ops.rsqrt(variance + batchnorm.epsilon)
+    if batchnorm.scale:
+        factor = factor * batchnorm.gamma
+    shift = -mean * factor
+    if batchnorm.center:
+        shift = shift + batchnorm.beta
+    return factor, shift

@@ -1,0 +1,44 @@
+"""SeparableConv2D in integers: two convolutions with a rounded tensor between them."""
+
+import keras
+from keras import ops
+
+from edgekit.quantization.fake_quantize import FakeQuantize
+from edgekit.quantization.quantized_layer import QuantizedLayer, scale_channels
+from edgekit.quantization.weight_quant import quantize_kernel
+
+
+@keras.saving.register_keras_serializable(package="edgekit")
+class QuantizedSeparableConv2D(QuantizedLayer):
+    """A SeparableConv2D as LiteRT computes it: DEPTHWISE_CONV_2D, then CONV_2D.
+
+    Args:
+        layer: The SeparableConv2D; the others as in `QuantizedLayer`.
+    """
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(layer, **kwargs)
+        self.between = FakeQuantize(bits=8, name="between")
+
+    _commutes_with_batchnorm = True
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        channels = self.layer.pointwise_kernel.shape[2]
+        self.between.build((*self.layer.compute_output_shape(input_shape)[:-1], channels))
+
+    def _linear(self, inputs, training, factor=None, shift=None):
+        layer = self.layer
+        outputs = ops.depthwise_conv(
+            inputs,
+            quantize_kernel(layer.depthwise_kernel.value, (-2, -1), self.bits),
+            strides=layer.strides,
+            padding=layer.padding,
+            dilation_rate=layer.dilation_rate,
+        )
+        outputs = self.between(outputs, training=training)
+        pointwise = scale_channels(layer.pointwise_kernel.value, factor, (-1,))
+        outputs = ops.conv(outputs, quantize_kernel(pointwise, (-1,), self.bits), padding="valid")
+        if layer.use_bias:
+            outputs = outputs + (layer.bias if factor is None else layer.bias * factor)
+        return outputs if shift is None else outputs + shift
