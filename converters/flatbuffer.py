@@ -13,6 +13,7 @@ from converters.files import write_whole
 from converters.reader import read_model
 from converters.samples import Samples, match_inputs
 
+KERNELS = ("xnnpack", "reference")
 _IDENTIFIER = b"TFL3"
 
 
@@ -37,6 +38,7 @@ class Flatbuffer:
                 f"not a LiteRT flatbuffer: {len(content)} bytes without the mark 'TFL3' at byte 4"
             )
         self.content = bytes(content)
+        self._runners: dict[str, _Runner] = {}
 
     @classmethod
     def from_file(cls, path: str | os.PathLike) -> "Flatbuffer":
@@ -91,8 +93,8 @@ class Flatbuffer:
             )
         return arrays
 
-    def predict(self, x: Samples) -> np.ndarray | dict[str, np.ndarray]:
-        """Run the model in the LiteRT interpreter (XNNPACK, one thread).
+    def predict(self, x: Samples, kernels: str = "xnnpack") -> np.ndarray | dict[str, np.ndarray]:
+        """Run the model in the LiteRT interpreter, one thread.
 
         Example:
             >>> fb.predict(images)                          # one input
@@ -102,6 +104,9 @@ class Flatbuffer:
             x: `(batch, ...)` array, or several as a dict by input name or as a sequence in the
                 order of the model's inputs. Any batch size. Real values are quantised where
                 the model takes integers; an array already of the input's dtype is taken as is.
+            kernels: `"xnnpack"`, what phones run, or `"reference"`, the plain kernels that
+                microcontrollers follow; they may differ in the last bit. Defaults to
+                `"xnnpack"`.
 
         Returns:
             `(batch, ...)` array, or `{output name: array}` for several outputs; integer
@@ -109,23 +114,29 @@ class Flatbuffer:
 
         Raises:
             ValueError: Wrong number, names, shapes or batch sizes of inputs, no samples, NaN
-                or infinite values, or a file that LiteRT refuses.
+                or infinite values, unknown kernels, or a file that LiteRT refuses.
         """
-        return self._runner.predict(self.named_inputs(x))
-
-    @cached_property
-    def _runner(self) -> "_Runner":
-        return _Runner(self.content)
+        if kernels not in KERNELS:
+            raise ValueError(f"`kernels` must be one of {KERNELS}. Received: kernels={kernels!r}")
+        arrays = self.named_inputs(x)
+        if kernels not in self._runners:
+            self._runners[kernels] = _Runner(self.content, kernels)
+        return self._runners[kernels].predict(arrays)
 
 
 class _Runner:
     """A LiteRT interpreter that feeds and reads a model by its signature's names."""
 
-    def __init__(self, content: bytes):
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(self, content: bytes, kernels: str):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+        resolver = {"xnnpack": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}
         try:
-            self.interpreter = Interpreter(model_content=content, num_threads=1)
+            self.interpreter = Interpreter(
+                model_content=content,
+                num_threads=1,
+                experimental_op_resolver_type=resolver[kernels],
+            )
             self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"LiteRT cannot load this model: {_first_line(error)}") from None

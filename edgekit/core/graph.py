@@ -70,8 +70,7 @@ class Graph:
         values: dict[int, Any] = {}
         inputs = {}
         for old in self.model.inputs:
-            name = old._keras_history.operation.name
-            new = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=name)
+            new = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=source_name(old))
             inputs[id(old)] = new
             values[id(old)] = new
         for call in self.calls:
@@ -81,6 +80,11 @@ class Graph:
             tree.map_structure(lambda old: read(values[id(old)]), self.model.output),
             name=self.model.name,
         )
+
+
+def source_name(tensor: keras.KerasTensor) -> str:
+    """Name of the layer or operation that makes the tensor."""
+    return tensor._keras_history.operation.name
 
 
 def fill_in(call: Any, tensors: dict[int, Any]) -> tuple[tuple, dict]:

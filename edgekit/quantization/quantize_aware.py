@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from edgekit.core.graph import Cloner, Graph, fill_in
+from edgekit.core.graph import Cloner, Graph, fill_in, source_name
 from edgekit.core.selection import LayerFilter, layer_path, select_layers
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.policy import ACTIVATIONS, Kind, activation_of, kind_of, objection_to
@@ -246,9 +246,7 @@ def _unfoldable(operation) -> str:
 
 def _as_value(value) -> _Value:
     """Model inputs enter as plain tensors; everything else is a `_Value` already."""
-    return (
-        value if isinstance(value, _Value) else _Value(value, value._keras_history.operation.name)
-    )
+    return value if isinstance(value, _Value) else _Value(value, source_name(value))
 
 
 def _normalizes_last_axis(call) -> bool:
