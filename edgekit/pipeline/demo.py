@@ -93,10 +93,10 @@ def _train(digits: Digits, seed: int, stages: Stages):
     pruning = ek.GradualPruning(
         SPARSITY, ek.schedules.Polynomial(begin=0.0, end=0.5), scope="global"
     )
-    history["pruned"] = _fit(model, digits, 3, 2e-3, [pruning, stages.training("pruning")])
+    history["pruned"] = _fit(model, digits, 3, 4e-3, [pruning, stages.training("pruning")])
     qat = ek.quantize_aware(model, "int8")
     history["qat"] = _fit(
-        qat, digits, 1, 5e-4, [ek.KeepSparsity(), stages.training("quantisation-aware")]
+        qat, digits, 1, 1e-3, [ek.KeepSparsity(), stages.training("quantisation-aware")]
     )
     return {"baseline": baseline, "pruned": model, "qat": qat}, history
 

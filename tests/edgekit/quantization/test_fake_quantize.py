@@ -1,0 +1,71 @@
+import keras
+import numpy as np
+import pytest
+
+from edgekit.quantization import FakeQuantize
+
+
+def test_range_starts_from_the_first_batch_then_follows():
+    """TFMOT starts at ±6 and needs thousands of steps (its fault 7)."""
+    layer = FakeQuantize(momentum=0.9)
+    layer(np.array([0.0, 1.0], "float32"), training=True)
+    assert (float(layer.range_min.value), float(layer.range_max.value)) == (0, 1)
+    layer(np.array([-1.0, 3.0], "float32"), training=True)
+    assert float(layer.range_min.value) == pytest.approx(-0.1)
+    assert float(layer.range_max.value) == pytest.approx(1.2)
+
+
+def test_inference_and_unobserved_calls_leave_the_range_alone():
+    layer = FakeQuantize()
+    layer(np.array([0.0, 1.0], "float32"), training=True)
+    layer(np.array([0.0, 9.0], "float32"))
+    layer(np.array([0.0, 9.0], "float32"), observe=False, training=True)
+    assert float(layer.range_max.value) == 1
+
+
+def test_rounds_to_256_values_with_zero_among_them():
+    layer = FakeQuantize()
+    x = np.random.default_rng(0).uniform(-0.3, 1, 5000).astype("float32")
+    y = np.asarray(layer(x, training=True))
+    assert len(np.unique(y)) <= 256
+    assert np.abs(y - x).max() <= 1.3 / 255
+    assert np.asarray(layer(np.zeros(1, "float32")))[0] == 0
+
+
+def test_before_any_data_each_input_is_rounded_over_its_own_range():
+    layer = FakeQuantize()
+    assert layer.built is False
+    x = np.linspace(0, 100, 50).astype("float32")
+    np.testing.assert_allclose(np.asarray(layer(x)), x, atol=0.2)
+    assert not layer.calibrated
+    layer(x, training=True)
+    assert layer.calibrated
+
+
+def test_a_graph_traced_before_training_follows_the_range_afterwards():
+    model = keras.Sequential([keras.Input((2,)), FakeQuantize()])
+    x = np.array([[0.0, 10.0]], "float32")
+    assert model.predict(x, verbose=0)[0, 1] == pytest.approx(10)  # traced now, without a range
+    model(np.array([[0.0, 1.0]], "float32"), training=True)
+    assert model.predict(x, verbose=0)[0, 1] == pytest.approx(1)
+
+
+def test_fixed_range_has_no_state():
+    layer = FakeQuantize(fixed_range=(0.0, 255 / 256))
+    y = np.asarray(layer(np.array([0.5, 2.0], "float32"), training=True))
+    np.testing.assert_array_equal(y, [0.5, 255 / 256])
+    assert layer.weights == []
+    assert layer.calibrated
+
+
+def test_constant_and_zero_inputs():
+    for value in (0.0, 5.0, -5.0):
+        layer = FakeQuantize()
+        y = np.asarray(layer(np.full(4, value, "float32"), training=True))
+        np.testing.assert_allclose(y, value, atol=1e-4)
+
+
+def test_config_round_trip():
+    layer = FakeQuantize(bits=4, fixed_range=(0.0, 1.0), momentum=0.5, name="f")
+    again = FakeQuantize.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
