@@ -50,7 +50,9 @@ def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: in
 
     @tf.function
     def serve(*tensors):
-        outputs = model(tree.pack_sequence_as(model.input, list(tensors)), training=False)
+        sequential = isinstance(model, keras.Sequential)
+        inputs = tensors[0] if sequential else tree.pack_sequence_as(model.input, list(tensors))
+        outputs = model(inputs, training=False)
         if isinstance(outputs, dict):
             return outputs
         return {f"output_{i}": output for i, output in enumerate(tree.flatten(outputs))}

@@ -125,7 +125,7 @@ class Result:
 
     def to_json(self, path: str | os.PathLike) -> Path:
         """Write everything, raw samples included, as JSON."""
-        return write_whole(path, json.dumps(self.to_dict(), indent=1))
+        return write_whole(path, json.dumps(self.to_dict()))
 
     def table(self):
         """The figures as a `rich` table, ratios against the first model."""

@@ -55,7 +55,7 @@ def main(job: dict) -> dict:
         "allocate_us": (allocated - loaded) / 1e3,
         "first_us": first / 1e3,
         "warmup_runs": len(warmup),
-        "samples_us": [n / 1e3 for n in samples],
+        "samples_us": [round(n / 1e3, 2) for n in samples],
         "peak_memory_bytes": _peak_memory(),
         "cpu_per_wall": busy,
     }

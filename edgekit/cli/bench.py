@@ -50,7 +50,7 @@ def bench(
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=1))
+        click.echo(json.dumps(result.to_dict()))
     else:
         Console().print(result.table())
     if any(m.error for m in result.measurements):

@@ -8,6 +8,8 @@ import numpy as np
 from converters import Flatbuffer, Inspection, inspect
 from device_bench import Result
 
+COLUMNS = ("file", "acc %", "agree", "bytes", "gzip", "zero %", "ms", "p90 ms", "MB")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -28,6 +30,11 @@ class Row:
     predictions: np.ndarray
     accuracy: float
     agreement: float
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy, from the number of samples alone."""
+        return wilson_interval(self.accuracy, len(self.predictions))
 
 
 class Comparison:
@@ -65,6 +72,7 @@ class Comparison:
             {
                 "name": row.name,
                 "accuracy": row.accuracy,
+                "accuracy_interval": row.accuracy_interval,
                 "agreement_with_first": row.agreement,
                 **row.inspection.to_dict(),
             }
@@ -73,26 +81,32 @@ class Comparison:
 
     def table(self):
         """A `rich` table, a line per file; times only once `benchmark` is set."""
+        from rich import box
         from rich.table import Table
 
-        table = Table(caption=f"accuracy in LiteRT on {self.samples:,} held-out samples")
-        table.add_column("file")
-        for column in ("accuracy", "agrees", "bytes", "gzip", "sparsity", "median ms", "p90 ms"):
-            table.add_column(column, justify="right")
-        table.add_column("peak MB", justify="right")
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            collapse_padding=True,
+            pad_edge=False,
+            caption=f"accuracy in LiteRT on {self.samples:,} held-out samples, median and 90th "
+            "percentile of one run, peak memory of its process",
+            caption_justify="left",
+        )
+        for column in COLUMNS:
+            table.add_column(column, justify="left" if column == "file" else "right", no_wrap=True)
         for row in self.rows:
             table.add_row(*self.cells(row))
         return table
 
     def cells(self, row: Row) -> list[str]:
-        """The row's figures as the table prints them."""
+        """The row's figures under `COLUMNS`."""
         cells = [
             row.name,
-            f"{row.accuracy:.2%}",
-            f"{row.agreement:.2%}",
+            f"{100 * row.accuracy:.2f}",
+            f"{100 * row.agreement:.1f}",
             f"{row.flatbuffer.size:,}",
             f"{row.flatbuffer.gzip_size:,}",
-            f"{row.inspection.sparsity:.1%}",
+            f"{100 * row.inspection.sparsity:.1f}",
         ]
         if self.benchmark is None:
             return [*cells, "", "", ""]
@@ -100,6 +114,21 @@ class Comparison:
         if m.error:
             return [*cells, m.error, "", ""]
         return [*cells, f"{m.median_ms:.4f}", f"{m.p90_ms:.4f}", f"{m.peak_memory_mb:.1f}"]
+
+
+def wilson_interval(share: float, samples: int) -> tuple[float, float]:
+    """95 % interval of a share seen in `samples` trials.
+
+    Source: Wilson 1927, J. Am. Stat. Assoc. 22 (158).
+    """
+    z = 1.96
+    center = (share + z * z / (2 * samples)) / (1 + z * z / samples)
+    half = (
+        z
+        / (1 + z * z / samples)
+        * (share * (1 - share) / samples + z * z / (4 * samples * samples)) ** 0.5
+    )
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def top1(probabilities: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ FORMATS = ("float32", "float16", "dynamic", "int8")
 SPARSITY = 0.8
 _BATCH = 128
 _CALIBRATION_SAMPLES = 200
-BASELINE, QAT = "baseline float32", "pruned int8 (QAT)"
+BASELINE, QAT = "baseline float32", "pruned QAT int8"
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,12 @@ def _write(out: Path, comparison, checks, models, history, seed) -> None:
         "files": comparison.to_dict(),
         "benchmark": comparison.benchmark.to_dict(),
     }
-    write_whole(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
+    write_whole(out / "report.json", json.dumps(report, ensure_ascii=False))
     write_whole(out / "report.html", render_report(comparison, checks, seed))
 
 
 def _file_name(name: str) -> str:
-    return name.replace("(", "").replace(")", "").replace(" ", "_").lower()
+    return name.replace(" ", "_").lower()
 
 
 def _save_keras(model: keras.Model, path: Path) -> None:

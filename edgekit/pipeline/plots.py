@@ -13,19 +13,22 @@ _COLORS = ["#64748b", "#0891b2", "#2563eb", "#7c3aed", "#db2777", "#ea580c", "#6
 
 
 def accuracy_against_size(comparison: Comparison) -> str:
-    """Each file as a point: bytes of the file across, accuracy up."""
+    """Each file as a point: bytes across, accuracy up with its 95 % interval."""
     figure, axes = _axes(6.4, 3.6)
     for i, row in enumerate(comparison.rows):
-        axes.scatter(
+        low, high = row.accuracy_interval
+        axes.errorbar(
             row.flatbuffer.size / 1000,
             100 * row.accuracy,
-            s=70,
+            yerr=[[100 * (row.accuracy - low)], [100 * (high - row.accuracy)]],
+            fmt="o",
+            markersize=8,
+            elinewidth=1,
             color=_COLORS[i % len(_COLORS)],
             label=row.name,
-            zorder=3,
         )
     axes.set_xlabel("file, kB (10³ bytes)")
-    axes.set_ylabel("accuracy in LiteRT, %")
+    axes.set_ylabel("accuracy in LiteRT, % (95 % interval)")
     axes.set_xlim(left=0)
     axes.legend(fontsize=8)
     return _svg(figure)

@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 from edgekit.pipeline.checks import Check
-from edgekit.pipeline.comparison import Comparison
+from edgekit.pipeline.comparison import COLUMNS, Comparison
 
 
 def render_report(comparison: Comparison, checks: list[Check], seed: int) -> str:
@@ -34,6 +34,7 @@ def render_report(comparison: Comparison, checks: list[Check], seed: int) -> str
     final = comparison.rows[-1]
     return template.render(
         comparison=comparison,
+        columns=COLUMNS,
         final=final,
         first=comparison.rows[0],
         checks=checks,

@@ -1,0 +1,109 @@
+import json
+
+import numpy as np
+import pytest
+
+import edgekit as ek
+from converters import Flatbuffer
+from converters.reader import CorruptFlatbuffer, read_model
+
+
+def test_int8_file(files):
+    report = ek.inspect(files["qat"])
+    assert [op.name for op in report.ops] == [
+        "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "SOFTMAX",
+    ]  # fmt: skip
+    assert report.op_dtypes == {"int8": 7}
+    assert report.float_islands == []
+    (image,), (classes,) = report.inputs, report.outputs
+    assert (image.name, image.shape, image.dtype) == ("image", (1, 8, 8, 3), "int8")
+    assert image.scale == pytest.approx(1 / 255, rel=0.05)
+    assert -128 <= image.zero_point <= -120
+    assert (classes.name, classes.scale, classes.zero_point) == ("output_0", 1 / 256, -128)
+
+
+def test_macs_are_those_of_the_layers(files):
+    by_hand = {
+        "conv": 8 * 8 * 8 * 3 * 3 * 3,
+        "depthwise": 8 * 8 * 8 * 3 * 3,
+        "pointwise": 8 * 8 * 8 * 8,
+        "classes": 8 * 4,
+    }
+    for file in files.values():
+        assert ek.inspect(file).macs == sum(by_hand.values())
+
+
+def test_weights_are_those_of_the_model(files, trained):
+    weights = ek.inspect(files["float32"]).weights
+    kernels = {
+        name: np.asarray(trained.get_layer(name).kernel) for name in ("pointwise", "classes")
+    }
+    assert sorted(w.elements for w in weights) == sorted([8 * 27, 8 * 9, 64, 32])
+    pointwise = next(w for w in weights if w.shape == (8, 1, 1, 8))
+    assert pointwise.distinct == len(np.unique(kernels["pointwise"]))
+    assert pointwise.sparsity == 0
+    assert pointwise.bytes == 64 * 4
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "int8"])
+def test_sparsity_in_the_file(trained, data, name):
+    pruned = ek.strip(trained)
+    for layer in ("conv", "pointwise"):
+        kernel = pruned.get_layer(layer).kernel
+        values = np.asarray(kernel).copy()
+        values.ravel()[: round(0.75 * values.size)] = 0
+        kernel.assign(values)
+    report = ek.inspect(ek.convert(pruned, [name], calibration=data[0])[name])
+    zeros = round(0.75 * 216) + round(0.75 * 64)
+    assert sum(w.zeros for w in report.weights) >= zeros
+    assert report.sparsity == pytest.approx(zeros / (216 + 72 + 64 + 32), abs=0.02)
+
+
+def test_float_islands_and_hybrid_ops_are_named(trained, data):
+    mixed = ek.quantize_aware(trained, layers=["^conv", "pool", "classes", "dropout"])
+    mixed(data[0], training=True)
+    with pytest.warns(UserWarning, match="int8: these ops stayed float: DEPTHWISE_CONV_2D"):
+        file = ek.convert(mixed, ["int8"])["int8"]
+    report = ek.inspect(file)
+    assert {op.name for op in report.float_islands} >= {"DEPTHWISE_CONV_2D", "ADD"}
+    assert report.op_dtypes["int8"] >= 3
+
+
+def test_float_edges_are_no_islands(trained_qat):
+    report = ek.inspect(ek.convert(trained_qat, ["int8"], edges="float32")["int8"])
+    assert (report.inputs[0].dtype, report.outputs[0].dtype) == ("float32", "float32")
+    assert report.inputs[0].scale is None
+    assert report.float_islands == []
+
+
+def test_report_as_json(files):
+    report = ek.inspect(files["int8"])
+    found = json.loads(report.to_json())
+    assert found["bytes"] == files["int8"].size
+    assert found["ops"][0]["dtype"] == "int8"
+    assert found["weights"][0]["sparsity"] == report.weights[0].sparsity
+
+
+def test_reads_a_path_and_names_it_in_errors(folder):
+    assert ek.inspect(folder / "int8.tflite").inputs[0].name == "image"
+    with pytest.raises(ValueError, match="corrupt.tflite: damaged"):
+        ek.inspect(folder / "corrupt.tflite")
+    with pytest.raises(FileNotFoundError):
+        ek.inspect(folder / "none.tflite")
+
+
+def test_damage_is_an_error_or_an_answer_and_never_a_hang(files):
+    content = files["int8"].content
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(content[: rng.integers(8, len(content) + 1)])
+        for position in rng.integers(8, len(damaged) + 1, 3):
+            if position < len(damaged):
+                damaged[position] = rng.integers(256)
+        try:
+            read_model(bytes(damaged))
+        except CorruptFlatbuffer:
+            refused += 1
+    assert refused > 100
+    assert Flatbuffer(content)
