@@ -128,14 +128,19 @@ class Result:
         return write_whole(path, json.dumps(self.to_dict()))
 
     def table(self):
-        """The figures as a `rich` table, ratios against the first model."""
+        """The figures as a `rich` table: times in ms, ratios of medians to the first model's."""
+        from rich import box
         from rich.table import Table
 
-        table = Table(caption=self._caption(), caption_justify="left")
-        table.add_column("model")
-        for column in ("bytes", "load ms", "first ms", "median ms", "95 %", "p90 ms", "× first"):
-            table.add_column(column, justify="right")
-        table.add_column("peak MB", justify="right")
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            collapse_padding=True,
+            pad_edge=False,
+            caption=self._caption(),
+            caption_justify="left",
+        )
+        for column in ("model", "bytes", "load", "first", "median", "95 %", "p90", "ratio", "MB"):
+            table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
         for m in self.measurements:
             table.add_row(m.name, f"{m.file_bytes:,}", *self._cells(m))
         return table
@@ -156,7 +161,7 @@ class Result:
             f"{m.load_ms:.2f}",
             f"{m.first_ms:.3f}",
             f"{m.median_ms:.4f}",
-            f"{low:.4f}–{high:.4f}",
+            f"±{(high - low) / 2 / m.median_ms:.1%}",
             f"{m.p90_ms:.4f}",
             self._ratio_cell(m),
             f"{m.peak_memory_mb:.1f}",
@@ -167,12 +172,13 @@ class Result:
         if m is first or first.error:
             return ""
         ratio, low, high = self.ratio(m.name, first.name)
-        return f"{ratio:.2f}" if differs(low, high) else "no difference"
+        return f"{ratio:.2f}" if differs(low, high) else "≈ 1"
 
     def _caption(self) -> str:
         s = self.settings
         return (
-            f"{s['device']}: {self.host['processor']}, {s['threads']} thread(s), "
-            f"{s['processes']} fresh processes each, interleaved; time of invoke() alone; inputs "
-            f"{s['inputs']}. Host time does not rank int8 against float for phones."
+            f"times in ms, memory in 10⁶ bytes; {s['device']}: {self.host['processor']}, "
+            f"{s['threads']} thread(s), {s['processes']} fresh processes each, interleaved; time "
+            f"of invoke() alone, inputs {s['inputs']}; ratio to the first model. Host time does "
+            "not rank int8 against float for phones."
         )

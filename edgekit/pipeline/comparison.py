@@ -128,7 +128,8 @@ def wilson_interval(share: float, samples: int) -> tuple[float, float]:
         / (1 + z * z / samples)
         * (share * (1 - share) / samples + z * z / (4 * samples * samples)) ** 0.5
     )
-    return max(0.0, center - half), min(1.0, center + half)
+    # The share itself is inside, whatever rounding says at 0 and 1.
+    return max(0.0, min(share, center - half)), min(1.0, max(share, center + half))
 
 
 def top1(probabilities: np.ndarray) -> np.ndarray:

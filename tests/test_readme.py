@@ -1,0 +1,47 @@
+"""The README tells the truth: its table comes from the JSON, its code runs."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def readme_table():
+    spec = importlib.util.spec_from_file_location("rt", ROOT / "benchmarks" / "readme_table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_is_the_one_made_from_the_json():
+    found = json.loads((ROOT / "benchmarks" / "results" / "demo.json").read_text())
+    assert readme_table().with_table(README, found) == README
+    assert all(check["passed"] for check in found["checks"])
+
+
+def test_every_path_it_names_exists():
+    named = re.findall(r"`((?:edgekit|benchmarks|notebooks|tests)/[\w./]+)`", README)
+    assert named
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.slow
+def test_its_python_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code.splitlines()) < 30
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    accuracy = float(re.search(r"accuracy ([\d.]+)", done.stdout)[1])
+    assert accuracy > 0.95
+    assert "float islands: none" in done.stdout
+    assert (tmp_path / "digits_int8.tflite").exists()
