@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "demo.json"
 BEGIN, END = "<!-- demo table -->", "<!-- end of demo table -->"
 HEADER = (
-    "| file | accuracy | bytes | gzip | weights that are zero | median (95 % interval) | peak memory |\n"
+    "| file | accuracy | bytes | gzip | zero weights | median (95 % interval) | peak memory |\n"
     "|---|--:|--:|--:|--:|--:|--:|"
 )
 
