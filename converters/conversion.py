@@ -59,6 +59,11 @@ def convert(
         raise ValueError(f"`edges` must be 'int8' or 'float32'. Received: edges={edges!r}")
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a Keras 3 model. Received: {type(model).__name__}")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "converting needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before importing "
+            f"keras. It runs on {keras.backend.backend()}"
+        )
     specs = input_specs(model)
     quantization_aware = _check_ranges(model, formats, calibration)
     with tempfile.TemporaryDirectory(prefix="edgekit-convert-") as temporary:

@@ -1,8 +1,20 @@
-"""Files that appear whole or not at all."""
+"""Files that are there when read, and appear whole or not at all when written."""
 
 import os
 import tempfile
 from pathlib import Path
+
+
+def existing_file(path: str | os.PathLike) -> Path:
+    """`path` as a `Path`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    return path
 
 
 def write_whole(path: str | os.PathLike, content: bytes | str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.files import write_whole
+from converters.files import existing_file, write_whole
 from converters.reader import read_model
 from converters.samples import Samples, match_inputs
 
@@ -48,9 +48,7 @@ class Flatbuffer:
             FileNotFoundError: There is no such file.
             ValueError: It is not a LiteRT flatbuffer.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"no such file: {path}")
+        path = existing_file(path)
         try:
             return cls(path.read_bytes())
         except ValueError as error:

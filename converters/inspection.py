@@ -125,19 +125,23 @@ class Inspection:
 
     def tables(self) -> list:
         """Edges, ops and weights as `rich` tables."""
+        from rich import box
         from rich.table import Table
 
-        edges = Table("edge", "name", "shape", "dtype", "scale", "zero point", title="Edges")
+        def table(title: str, *columns: str) -> Table:
+            return Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+
+        edges = table("Edges", "edge", "name", "shape", "dtype", "scale", "zero point")
         for kind, group in (("input", self.inputs), ("output", self.outputs)):
             for e in group:
                 scale = "" if e.scale is None else f"{e.scale:.7g}"
                 zero = "" if e.zero_point is None else str(e.zero_point)
                 edges.add_row(kind, e.name, _by_x(e.shape), e.dtype, scale, zero)
-        ops = Table("#", "op", "inputs", "weights", "outputs", "MACs", title="Ops")
+        ops = table("Ops", "#", "op", "inputs", "weights", "outputs", "MACs")
         for o in self.ops:
             types = (", ".join(t) for t in (o.inputs, o.weights, o.outputs))
             ops.add_row(str(o.index), o.name, *types, f"{o.macs:,}" if o.macs else "")
-        weights = Table("tensor", "shape", "dtype", "bytes", "zeros", "distinct", title="Weights")
+        weights = table("Weights", "tensor", "shape", "dtype", "bytes", "zeros", "distinct")
         for w in self.weights:
             distinct = "" if w.distinct is None else f"{w.distinct:,}"
             cells = (_by_x(w.shape), w.dtype, f"{w.bytes:,}", f"{w.sparsity:.1%}", distinct)

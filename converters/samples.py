@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
+
+from converters.files import existing_file
 
 Samples = np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray] | str | os.PathLike
 
@@ -16,9 +17,7 @@ def load_samples(path: str | os.PathLike) -> np.ndarray | dict[str, np.ndarray]:
         FileNotFoundError: There is no such file.
         ValueError: It cannot be read as either.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
+    path = existing_file(path)
     try:
         loaded = np.load(path, allow_pickle=False)
         return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded

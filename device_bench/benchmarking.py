@@ -123,7 +123,9 @@ def _measure(measurement: Measurement, job: Path, seconds: float) -> None:
         measurement.error = str(error)
         measurement.processes.clear()
         return
-    measurement.processes.append(json.loads(output.splitlines()[-1]))
+    # LiteRT's own log lines may stand around the worker's.
+    line = next(line for line in reversed(output.splitlines()) if line.startswith("{"))
+    measurement.processes.append(json.loads(line))
 
 
 def _write_job(folder: Path, base: dict, flatbuffer: Flatbuffer, inputs) -> Path:

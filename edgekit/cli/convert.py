@@ -45,13 +45,17 @@ def convert(
     Example:
       edgekit convert model.keras --format float16 --format int8 --calibration x.npz
     """
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from converters import convert as convert_model
     from converters import inspect
     from converters.samples import load_samples
     from edgekit.cli.keras_file import load_keras_model
+    from edgekit.cli.quiet import quiet_start_up
+
+    with quiet_start_up():
+        from converters import convert as convert_model
 
     samples = load_samples(calibration) if calibration else None
     folder = Path(out) if out else Path(model).parent
@@ -77,10 +81,11 @@ def convert(
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table("format", "file", "bytes", "gzip", "ops by dtype")
+    table = Table("format", "bytes", "gzip", "ops by dtype", "file", box=box.SIMPLE_HEAD)
+    table.columns[-1].overflow = "fold"
     for row in rows:
         dtypes = ", ".join(f"{count} {dtype}" for dtype, count in row["op_dtypes"].items())
         table.add_row(
-            row["format"], row["file"], f"{row['bytes']:,}", f"{row['gzip_bytes']:,}", dtypes
+            row["format"], f"{row['bytes']:,}", f"{row['gzip_bytes']:,}", dtypes, row["file"]
         )
     Console().print(table)

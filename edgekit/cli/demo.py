@@ -20,7 +20,10 @@ def demo(ctx: click.Context, out: str, seed: int) -> None:
     """
     from rich.console import Console
 
-    from edgekit.pipeline.demo import run_demo
+    from edgekit.cli.quiet import quiet_start_up
+
+    with quiet_start_up():
+        from edgekit.pipeline.demo import run_demo
 
     result = run_demo(out, seed)
     console = Console()

@@ -1,6 +1,7 @@
 """Reading the user's Keras model from a file."""
 
-from pathlib import Path
+from converters.files import existing_file
+from edgekit.cli.quiet import quiet_start_up
 
 
 def load_keras_model(path: str):
@@ -10,15 +11,12 @@ def load_keras_model(path: str):
         FileNotFoundError: There is no such file.
         ValueError: Keras cannot read it; the message says why.
     """
-    import keras
-
-    import edgekit.quantization  # noqa: F401  its layers may be inside
-
-    file = Path(path)
-    if not file.exists():
-        raise FileNotFoundError(f"no such file: {path}")
-    if file.suffix not in (".keras", ".h5", ".hdf5"):
+    if existing_file(path).suffix not in (".keras", ".h5", ".hdf5"):
         raise ValueError(f"{path}: expected a Keras model, a .keras or .h5 file")
+    with quiet_start_up():
+        import keras
+
+        import edgekit.quantization  # noqa: F401  its layers may be inside the file
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:

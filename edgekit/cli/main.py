@@ -21,7 +21,6 @@ class EdgekitGroup(click.Group):
     def invoke(self, ctx):
         from converters.errors import ConversionError
 
-        _quiet_tensorflow()
         warnings.showwarning = _show_warning
         try:
             return super().invoke(ctx)
@@ -44,12 +43,6 @@ def main() -> None:
 
 for command in (demo, convert, inspect, bench):
     main.add_command(command)
-
-
-def _quiet_tensorflow() -> None:
-    """Before TensorFlow loads: its start-up notes are no news to who runs a command."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):

@@ -99,6 +99,8 @@ class FakeQuantize(keras.layers.Layer):
 
     def _surely_calibrated(self):
         """True when the range is known now, while tracing: then the graph needs no choice."""
+        if keras.backend.backend() != "tensorflow":
+            return False
         import tensorflow as tf
 
         with tf.init_scope():
