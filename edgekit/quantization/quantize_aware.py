@@ -9,6 +9,8 @@ from edgekit.core.graph import Cloner, Graph, fill_in, source_name
 from edgekit.core.selection import LayerFilter, layer_path, select_layers
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.policy import ACTIVATIONS, Kind, activation_of, kind_of, objection_to
+from edgekit.quantization.quantize_wrapper import QuantizeWrapper
+from edgekit.quantization.quantized_add import QuantizedAdd
 from edgekit.quantization.quantized_layer import QuantizedLayer
 from edgekit.quantization.quantized_separable import QuantizedSeparableConv2D
 
@@ -50,7 +52,7 @@ def quantize_aware(
         raise ValueError(f"`scheme` must be one of {SCHEMES}. Received: scheme={scheme!r}")
     graph = Graph(model)
     called = dict.fromkeys(call.operation for call in graph.calls)
-    if any(isinstance(op, (FakeQuantize, QuantizedLayer)) for op in called):
+    if any(isinstance(op, (FakeQuantize, QuantizeWrapper)) for op in called):
         raise ValueError(f"model {model.name!r} is quantisation-aware already")
     named = [op for op in called if isinstance(op, keras.layers.Layer)]
     # An operation that is no layer has no path to be selected by: it goes with the rest.
@@ -85,7 +87,7 @@ class _Quantizer:
         self.clone = Cloner()
         self.units: dict[Any, list[Any]] = {}  # weighted or Add call -> calls fused into it
         self.absorbed: set[Any] = set()
-        self.wrappers: dict[int, QuantizedLayer] = {}
+        self.wrappers: dict[int, QuantizeWrapper] = {}
         self.names: dict[str, int] = {}
         self._refuse([c.operation for c in graph.calls if c.operation in chosen], objection_to)
         for call in graph.calls:
@@ -179,7 +181,8 @@ class _Quantizer:
         read = self._readable if kind == Kind.CONCAT else self._rounded
         tensors = {id(t): read(values, t) for t in call.input_tensors}
         args, kwargs = fill_in(call, tensors)
-        outputs = self.clone(call.operation)(*args, **kwargs)
+        layer = self._adder(call) if len(call.input_tensors) > 2 else self.clone(call.operation)
+        outputs = layer(*args, **kwargs)
         fixed_range = None
         if kind == Kind.ACTIVATION:
             fixed_range = ACTIVATIONS[activation_of(call.operation)].fixed_range
@@ -212,6 +215,12 @@ class _Quantizer:
                 activation=parts.get(Kind.ACTIVATION),
             )
         return self.wrappers[id(layer)]
+
+    def _adder(self, call) -> keras.layers.Layer:
+        layer = self.clone(call.operation)
+        if not isinstance(layer, keras.layers.Add):
+            return layer
+        return self.wrappers.setdefault(id(call.operation), QuantizedAdd(layer))
 
     def _finish(self, call, tensor, values, fixed_range=None):
         """Store what a unit computed, rounded unless a Concatenate will do that."""

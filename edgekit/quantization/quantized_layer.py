@@ -1,16 +1,18 @@
 """The wrapper that runs a layer with the kernel its integers will have."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.kernel_layout import kernel_layout
 from edgekit.quantization.policy import ACTIVATIONS, activation_of
+from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 from edgekit.quantization.weight_quant import quantize_kernel
 
 
 @keras.saving.register_keras_serializable(package="edgekit")
-class QuantizedLayer(keras.layers.Wrapper):
+class QuantizedLayer(QuantizeWrapper):
     """A weighted layer with the BatchNorm and activation that follow it, as LiteRT computes them.
 
     The kernel is rounded on each call; the layer inside keeps its float kernel and trains it.
@@ -28,6 +30,8 @@ class QuantizedLayer(keras.layers.Wrapper):
     Source: Jacob et al. 2018, arXiv 1712.05877, section 3.2; Krishnamoorthi 2018,
     arXiv 1806.08342.
     """
+
+    parts = ("layer", "batchnorm", "activation")
 
     def __init__(self, layer, batchnorm=None, activation=None, bits: int = 8, **kwargs):
         kwargs.setdefault("name", f"quant_{layer.name}")
@@ -68,30 +72,17 @@ class QuantizedLayer(keras.layers.Wrapper):
         config["layer"]["config"]["activation"] = keras.activations.serialize(
             self._layer_activation
         )
-        for name in ("batchnorm", "activation"):
+        for name in self.parts[1:]:
             config[name] = keras.saving.serialize_keras_object(getattr(self, name))
         return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        for name in ("layer", "batchnorm", "activation"):
+        for name in cls.parts:
             config[name] = keras.saving.deserialize_keras_object(
                 config[name], custom_objects=custom_objects
             )
         return cls(**config)
-
-    def plain_layers(self) -> list[keras.layers.Layer]:
-        """The layers inside as their user wrote them, in order; weights not copied."""
-        config = self.get_config()
-        return [
-            keras.saving.deserialize_keras_object(config[name])
-            for name in ("layer", "batchnorm", "activation")
-            if config[name] is not None
-        ]
-
-    def inner_layers(self) -> list[keras.layers.Layer]:
-        """The trained layers inside, in the order of `plain_layers`."""
-        return [part for part in (self.layer, self.batchnorm, self.activation) if part is not None]
 
     def _normalized(self, inputs, training):
         if self.batchnorm is None:
@@ -115,15 +106,22 @@ class QuantizedLayer(keras.layers.Wrapper):
     def _linear(self, inputs, training, factor=None, shift=None):
         """The layer with its rounded kernel, scaled and shifted per output channel if asked."""
         layout = kernel_layout(self.layer)
-        variable = getattr(self.layer, layout.attribute)
+        variable, bias = getattr(self.layer, layout.attribute), self._bias(factor, shift)
         kernel = scale_channels(variable.value, factor, layout.channel_axes)
-        kernel = quantize_kernel(kernel, layout.scale_axes, self.bits)
-        mapping = [(variable, kernel)]
-        if shift is not None and self.layer.use_bias:
-            mapping.append((self.layer.bias, self.layer.bias.value * factor + shift))
+        mapping = [(variable, quantize_kernel(kernel, layout.scale_axes, bias, self.bits))]
+        if self.layer.use_bias:
+            mapping.append((self.layer.bias, bias))
         with keras.StatelessScope(state_mapping=mapping):
             outputs = self.layer(inputs)
-        return outputs if shift is None or self.layer.use_bias else outputs + shift
+        return outputs if bias is None or self.layer.use_bias else outputs + bias
+
+    def _bias(self, factor, shift):
+        """The layer's bias, scaled and shifted if asked; None when there is nothing to add."""
+        bias = shift
+        if self.layer.use_bias:
+            bias = self.layer.bias.value
+            bias = bias if factor is None else bias * factor + shift
+        return None if bias is None else _never_all_equal(bias)
 
 
 def scale_channels(kernel, factor, channel_axes: tuple[int, ...]):
@@ -131,6 +129,17 @@ def scale_channels(kernel, factor, channel_axes: tuple[int, ...]):
     if factor is None:
         return kernel
     return kernel * ops.reshape(factor, [kernel.shape[axis] for axis in channel_axes])
+
+
+def _never_all_equal(bias):
+    """The bias with its first entry larger by a millionth part.
+
+    LiteRT's converter stores a bias of equal entries in the scale of the first channel alone,
+    and every other channel comes out wrong.
+    """
+    factors = np.ones(bias.shape, "float32")
+    factors[0] += 2.0**-20
+    return bias * ops.cast(factors, bias.dtype)
 
 
 def _fold(batchnorm, mean, variance):

@@ -31,14 +31,14 @@ class QuantizedSeparableConv2D(QuantizedLayer):
         layer = self.layer
         outputs = ops.depthwise_conv(
             inputs,
-            quantize_kernel(layer.depthwise_kernel.value, (-2, -1), self.bits),
+            quantize_kernel(layer.depthwise_kernel.value, (-2, -1), bits=self.bits),
             strides=layer.strides,
             padding=layer.padding,
             dilation_rate=layer.dilation_rate,
         )
         outputs = self.between(outputs, training=training)
-        pointwise = scale_channels(layer.pointwise_kernel.value, factor, (-1,))
-        outputs = ops.conv(outputs, quantize_kernel(pointwise, (-1,), self.bits), padding="valid")
-        if layer.use_bias:
-            outputs = outputs + (layer.bias if factor is None else layer.bias * factor)
-        return outputs if shift is None else outputs + shift
+        pointwise, bias = layer.pointwise_kernel.value, self._bias(factor, shift)
+        pointwise = scale_channels(pointwise, factor, (-1,))
+        pointwise = quantize_kernel(pointwise, (-1,), bias, self.bits)
+        outputs = ops.conv(outputs, pointwise, padding="valid")
+        return outputs if bias is None else outputs + bias

@@ -4,7 +4,7 @@ import keras
 
 from edgekit.core.graph import Cloner, Graph, fill_in
 from edgekit.quantization.fake_quantize import FakeQuantize
-from edgekit.quantization.quantized_layer import QuantizedLayer
+from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 
 
 def strip(model: keras.Model) -> keras.Model:
@@ -36,16 +36,13 @@ def strip(model: keras.Model) -> keras.Model:
         if isinstance(layer, FakeQuantize):
             values[id(call.outputs[0])] = values[id(call.input_tensors[0])]
             return
-        if isinstance(layer, QuantizedLayer):
+        args, kwargs = fill_in(call, values)
+        if isinstance(layer, QuantizeWrapper):
             pairs = plain.setdefault(
                 id(layer), list(zip(layer.inner_layers(), layer.plain_layers(), strict=True))
             )
-            tensor = values[id(call.input_tensors[0])]
-            for _, new in pairs:
-                tensor = new(tensor)
-            values[id(call.outputs[0])] = tensor
+            values[id(call.outputs[0])] = _apply([new for _, new in pairs], args[0], kwargs)
             return
-        args, kwargs = fill_in(call, values)
         for old, new in zip(
             call.outputs, keras.tree.flatten(clone(layer)(*args, **kwargs)), strict=True
         ):
@@ -58,3 +55,11 @@ def strip(model: keras.Model) -> keras.Model:
             new.set_weights(trained.get_weights())
             new.trainable = trained.trainable
     return stripped
+
+
+def _apply(layers, tensor, kwargs):
+    for layer in layers:
+        # A wrapper is called with a flag only where its BatchNormalization was.
+        flags = kwargs if isinstance(layer, keras.layers.BatchNormalization) else {}
+        tensor = layer(tensor, **flags)
+    return tensor

@@ -5,14 +5,19 @@ import math
 import keras
 from keras import ops
 
-# A channel's range is kept above this share of the tensor's largest weight. Without it a
-# channel pruned to zero gets a scale of nearly nothing and its bias overflows int32.
-_SMALLEST_RANGE = 2.0**-16
-_NEVER_ZERO = 1e-7
+# A scale that is too small makes trouble on the device: the bias, an int32 in units of it,
+# overflows, or the kernel's multiplier leaves the range XNNPACK takes. So a range is kept above
+# these shares of the bias and of the tensor's largest weight. Both are far below what 8 bits
+# of output can show; they matter for channels that were pruned to zero.
+_SHARE_OF_BIAS = 2.0**-14
+_SHARE_OF_LARGEST = 2.0**-16
 
 
 def quantize_kernel(
-    kernel: keras.KerasTensor, channel_axes: tuple[int, ...] | None, bits: int = 8
+    kernel: keras.KerasTensor,
+    channel_axes: tuple[int, ...] | None,
+    bias: keras.KerasTensor | None = None,
+    bits: int = 8,
 ) -> keras.KerasTensor:
     """The kernel as its symmetric, narrow-range integers would give it back.
 
@@ -24,6 +29,8 @@ def quantize_kernel(
         kernel: Tensor of any rank.
         channel_axes: The trailing axes that count the output channels, each channel with a
             scale of its own; None for one scale.
+        bias: What is added per output channel, `(channels,)`: a scale is kept large enough to
+            count it in int32. Defaults to `None`.
         bits: Width of the integers. Defaults to `8`: −127 to 127.
 
     Returns:
@@ -32,14 +39,23 @@ def quantize_kernel(
     Source: LiteRT 8-bit quantization specification; Jacob et al. 2018, arXiv 1712.05877.
     """
     if channel_axes is None:
-        limit = ops.maximum(ops.max(ops.abs(kernel)), _NEVER_ZERO)
-        return _fake_quant(kernel, limit, bits, axis=None)
+        return _fake_quant(kernel, _limits(kernel, None, bias), bits, axis=None)
     # TensorFlow's op wants the channels as the last axis.
     channels = math.prod(kernel.shape[axis] for axis in channel_axes)
     flat = ops.reshape(kernel, (*kernel.shape[: -len(channel_axes)], channels))
-    limits = ops.max(ops.abs(flat), axis=list(range(len(flat.shape) - 1)))
-    limits = ops.maximum(limits, ops.maximum(ops.max(limits), _NEVER_ZERO) * _SMALLEST_RANGE)
+    limits = _limits(flat, list(range(len(flat.shape) - 1)), bias)
     return ops.reshape(_fake_quant(flat, limits, bits, axis=-1), kernel.shape)
+
+
+def _limits(kernel, axes, bias):
+    """Largest magnitude to be stored, per channel (`axes` are the others) or in all."""
+    limits = ops.max(ops.abs(kernel), axis=axes)
+    largest = ops.max(limits)
+    limits = ops.maximum(limits, ops.where(largest > 0, largest, 1.0) * _SHARE_OF_LARGEST)
+    if bias is not None:
+        size = ops.abs(bias) if axes is not None else ops.max(ops.abs(bias))
+        limits = ops.maximum(limits, ops.cast(size, limits.dtype) * _SHARE_OF_BIAS)
+    return limits
 
 
 def _fake_quant(values, limits, bits, axis):

@@ -45,6 +45,22 @@ def test_frozen_layers_stay_frozen(cnn):
     assert [layer.trainable for layer in plain.layers] == [layer.trainable for layer in cnn.layers]
 
 
+def test_a_call_with_frozen_statistics_stays_one():
+    x = keras.Input((8, 8, 3))
+    norm = keras.layers.BatchNormalization()
+    y = norm(keras.layers.Conv2D(2, 1)(x), training=False)
+    plain = ek.strip(ek.quantize_aware(keras.Model(x, y)))
+    (node,) = plain.layers[-1]._inbound_nodes
+    assert node.arguments.kwargs["training"] is False
+
+
+def test_an_add_of_three_comes_back_whole():
+    x = keras.Input((4, 4, 2))
+    model = keras.Model(x, keras.layers.Add(name="sum")([x, x, keras.layers.Conv2D(2, 1)(x)]))
+    plain = ek.strip(ek.quantize_aware(model))
+    assert len(plain.get_layer("sum").input) == 3
+
+
 def test_subclassed_models_are_refused():
     class Net(keras.Model):
         def call(self, x):

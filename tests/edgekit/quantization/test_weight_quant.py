@@ -60,6 +60,17 @@ def test_a_channel_of_zeros_keeps_a_usable_scale():
     np.testing.assert_array_equal(np.asarray(quantize_kernel(np.zeros((2, 3)), None)), 0)
 
 
+def test_the_bias_keeps_a_scale_it_can_be_counted_in():
+    tiny = np.full((1, 1, 2, 2), 1e-9, "float32")
+    free = np.asarray(quantize_kernel(tiny, (-1,)))
+    np.testing.assert_allclose(free, tiny, rtol=1e-3)
+    bias = np.array([1.0, 0.0], "float32")
+    held = np.asarray(quantize_kernel(tiny, (-1,), bias))
+    assert held[..., 0].max() == 0  # below half a step of 2**-14 / 127
+    np.testing.assert_allclose(held[..., 1], tiny[..., 1], rtol=1e-3)
+    assert np.asarray(quantize_kernel(tiny, None, bias)).max() == 0
+
+
 def test_keeps_its_dtype():
     half = keras.ops.cast(kernel(), "float16")
     assert keras.backend.standardize_dtype(quantize_kernel(half, (-1,)).dtype) == "float16"
