@@ -1,18 +1,18 @@
 """`quantize_aware`: a copy of a model that trains with the rounding of integer arithmetic."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
 from edgekit.core.graph import Cloner, Graph, fill_in, source_name
-from edgekit.core.selection import LayerFilter, layer_path, select_layers
+from edgekit.core.selection import LayerFilter, select_layers
 from edgekit.quantization.fake_quantize import FakeQuantize
-from edgekit.quantization.policy import ACTIVATIONS, Kind, activation_of, kind_of, objection_to
+from edgekit.quantization.policy import ACTIVATIONS, Kind, activation_of, kind_of
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 from edgekit.quantization.quantized_add import QuantizedAdd
 from edgekit.quantization.quantized_layer import QuantizedLayer
 from edgekit.quantization.quantized_separable import QuantizedSeparableConv2D
+from edgekit.quantization.units import Units
 
 SCHEMES = ("int8",)
 
@@ -57,11 +57,7 @@ def quantize_aware(
     named = [op for op in called if isinstance(op, keras.layers.Layer)]
     # An operation that is no layer has no path to be selected by: it goes with the rest.
     chosen = set(called) if layers is None else set(select_layers(named, layers))
-    return _Quantizer(graph, chosen).build()
-
-
-def _path(operation: keras.Operation) -> str:
-    return layer_path(operation) if isinstance(operation, keras.layers.Layer) else operation.name
+    return _Builder(graph, Units(graph, chosen)).build()
 
 
 @dataclass
@@ -78,81 +74,25 @@ class _Value:
         return self.raw if self.rounded is None else self.rounded
 
 
-class _Quantizer:
+class _Builder:
     """Builds the quantisation-aware model, call by call."""
 
-    def __init__(self, graph: Graph, chosen: set[keras.Operation]):
+    def __init__(self, graph: Graph, units: Units):
         self.graph = graph
-        self.chosen = chosen
+        self.units = units
         self.clone = Cloner()
-        self.units: dict[Any, list[Any]] = {}  # weighted or Add call -> calls fused into it
-        self.absorbed: set[Any] = set()
         self.wrappers: dict[int, QuantizeWrapper] = {}
         self.names: dict[str, int] = {}
-        self._refuse([c.operation for c in graph.calls if c.operation in chosen], objection_to)
-        for call in graph.calls:
-            self._plan_unit(call)
-        loose = [c for c in graph.calls if c not in self.absorbed]
-        self._refuse([c.operation for c in loose if self._kind(c) == Kind.BATCHNORM], _unfoldable)
 
     def build(self) -> keras.Model:
         model = self.graph.rebuild(self._emit, read=lambda v: _as_value(v).tensor)
         self.clone.copy_weights()
         return model
 
-    # Planning: which calls become one integer op.
-
-    def _kind(self, call) -> Kind | None:
-        return kind_of(call.operation) if call.operation in self.chosen else None
-
-    def _plan_unit(self, call) -> None:
-        if self._kind(call) not in (Kind.WEIGHTED, Kind.COMPUTE):
-            return
-        tail = []
-        if self._kind(call) == Kind.WEIGHTED and activation_of(call.operation) == "linear":
-            norm = self._follower(call, Kind.BATCHNORM)
-            if norm and _normalizes_last_axis(norm):
-                tail.append(norm)
-        activation = self._follower(tail[-1] if tail else call, Kind.ACTIVATION)
-        if activation and self._fuses(call, activation):
-            tail.append(activation)
-        self.units[call] = tail
-        self.absorbed.update(tail)
-
-    def _refuse(self, operations, objection) -> None:
-        objections = {_path(op): objection(op) for op in operations}
-        lines = [f"{path} ({why})" for path, why in objections.items() if why]
-        if lines:
-            raise ValueError(
-                f"quantize_aware cannot quantise {'; '.join(lines)}. Leave them in float with "
-                "`layers=` (a regex or callable that does not select them), or replace them"
-            )
-
-    def _follower(self, call, kind: Kind):
-        follower = self.graph.sole_consumer(call.outputs[0])
-        return follower if follower and self._kind(follower) == kind else None
-
-    def _fuses(self, call, activation) -> bool:
-        if kind_of(call.operation) == Kind.WEIGHTED:
-            return activation_of(call.operation) == "linear"
-        fused = ACTIVATIONS[activation_of(activation.operation)].fused
-        return fused and isinstance(call.operation, keras.layers.Add)
-
-    def _feeds_concat(self, tensor) -> bool:
-        """Whether `tensor` goes nowhere but into a Concatenate, whose grid it then takes."""
-        consumer = self.graph.sole_consumer(tensor)
-        if consumer is None:
-            return False
-        if self._kind(consumer) == Kind.VIEW:
-            return self._feeds_concat(consumer.outputs[0])
-        return self._kind(consumer) == Kind.CONCAT
-
-    # Building.
-
     def _emit(self, call, values) -> None:
-        if call in self.absorbed:
+        if self.units.absorbed(call):
             return
-        kind = self._kind(call)
+        kind = self.units.kind(call)
         if kind is None:
             self._emit_float(call, values)
         elif kind == Kind.WEIGHTED:
@@ -169,7 +109,7 @@ class _Quantizer:
             values[id(old)] = _Value(new, call.operation.name)
 
     def _emit_weighted(self, call, values):
-        tail = self.units[call]
+        tail = self.units.tail(call)
         wrapper = self._wrapper(call, [follower.operation for follower in tail])
         source = self._rounded(values, call.input_tensors[0])
         flags = [c.arguments.kwargs["training"] for c in tail if "training" in c.arguments.kwargs]
@@ -177,7 +117,7 @@ class _Quantizer:
         self._finish(tail[-1] if tail else call, outputs, values, wrapper.output_range)
 
     def _emit_compute(self, call, values, kind):
-        tail = self.units.get(call, [])
+        tail = self.units.tail(call)
         read = self._readable if kind == Kind.CONCAT else self._rounded
         tensors = {id(t): read(values, t) for t in call.input_tensors}
         args, kwargs = fill_in(call, tensors)
@@ -192,7 +132,7 @@ class _Quantizer:
 
     def _emit_on_grid_of_input(self, call, values, kind):
         source_tensor = call.input_tensors[0]
-        deferred = kind == Kind.VIEW and self._feeds_concat(source_tensor)
+        deferred = kind == Kind.VIEW and self.units.feeds_concat(source_tensor)
         tensor = (self._readable if deferred else self._rounded)(values, source_tensor)
         args, kwargs = fill_in(call, {id(source_tensor): tensor})
         outputs = self.clone(call.operation)(*args, **kwargs)
@@ -226,7 +166,7 @@ class _Quantizer:
         """Store what a unit computed, rounded unless a Concatenate will do that."""
         old = call.outputs[0]
         value = values[id(old)] = _Value(tensor, call.operation.name)
-        if fixed_range or not self._feeds_concat(old):
+        if fixed_range or not self.units.feeds_concat(old):
             self._round(value, fixed_range)
 
     def _readable(self, values, old) -> keras.KerasTensor:
@@ -246,18 +186,6 @@ class _Quantizer:
         value.rounded = value.rounding(value.raw)
 
 
-def _unfoldable(operation) -> str:
-    return (
-        "a BatchNormalization that does not directly follow a convolution or Dense layer "
-        "without activation cannot be folded"
-    )
-
-
 def _as_value(value) -> _Value:
     """Model inputs enter as plain tensors; everything else is a `_Value` already."""
     return value if isinstance(value, _Value) else _Value(value, source_name(value))
-
-
-def _normalizes_last_axis(call) -> bool:
-    axis, rank = call.operation.axis, len(call.outputs[0].shape)
-    return axis in (-1, rank - 1)

@@ -111,6 +111,21 @@ def test_shared_layer_is_wrapped_once_and_called_twice():
     assert len(parts(qat, FakeQuantize)) == 3
 
 
+def test_shared_layer_takes_in_only_what_follows_every_call():
+    x = keras.Input((8, 8, 4))
+    conv, norm = layers.Conv2D(4, 3, padding="same", name="twice"), layers.BatchNormalization()
+    first = layers.ReLU(name="first")(norm(conv(x)))
+    model = keras.Model(x, layers.ReLU(6.0, name="second")(norm(conv(first))))
+    qat = ek.quantize_aware(model)
+    (wrapper,) = parts(qat, QuantizedLayer)
+    assert wrapper.batchnorm.name == norm.name
+    assert wrapper.activation is None
+    assert {"first", "second"} <= {layer.name for layer in qat.layers}
+    other = layers.BatchNormalization(name="other")
+    with pytest.raises(ValueError, match="other .a BatchNormalization that does not directly"):
+        ek.quantize_aware(keras.Model(x, other(conv(norm(conv(x))))))
+
+
 def test_selected_layers_only(cnn, data):
     qat = ek.quantize_aware(cnn, layers=["^conv", "^classes$"])
     assert [w.layer.name for w in parts(qat, QuantizedLayer)] == ["conv", "classes"]
