@@ -62,6 +62,8 @@ def run_demo(out: str | os.PathLike, seed: int = 0, stages: Stages | None = None
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise PermissionError(f"cannot write to the folder {out}")
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     with (stages or Stages()).running() as stages:

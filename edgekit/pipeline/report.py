@@ -1,9 +1,22 @@
-"""The report: one HTML file that needs nothing else."""
+"""The report: one HTML file that needs nothing else.
+
+Raises:
+    ImportError: The extra `report` is not installed; said on import, before any long work.
+"""
 
 from importlib.resources import files
 
 from edgekit.pipeline.checks import Check
 from edgekit.pipeline.comparison import COLUMNS, Comparison
+
+try:
+    import jinja2
+
+    from edgekit.pipeline import plots
+except ImportError as error:
+    raise ImportError(
+        f"the report needs {error.name}: pip install 'edgekit-keras[report]'"
+    ) from None
 
 
 def render_report(comparison: Comparison, checks: list[Check], seed: int) -> str:
@@ -13,18 +26,7 @@ def render_report(comparison: Comparison, checks: list[Check], seed: int) -> str
         comparison: With its benchmark set; the last row is the file the report is about.
         checks: What was promised.
         seed: Of the run.
-
-    Raises:
-        ImportError: The extra `report` is not installed.
     """
-    try:
-        import jinja2
-
-        from edgekit.pipeline import plots
-    except ImportError as error:
-        raise ImportError(
-            f"the report needs {error.name}: pip install 'edgekit-keras[report]'"
-        ) from None
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
