@@ -3,7 +3,7 @@
 import json
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -20,7 +20,7 @@ from converters.saved_model import input_specs, save_for_conversion
 
 def convert(
     model: keras.Model,
-    formats: Sequence[str] = ("float32",),
+    formats: str | Sequence[str] = ("float32",),
     calibration: Samples | None = None,
     edges: str = "int8",
 ) -> dict[str, Flatbuffer]:
@@ -65,6 +65,7 @@ def convert(
             f"keras. It runs on {keras.backend.backend()}"
         )
     specs = input_specs(model)
+    _check_weights(model)
     quantization_aware = _check_ranges(model, formats, calibration)
     with tempfile.TemporaryDirectory(prefix="edgekit-convert-") as temporary:
         folder = Path(temporary)
@@ -83,6 +84,16 @@ def convert(
     for name, flatbuffer in results.items():
         _warn_of_leftovers(name, flatbuffer)
     return results
+
+
+def _check_weights(model: keras.Model) -> None:
+    for variable in model.variables:
+        values = keras.ops.convert_to_numpy(variable)
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            raise ValueError(
+                f"weight {variable.path!r} holds NaN or infinite values: the model, or data it "
+                "was trained on, is broken"
+            )
 
 
 def _check_ranges(model: keras.Model, formats: list[str], calibration) -> bool:
@@ -115,7 +126,20 @@ def _check_ranges(model: keras.Model, formats: list[str], calibration) -> bool:
 
 
 def _write_calibration(folder: Path, model: keras.Model, specs: dict, calibration) -> None:
-    arrays = match_inputs(calibration, specs, "calibration")
+    if isinstance(calibration, Mapping):  # by the names the user gave, or by the file's
+        calibration = dict(calibration)
+        for name, tensor in zip(specs, model.inputs, strict=True):
+            own = tensor._keras_history.operation.name
+            if own in calibration:
+                calibration[name] = calibration.pop(own)
+    arrays = match_inputs(calibration, specs, "calibration", in_order=True)
+    batch = next(iter(specs.values()))[0] or 1
+    count = len(next(iter(arrays.values())))
+    if count < batch:
+        raise ValueError(
+            f"`calibration` must hold at least one batch of the model, {batch} samples. Received "
+            f"{count}"
+        )
     dtypes = {
         name: keras.backend.standardize_dtype(tensor.dtype)
         for name, tensor in zip(specs, model.inputs, strict=True)
@@ -137,6 +161,8 @@ def _run(folder: Path, model: keras.Model) -> None:
 def _warn_of_leftovers(name: str, flatbuffer: Flatbuffer) -> None:
     """Say aloud what a format left in float."""
     report = inspect(flatbuffer)
+    if FORMATS[name].integer and not any(d.startswith("int") for d in report.op_dtypes):
+        raise ConversionError(f"{name}: the converter left every op in float: {report.op_dtypes}")
     if FORMATS[name].integer and report.float_islands:
         islands = ", ".join(f"{op.name} ({op.outputs[0]})" for op in report.float_islands)
         warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=3)

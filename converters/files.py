@@ -24,6 +24,8 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> Path:
         OSError: The folder does not exist or cannot be written to.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no such folder: {path.parent}")
     if isinstance(content, str):
         content = content.encode()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

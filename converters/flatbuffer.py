@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from converters.files import existing_file, write_whole
-from converters.reader import read_model
+from converters.reader import DAMAGE, read_model
 from converters.samples import Samples, match_inputs
 
 KERNELS = ("xnnpack", "reference")
@@ -73,7 +73,7 @@ class Flatbuffer:
 
     @cached_property
     def input_shapes(self) -> dict[str, tuple[int, ...]]:
-        """`{input name: shape with batch}` in the model's order, read without running it."""
+        """`{input name: shape with batch}`, read without running the model."""
         return {name: tensor.shape for name, tensor in read_model(self.content).inputs.items()}
 
     def named_inputs(self, x: Samples, argument: str = "x") -> dict[str, np.ndarray]:
@@ -99,9 +99,9 @@ class Flatbuffer:
             >>> fb.predict({"image": images, "meta": meta})  # by signature name
 
         Args:
-            x: `(batch, ...)` array, or several as a dict by input name or as a sequence in the
-                order of the model's inputs. Any batch size. Real values are quantised where
-                the model takes integers; an array already of the input's dtype is taken as is.
+            x: `(batch, ...)` array, or several as a dict by input name. Any batch size. Real
+                values are quantised where the model takes integers; an array already of the
+                input's dtype is taken as is.
             kernels: `"xnnpack"`, what phones run, or `"reference"`, the plain kernels that
                 microcontrollers follow; they may differ in the last bit. Defaults to
                 `"xnnpack"`.
@@ -136,9 +136,9 @@ class _Runner:
                 experimental_op_resolver_type=resolver[kernels],
             )
             self.interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+            self.inputs, self.outputs = signature_details(self.interpreter)
+        except (RuntimeError, *DAMAGE) as error:
             raise ValueError(f"LiteRT cannot load this model: {_first_line(error)}") from None
-        self.inputs, self.outputs = signature_details(self.interpreter)
 
     def predict(self, arrays: Mapping[str, np.ndarray]):
         stored = {name: quantize(arrays[name], detail) for name, detail in self.inputs.items()}
@@ -161,10 +161,9 @@ class _Runner:
 
 
 def signature_details(interpreter) -> tuple[dict[str, dict], dict[str, dict]]:
-    """`({input name: details}, {output name: details})` of the first signature.
+    """`({input name: details}, {output name: details})` of the first signature, by name.
 
-    Inputs come in the order of the graph, outputs in that of their names. A model without a
-    signature is read by its tensors' own names.
+    A model without a signature is read by its tensors' own names.
     """
     inputs = {d["index"]: d for d in interpreter.get_input_details()}
     outputs = {d["index"]: d for d in interpreter.get_output_details()}
@@ -175,9 +174,8 @@ def signature_details(interpreter) -> tuple[dict[str, dict], dict[str, dict]]:
             {d["name"]: d for d in outputs.values()},
         )
     signature = next(iter(signatures.values()))
-    names = {index: name for name, index in signature["inputs"].items()}
     return (
-        {names[index]: detail for index, detail in inputs.items() if index in names},
+        {name: inputs[index] for name, index in sorted(signature["inputs"].items())},
         {name: outputs[index] for name, index in sorted(signature["outputs"].items())},
     )
 

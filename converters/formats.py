@@ -10,14 +10,12 @@ class Format:
     Args:
         name: What `convert` calls it.
         stores: What weights and activations are, in words.
-        from_plain: Whether a plain Keras model can be converted to it.
         from_quantization_aware: Whether a quantisation-aware model can.
         integer: Whether the file computes in integers, so that it needs activation ranges.
     """
 
     name: str
     stores: str
-    from_plain: bool = True
     from_quantization_aware: bool = False
     integer: bool = False
 
@@ -39,6 +37,8 @@ def check_formats(formats: list[str]) -> list[str]:
     Raises:
         ValueError: None are given, or one is not known.
     """
+    if not isinstance(formats, (str, list, tuple)):
+        raise ValueError(f"`formats` must be a name or a list of names. Received: {formats!r}")
     formats = list(dict.fromkeys([formats] if isinstance(formats, str) else formats))
     unknown = [f for f in formats if f not in FORMATS]
     if unknown or not formats:

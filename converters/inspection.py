@@ -10,7 +10,14 @@ import numpy as np
 
 from converters.flatbuffer import Flatbuffer
 from converters.macs import multiply_accumulates
-from converters.reader import ModelInfo, OpInfo, TensorInfo, read_model
+from converters.reader import (
+    DAMAGE,
+    CorruptFlatbuffer,
+    ModelInfo,
+    OpInfo,
+    TensorInfo,
+    read_model,
+)
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "CAST")
@@ -188,11 +195,13 @@ def inspect(model: Flatbuffer | str | os.PathLike) -> Inspection:
         ValueError: It is not a LiteRT model, or damaged.
     """
     flatbuffer = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
+    source = "" if isinstance(model, Flatbuffer) else f"{model}: "
     try:
         return Inspection(read_model(flatbuffer.content), flatbuffer.content)
-    except ValueError as error:
-        source = "" if isinstance(model, Flatbuffer) else f"{model}: "
+    except CorruptFlatbuffer as error:
         raise ValueError(f"{source}{error}") from None
+    except DAMAGE as error:
+        raise ValueError(f"{source}damaged LiteRT flatbuffer: {error}") from None
 
 
 def _by_x(shape: tuple[int, ...]) -> str:

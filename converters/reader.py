@@ -34,6 +34,20 @@ _DTYPES = {
 }
 
 
+# How the generated accessors meet damage.
+DAMAGE = (
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
+
+
 class CorruptFlatbuffer(ValueError):
     """The bytes do not form a LiteRT model."""
 
@@ -108,8 +122,7 @@ def read_model(content: bytes) -> ModelInfo:
         return _Reader(content).model()
     except CorruptFlatbuffer:
         raise
-    except (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
-        # The generated accessors meet damage in any of these ways.
+    except DAMAGE as error:
         raise CorruptFlatbuffer(f"damaged LiteRT flatbuffer: {error}") from None
 
 
@@ -132,16 +145,12 @@ class _Reader:
         self.codes = [self._op_name(c) for c in self._walk(self.root, "OperatorCodes")]
         tensors = tuple(self._tensor(i, t) for i, t in enumerate(self._walk(graph, "Tensors")))
         ops = tuple(self._op(i, op, tensors) for i, op in enumerate(self._walk(graph, "Operators")))
-        inputs = self._numbers(graph, "Inputs")
-        outputs = self._numbers(graph, "Outputs")
-        names = self._signature_names()
-        return ModelInfo(
-            ops,
-            tensors,
-            {names.get(i, tensors[i].name): tensors[i] for i in inputs},
-            {names.get(i, tensors[i].name): tensors[i] for i in outputs},
-            self.root.SubgraphsLength(),
-        )
+        inputs = {tensors[i].name: tensors[i] for i in self._numbers(graph, "Inputs")}
+        outputs = {tensors[i].name: tensors[i] for i in self._numbers(graph, "Outputs")}
+        if self.root.SignatureDefsLength():
+            inputs = self._signature("Inputs", tensors)
+            outputs = self._signature("Outputs", tensors)
+        return ModelInfo(ops, tensors, inputs, outputs, self.root.SubgraphsLength())
 
     def _walk(self, owner, vector: str) -> Iterator:
         item = getattr(owner, vector)
@@ -208,15 +217,11 @@ class _Reader:
             multiplier = options.DepthMultiplier()
         return OpInfo(index, name, pick("Inputs"), pick("Outputs"), multiplier)
 
-    def _signature_names(self) -> dict[int, str]:
-        if self.root.SignatureDefsLength() < 1:
-            return {}
-        signature = self.root.SignatureDefs(0)
-        return {
-            entry.TensorIndex(): entry.Name().decode(errors="replace")
-            for vector in ("Inputs", "Outputs")
-            for entry in self._walk(signature, vector)
-        }
+    def _signature(self, vector: str, tensors) -> dict[str, TensorInfo]:
+        """`{name: tensor}` of the first signature, by name."""
+        entries = self._walk(self.root.SignatureDefs(0), vector)
+        named = {e.Name().decode(errors="replace"): tensors[e.TensorIndex()] for e in entries}
+        return dict(sorted(named.items()))
 
 
 def _names(enum) -> dict[int, str]:

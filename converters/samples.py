@@ -27,16 +27,19 @@ def load_samples(path: str | os.PathLike) -> np.ndarray | dict[str, np.ndarray]:
 
 
 def match_inputs(
-    samples: Samples, inputs: Mapping[str, tuple], argument: str
+    samples: Samples, inputs: Mapping[str, tuple], argument: str, in_order: bool = False
 ) -> dict[str, np.ndarray]:
     """The samples as one array per input name.
 
     Args:
-        samples: An array for a model with one input; a sequence or `{name: array}` for
-            several; or the path of a `.npy` or `.npz` file. A `.npz` may also name its only
-            array anything, or hold the samples as `x`, `x_train` or `x_test` beside labels.
+        samples: An array for a model with one input; `{name: array}` (or a sequence, where
+            `in_order`) for several; or the path of a `.npy` or `.npz` file. A `.npz` may also
+            name its only array anything, or hold the samples as `x`, `x_train` or `x_test`
+            beside labels.
         inputs: `{input name: shape with batch}`.
         argument: What the error messages call the samples.
+        in_order: Whether `inputs` are in the order of the user's model, so that a sequence can
+            be told apart; a flatbuffer's are not. Defaults to `False`.
 
     Raises:
         ValueError: Empty, NaN or infinite samples, wrong shapes, names or counts.
@@ -46,7 +49,7 @@ def match_inputs(
     names = list(inputs)
     if isinstance(samples, Mapping):
         samples = _pick(dict(samples), names, argument)
-    elif isinstance(samples, (list, tuple)) and len(names) > 1:
+    elif isinstance(samples, (list, tuple)) and len(names) > 1 and in_order:
         if len(samples) != len(names):
             raise ValueError(
                 f"`{argument}` must hold one array for each of the inputs {names}. Received "
@@ -80,7 +83,10 @@ def _pick(samples: dict, names: list[str], argument: str) -> dict:
 
 
 def _check(name: str, array: np.ndarray, shape: tuple, argument: str) -> np.ndarray:
-    array = np.asarray(array)
+    try:
+        array = np.asarray(array)
+    except ValueError as error:
+        raise ValueError(f"`{argument}` for {name!r} is not an array: {error}") from None
     if array.dtype == object or not np.issubdtype(array.dtype, np.number):
         raise ValueError(f"`{argument}` for {name!r} must be numbers. Received: {array.dtype}")
     if array.ndim != len(shape) or any(
@@ -94,6 +100,12 @@ def _check(name: str, array: np.ndarray, shape: tuple, argument: str) -> np.ndar
         )
     if len(array) == 0:
         raise ValueError(f"`{argument}` for input {name!r} is empty")
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise ValueError(f"`{argument}` for input {name!r} holds NaN or infinite values")
+    if np.issubdtype(array.dtype, np.floating):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(array.astype(np.float32)).all()
+        if not finite:
+            raise ValueError(
+                f"`{argument}` for input {name!r} holds NaN or infinite values, or some that are "
+                "too large for float32"
+            )
     return array

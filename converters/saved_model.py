@@ -19,7 +19,10 @@ def input_specs(model: keras.Model) -> dict[str, tuple[int | None, ...]]:
             "inputs = keras.Input(shape); keras.Model(inputs, model(inputs))"
         )
     # The layer's name, unlike the tensor's, is the same in every copy of the model.
-    return {_signature_name(x._keras_history.operation.name): tuple(x.shape) for x in model.inputs}
+    names = [_signature_name(x._keras_history.operation.name) for x in model.inputs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"input names must differ in more than punctuation. Received: {names}")
+    return {name: tuple(x.shape) for name, x in zip(names, model.inputs, strict=True)}
 
 
 def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: int = 1) -> None:

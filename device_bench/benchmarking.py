@@ -5,6 +5,7 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +70,19 @@ def benchmark(
     """
     if device not in DEVICES:
         raise ValueError(f"`device` must be one of {DEVICES}. Received: device={device!r}")
-    _check_numbers(threads=threads, processes=processes, seconds=seconds)
-    if not models:
-        raise ValueError("`models` is empty: give at least one {name: model}")
+    _check_numbers(threads=(threads, 256), processes=(processes, 1000), seconds=(seconds, 3600))
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"`seed` must be a whole number from 0. Received: seed={seed!r}")
+    if not isinstance(models, Mapping) or not models:
+        raise ValueError(
+            f"`models` must be a {{name: model}} with at least one. Received: {models!r}"
+        )
     flatbuffers = {
         name: m if isinstance(m, Flatbuffer) else Flatbuffer.from_file(m)
         for name, m in models.items()
     }
+    for name, flatbuffer in flatbuffers.items():
+        _check_readable(name, flatbuffer)
     measurements = {n: Measurement(n, f.size) for n, f in flatbuffers.items()}
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as temporary:
         folder = Path(temporary)
@@ -134,11 +141,20 @@ def _write_job(folder: Path, base: dict, flatbuffer: Flatbuffer, inputs) -> Path
     job = {**base, "model": str(folder / "model.tflite"), "inputs": None}
     if inputs is not None:
         arrays = flatbuffer.named_inputs(inputs, "inputs")
-        np.savez(folder / "inputs.npz", **{n: a[:_SAMPLES_FED] for n, a in arrays.items()})
+        batch = next(iter(flatbuffer.input_shapes.values()))[0]
+        fed = batch * max(1, _SAMPLES_FED // batch)
+        np.savez(folder / "inputs.npz", **{n: a[:fed] for n, a in arrays.items()})
         job["inputs"] = str(folder / "inputs.npz")
     path = folder / "job.json"
     path.write_text(json.dumps(job))
     return path
+
+
+def _check_readable(name: str, flatbuffer: Flatbuffer) -> None:
+    try:
+        flatbuffer.input_shapes  # noqa: B018  reads the whole graph
+    except ValueError as error:
+        raise ValueError(f"model {name!r}: {error}") from None
 
 
 def _cores(threads: int) -> list[int] | None:
@@ -149,11 +165,12 @@ def _cores(threads: int) -> list[int] | None:
     return available[-threads:] if threads <= len(available) else None
 
 
-def _check_numbers(**numbers: float) -> None:
-    for name, value in numbers.items():
+def _check_numbers(**numbers: tuple[float, float]) -> None:
+    """`name=(value, largest)`: above 0, at most the largest, whole but for `seconds`."""
+    for name, (value, largest) in numbers.items():
         whole = name != "seconds"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
             kind = "a whole number" if whole else "a number"
             raise ValueError(f"`{name}` must be {kind}. Received: {name}={value!r}")
-        if not value > 0:
-            raise ValueError(f"`{name}` must be above 0. Received: {name}={value}")
+        if not 0 < value <= largest:
+            raise ValueError(f"`{name}` must be above 0 and at most {largest}. Received: {value}")

@@ -106,7 +106,10 @@ class Result:
     host: dict
 
     def __getitem__(self, name: str) -> Measurement:
-        return next(m for m in self.measurements if m.name == name)
+        for measurement in self.measurements:
+            if measurement.name == name:
+                return measurement
+        raise KeyError(f"no model {name!r}; there are {[m.name for m in self.measurements]}")
 
     def ratio(self, name: str, reference: str) -> tuple[float, float, float]:
         """`(ratio, low, high)` of the median time of `name` over that of `reference`."""
@@ -155,13 +158,13 @@ class Result:
 
     def _cells(self, m: Measurement) -> list[str]:
         if m.error:
-            return ["", "", m.error, "", "", "", ""]
+            return ["", "", "failed", "", "", "", ""]
         low, high = m.median_interval_ms
         return [
             f"{m.load_ms:.2f}",
             f"{m.first_ms:.3f}",
             f"{m.median_ms:.4f}",
-            f"±{(high - low) / 2 / m.median_ms:.1%}",
+            f"±{(high - low) / 2 / m.median_ms:.1%}" if len(m.processes) > 1 else "",
             f"{m.p90_ms:.4f}",
             self._ratio_cell(m),
             f"{m.peak_memory_mb:.1f}",
@@ -172,7 +175,7 @@ class Result:
         if m is first or first.error:
             return ""
         ratio, low, high = self.ratio(m.name, first.name)
-        return f"{ratio:.2f}" if differs(low, high) else "≈ 1"
+        return f"{ratio:.2f}" if len(m.processes) < 2 or differs(low, high) else "≈ 1"
 
     def _caption(self) -> str:
         s = self.settings
@@ -181,4 +184,5 @@ class Result:
             f"{s['threads']} thread(s), {s['processes']} fresh processes each, interleaved; time "
             f"of invoke() alone, inputs {s['inputs']}; ratio to the first model. Host time does "
             "not rank int8 against float for phones."
+            + "".join(f"\n{m.name} failed: {m.error}" for m in self.measurements if m.error)
         )

@@ -63,8 +63,9 @@ def main(job: dict) -> dict:
 
 def _repeat(run, seconds: float, min_runs: int, max_runs: int) -> list[int]:
     samples: list[int] = []
-    end = time.perf_counter_ns() + int(seconds * 1e9)
-    while len(samples) < min_runs or time.perf_counter_ns() < end:
+    start = time.perf_counter_ns()
+    end, last = start + int(seconds * 1e9), start + int(10e9 + 10 * seconds * 1e9)
+    while time.perf_counter_ns() < (last if len(samples) < min_runs else end):
         samples.append(run(len(samples)))
         if len(samples) >= max_runs:
             break

@@ -14,9 +14,7 @@ import click
 @click.option("--seconds", default=1.0, show_default=True, help="Steady time in each process.")
 @click.option("--seed", default=0, show_default=True, help="Of the order and of random inputs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, raw samples included.")
-@click.pass_context
 def bench(
-    ctx: click.Context,
     models: tuple[str, ...],
     inputs: str | None,
     threads: int,
@@ -53,12 +51,15 @@ def bench(
         click.echo(json.dumps(result.to_dict()))
     else:
         Console().print(result.table())
-    if any(m.error for m in result.measurements):
-        ctx.exit(1)
+    failed = [f"{m.name}: {m.error}" for m in result.measurements if m.error]
+    if failed:
+        raise ValueError("could not run " + "; ".join(failed))
 
 
 def _by_name(paths: tuple[str, ...]) -> dict[str, str]:
     """Paths by their stems, or by themselves where stems repeat."""
+    if len(set(paths)) < len(paths):
+        raise ValueError("a model is named twice: measuring one against itself needs a copy")
     stems = [Path(path).stem for path in paths]
     return {
         stem if stems.count(stem) == 1 else path: path

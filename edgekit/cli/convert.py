@@ -17,7 +17,9 @@ from converters.formats import FORMATS
     type=click.Choice(list(FORMATS)),
     default=("float32",),
     show_default=True,
-    help="Format of a file to write; may be given several times.",
+    help="Format of a file to write; may be given several times. "
+    + "; ".join(f"{f.name}: {f.stores}" for f in FORMATS.values())
+    + ".",
 )
 @click.option("--calibration", help=".npy or .npz with samples like those the model will see.")
 @click.option(

@@ -7,7 +7,13 @@ import click
 @click.option(
     "--out", default="demo", show_default=True, help="Folder for the report and the files."
 )
-@click.option("--seed", default=0, show_default=True, help="Same seed, same accuracies and bytes.")
+@click.option(
+    "--seed",
+    default=0,
+    type=click.IntRange(0, 2**32 - 1),
+    show_default=True,
+    help="Same seed, same accuracies and bytes.",
+)
 @click.pass_context
 def demo(ctx: click.Context, out: str, seed: int) -> None:
     """Train, compress, convert and measure a real model.

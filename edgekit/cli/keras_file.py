@@ -1,5 +1,7 @@
 """Reading the user's Keras model from a file."""
 
+import zipfile
+
 from converters.files import existing_file
 from edgekit.cli.quiet import quiet_start_up
 
@@ -13,6 +15,10 @@ def load_keras_model(path: str):
     """
     if existing_file(path).suffix not in (".keras", ".h5", ".hdf5"):
         raise ValueError(f"{path}: expected a Keras model, a .keras or .h5 file")
+    if path.endswith(".keras") and not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} cannot be read as a Keras model: it is not a whole .keras archive"
+        )
     with quiet_start_up():
         import keras
 

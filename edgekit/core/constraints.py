@@ -12,10 +12,16 @@ Hold = Callable[[keras.KerasTensor], keras.KerasTensor]
 
 
 class Held(keras.constraints.Constraint):
-    """The user's own constraint, if any, followed by the holds that edgekit adds."""
+    """The user's own constraint, if any, followed by the holds that edgekit adds.
 
-    def __init__(self, original: Hold | None):
+    Args:
+        original: The user's own constraint, or None.
+        fit: What tells the fit that the holds belong to from any other.
+    """
+
+    def __init__(self, original: Hold | None, fit: object):
         self.original = original
+        self.fit = fit
         self.holds: list[Hold] = []
 
     def __call__(self, value):
@@ -34,19 +40,30 @@ class Mask(keras.constraints.Constraint):
         return keras.ops.where(self.mask, value, keras.ops.zeros_like(value))
 
 
-def hold(variable: keras.Variable, constraint: Hold) -> None:
-    """Add `constraint` to the variable, after those it has."""
-    if not isinstance(variable.constraint, Held):
-        variable.constraint = Held(variable.constraint)
-    variable.constraint.holds.append(constraint)
+def hold(variable: keras.Variable, constraint: Hold, fit: object) -> None:
+    """Add `constraint` to the variable, after those it has.
+
+    Holds left over from another fit, one that was interrupted, go.
+
+    Args:
+        variable: What to hold.
+        constraint: Maps the variable's value to the one it must have.
+        fit: The same object for all holds of one fit; a callback's `params` is one.
+    """
+    held = variable.constraint
+    if not isinstance(held, Held) or held.fit is not fit:
+        original = held.original if isinstance(held, Held) else held
+        held = variable.constraint = Held(original, fit)
+    held.holds.append(constraint)
 
 
 def release(variable: keras.Variable, constraint: Hold) -> None:
-    """Take `constraint` off again; with the last one gone the user's own stands alone."""
+    """Take `constraint` off again, if it is there; with the last one gone the user's stands."""
     held = variable.constraint
-    held.holds.remove(constraint)
-    if not held.holds:
-        variable.constraint = held.original
+    if isinstance(held, Held) and constraint in held.holds:
+        held.holds.remove(constraint)
+        if not held.holds:
+            variable.constraint = held.original
 
 
 def retrace_training(model: keras.Model) -> None:

@@ -25,6 +25,8 @@ class Graph:
     """
 
     def __init__(self, model: keras.Model):
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"`model` must be a Keras 3 model. Received: {model!r}")
         if isinstance(model, keras.Sequential):
             if not model.built:
                 raise ValueError(

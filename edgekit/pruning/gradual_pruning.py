@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 
 import keras
 import numpy as np
@@ -19,7 +20,9 @@ class GradualPruning(keras.callbacks.Callback):
 
     The model stays what it is: no layer is wrapped and nothing has to be stripped. A pruned
     weight is held at zero inside the compiled train step, so every checkpoint is sparse. The
-    epoch logs gain `sparsity`, the share of zeros over all selected kernels.
+    epoch logs gain `sparsity`, the share of zeros over all selected kernels. A callback that
+    puts earlier weights back at the end of the fit, as `EarlyStopping(restore_best_weights=True)`
+    does, belongs before this one in the list; the last masks are then applied to its weights.
 
     Example:
         >>> model.fit(x, y, epochs=5, callbacks=[ek.GradualPruning(0.8)])
@@ -67,6 +70,11 @@ class GradualPruning(keras.callbacks.Callback):
             raise ValueError(
                 "`sparsity` as {regex: share} names the layers itself: leave `layers` out"
             )
+        if schedule is not None and not hasattr(schedule, "plan"):
+            raise TypeError(
+                "`schedule` must be an ek.schedules object, such as ek.schedules.Polynomial(). "
+                f"Received: schedule={schedule!r}"
+            )
         self.sparsity = sparsity
         self.schedule = schedule or Polynomial()
         self.scope = scope
@@ -86,7 +94,7 @@ class GradualPruning(keras.callbacks.Callback):
         self._epoch_start = 0
         self._next_step = 0
         dense = [np.ones(k.shape, dtype=bool) for k in self._kernels]
-        self._masks = HeldMasks(self.model, self._kernels, dense)
+        self._masks = HeldMasks(self.model, self._kernels, dense, self.params)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch_start = epoch * self._steps if self._steps else self._next_step
@@ -131,7 +139,7 @@ class GradualPruning(keras.callbacks.Callback):
 
 
 def _check_sparsity(value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"`sparsity` must be a number from 0 to below 1. Received: {value!r}")
     if not 0 <= value < 1:
         hint = f"; did you mean {value / 100:g}?" if 1 < value < 100 else ""

@@ -16,6 +16,7 @@ class HeldMasks:
         model: The compiled model that is about to train.
         kernels: The variables to hold.
         masks: An array of each kernel's shape, True where a weight stays.
+        fit: What tells this fit from others: the callback's `params`.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class HeldMasks:
         model: keras.Model,
         kernels: Sequence[keras.Variable],
         masks: Sequence[np.ndarray],
+        fit: object,
     ):
         self._model = model
         self._held = []
@@ -31,7 +33,7 @@ class HeldMasks:
                 mask, dtype="bool", trainable=False, name=f"{kernel.name}_mask"
             )
             constraint = Mask(variable)
-            hold(kernel, constraint)
+            hold(kernel, constraint, fit)
             self._held.append((kernel, constraint))
         self.apply()
         retrace_training(model)
@@ -48,7 +50,11 @@ class HeldMasks:
             kernel.assign(constraint(kernel.value))
 
     def release(self) -> None:
-        """Let the kernels go: the model is plain Keras again, and as sparse as it is."""
+        """Let the kernels go: the model is plain Keras again, and sparse.
+
+        The masks are applied once more: averaged or restored weights may have come in since.
+        """
+        self.apply()
         for kernel, constraint in self._held:
             release(kernel, constraint)
         retrace_training(self._model)

@@ -43,7 +43,7 @@ class KeepSparsity(keras.callbacks.Callback):
                 "the model first (ek.GradualPruning)"
             )
         self._masks = HeldMasks(
-            self.model, [kernels[i] for i in sparse], [masks[i] for i in sparse]
+            self.model, [kernels[i] for i in sparse], [masks[i] for i in sparse], self.params
         )
 
     def on_train_end(self, logs=None):

@@ -1,6 +1,7 @@
 """When to prune, and how far: sparsity as a function of the training step."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 _DEFAULT_UPDATES = 100
 
@@ -39,17 +40,18 @@ class Polynomial:
     def __post_init__(self):
         _check_position("begin", self.begin)
         _check_position("end", self.end)
-        if isinstance(self.begin, float) == isinstance(self.end, float) and self.end < self.begin:
+        same_unit = isinstance(self.begin, Integral) == isinstance(self.end, Integral)
+        if same_unit and self.end < self.begin:
             raise ValueError(
                 f"`end` must not come before `begin`. Received: begin={self.begin}, end={self.end}"
             )
-        if not 0 <= self.initial < 1:
+        if not isinstance(self.initial, Real) or not 0 <= self.initial < 1:
             raise ValueError(
-                f"`initial` must be from 0 to below 1. Received: initial={self.initial}"
+                f"`initial` must be from 0 to below 1. Received: initial={self.initial!r}"
             )
-        if not self.power > 0:
-            raise ValueError(f"`power` must be positive. Received: power={self.power}")
-        if self.every is not None and (not isinstance(self.every, int) or self.every < 1):
+        if not isinstance(self.power, Real) or not self.power > 0:
+            raise ValueError(f"`power` must be positive. Received: power={self.power!r}")
+        if self.every is not None and (not isinstance(self.every, Integral) or self.every < 1):
             raise ValueError(
                 f"`every` must be a whole number of steps ≥ 1. Received: {self.every!r}"
             )
@@ -99,12 +101,12 @@ class Plan:
 
 
 def _check_position(name: str, value: float | int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
             f"`{name}` must be a float (fraction of the fit) or an int (step). "
             f"Received: {name}={value!r}"
         )
-    if isinstance(value, float) and not 0 <= value <= 1:
+    if not isinstance(value, Integral) and not 0 <= value <= 1:
         raise ValueError(
             f"`{name}` as a float is a fraction of the fit, from 0.0 to 1.0; give a step as an "
             f"int. Received: {name}={value}"
@@ -114,8 +116,8 @@ def _check_position(name: str, value: float | int) -> None:
 
 
 def _to_step(name: str, value: float | int, total_steps: int | None) -> int:
-    if isinstance(value, int):
-        return value
+    if isinstance(value, Integral):
+        return int(value)
     if total_steps is None:
         raise ValueError(
             f"`{name}`={value} is a fraction of the fit, but the length of this fit is unknown: "

@@ -1,5 +1,7 @@
 """Rounding activations to the integer grid of their range."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -47,8 +49,11 @@ class FakeQuantize(keras.layers.Layer):
 
     @property
     def calibrated(self) -> bool:
-        """Whether the range comes from data (or is prescribed): what a converter needs."""
-        return self.fixed_range is not None or bool(ops.convert_to_numpy(self.seen_data))
+        """Whether the range comes from finite data or is prescribed: what a converter needs."""
+        if self.fixed_range is not None:
+            return True
+        low, high = (float(ops.convert_to_numpy(v)) for v in (self.range_min, self.range_max))
+        return bool(ops.convert_to_numpy(self.seen_data)) and math.isfinite(high - low)
 
     def build(self, input_shape):
         if self.fixed_range:

@@ -93,12 +93,22 @@ def activation_of(layer: keras.layers.Layer) -> str | None:
 
 def objection_to(operation: keras.Operation) -> str | None:
     """Why the operation cannot be quantised, in words for its user; None when it can."""
+    if isinstance(operation, keras.Model):
+        return "a nested model: put its layers into the outer model"
+    if not isinstance(operation, kl.Layer):
+        name = type(operation).__name__
+        return (
+            f"a bare operation: use a layer instead, such as keras.layers.{name}, if there is one"
+        )
     if kind_of(operation) is None:
         return f"{type(operation).__name__} is not supported"
     if getattr(operation, "data_format", "channels_last") == "channels_first":
         return "data_format='channels_first' has no integer kernels in LiteRT; use channels_last"
     if kind_of(operation) in (Kind.WEIGHTED, Kind.ACTIVATION) and activation_of(operation) is None:
-        function = getattr(operation, "activation", operation)
-        name = getattr(function, "__name__", type(function).__name__)
+        if isinstance(operation, (kl.ReLU, kl.Softmax)):
+            return (
+                "LiteRT has this activation only with its default settings (ReLU: or max_value=6)"
+            )
+        name = getattr(operation.activation, "__name__", type(operation.activation).__name__)
         return f"its activation {name!r} is not one of {', '.join(ACTIVATIONS)}"
     return None

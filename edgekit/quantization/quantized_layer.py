@@ -107,21 +107,28 @@ class QuantizedLayer(QuantizeWrapper):
         """The layer with its rounded kernel, scaled and shifted per output channel if asked."""
         layout = kernel_layout(self.layer)
         variable, bias = getattr(self.layer, layout.attribute), self._bias(factor, shift)
-        kernel = scale_channels(variable.value, factor, layout.channel_axes)
+        kernel = scale_channels(full_precision(variable), factor, layout.channel_axes)
         mapping = [(variable, quantize_kernel(kernel, layout.scale_axes, bias, self.bits))]
         if self.layer.use_bias:
             mapping.append((self.layer.bias, bias))
         with keras.StatelessScope(state_mapping=mapping):
             outputs = self.layer(inputs)
-        return outputs if bias is None or self.layer.use_bias else outputs + bias
+        if bias is None or self.layer.use_bias:
+            return outputs
+        return outputs + ops.cast(bias, outputs.dtype)
 
     def _bias(self, factor, shift):
         """The layer's bias, scaled and shifted if asked; None when there is nothing to add."""
         bias = shift
         if self.layer.use_bias:
-            bias = self.layer.bias.value
+            bias = full_precision(self.layer.bias)
             bias = bias if factor is None else bias * factor + shift
         return None if bias is None else _never_all_equal(bias)
+
+
+def full_precision(variable: keras.Variable):
+    """The variable's value in float32, also where the layer computes in half precision."""
+    return ops.cast(variable.value, "float32")
 
 
 def scale_channels(kernel, factor, channel_axes: tuple[int, ...]):
@@ -144,10 +151,11 @@ def _never_all_equal(bias):
 
 def _fold(batchnorm, mean, variance):
     """BatchNorm as `(factor, shift)`: `y = factor * x + shift` per channel."""
+    mean, variance = ops.cast(mean, "float32"), ops.cast(variance, "float32")
     factor = ops.rsqrt(variance + batchnorm.epsilon)
     if batchnorm.scale:
-        factor = factor * batchnorm.gamma
+        factor = factor * full_precision(batchnorm.gamma)
     shift = -mean * factor
     if batchnorm.center:
-        shift = shift + batchnorm.beta
+        shift = shift + full_precision(batchnorm.beta)
     return factor, shift

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from edgekit.quantization.fake_quantize import FakeQuantize
-from edgekit.quantization.quantized_layer import QuantizedLayer, scale_channels
+from edgekit.quantization.quantized_layer import QuantizedLayer, full_precision, scale_channels
 from edgekit.quantization.weight_quant import quantize_kernel
 
 
@@ -28,17 +28,19 @@ class QuantizedSeparableConv2D(QuantizedLayer):
         self.between.build((*self.layer.compute_output_shape(input_shape)[:-1], channels))
 
     def _linear(self, inputs, training, factor=None, shift=None):
-        layer = self.layer
+        layer, bias = self.layer, self._bias(factor, shift)
+        depthwise = quantize_kernel(
+            full_precision(layer.depthwise_kernel), (-2, -1), bits=self.bits
+        )
+        pointwise = scale_channels(full_precision(layer.pointwise_kernel), factor, (-1,))
+        pointwise = quantize_kernel(pointwise, (-1,), bias, self.bits)
         outputs = ops.depthwise_conv(
             inputs,
-            quantize_kernel(layer.depthwise_kernel.value, (-2, -1), bits=self.bits),
+            ops.cast(depthwise, inputs.dtype),
             strides=layer.strides,
             padding=layer.padding,
             dilation_rate=layer.dilation_rate,
         )
         outputs = self.between(outputs, training=training)
-        pointwise, bias = layer.pointwise_kernel.value, self._bias(factor, shift)
-        pointwise = scale_channels(pointwise, factor, (-1,))
-        pointwise = quantize_kernel(pointwise, (-1,), bias, self.bits)
-        outputs = ops.conv(outputs, pointwise, padding="valid")
-        return outputs if bias is None else outputs + bias
+        outputs = ops.conv(outputs, ops.cast(pointwise, outputs.dtype), padding="valid")
+        return outputs if bias is None else outputs + ops.cast(bias, outputs.dtype)

@@ -29,7 +29,7 @@ def strip(model: keras.Model) -> keras.Model:
     """
     graph = Graph(model)
     clone = Cloner()
-    plain: dict[int, list[tuple[keras.layers.Layer, keras.layers.Layer]]] = {}
+    plain: dict[str, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
 
     def emit(call, values):
         layer = call.operation
@@ -38,9 +38,11 @@ def strip(model: keras.Model) -> keras.Model:
             return
         args, kwargs = fill_in(call, values)
         if isinstance(layer, QuantizeWrapper):
-            pairs = plain.setdefault(
-                id(layer), list(zip(layer.inner_layers(), layer.plain_layers(), strict=True))
-            )
+            # By name: an activation that followed several layers was one layer.
+            pairs = [
+                plain.setdefault(trained.name, (trained, new))
+                for trained, new in zip(layer.inner_layers(), layer.plain_layers(), strict=True)
+            ]
             values[id(call.outputs[0])] = _apply([new for _, new in pairs], args[0], kwargs)
             return
         for old, new in zip(
@@ -50,10 +52,9 @@ def strip(model: keras.Model) -> keras.Model:
 
     stripped = graph.rebuild(emit)
     clone.copy_weights()
-    for pairs in plain.values():
-        for trained, new in pairs:
-            new.set_weights(trained.get_weights())
-            new.trainable = trained.trainable
+    for trained, new in plain.values():
+        new.set_weights(trained.get_weights())
+        new.trainable = trained.trainable
     return stripped
 
 

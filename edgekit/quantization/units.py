@@ -28,6 +28,7 @@ class Units:
         heads = [c for c in graph.calls if self.kind(c) in (Kind.WEIGHTED, Kind.COMPUTE)]
         self._tails = {call: self._tail(call) for call in heads}
         self._agree_on_shared_layers()
+        self._leave_shared_norms_out()
         self._absorbed = {follower for tail in self._tails.values() for follower in tail}
         loose = [c for c in graph.calls if c not in self._absorbed]
         _refuse([c.operation for c in loose if self.kind(c) == Kind.BATCHNORM], _unfoldable)
@@ -85,6 +86,17 @@ class Units:
             for call in group:
                 del self._tails[call][common:]
 
+    def _leave_shared_norms_out(self) -> None:
+        """A BatchNorm that follows several layers cannot be folded into each."""
+        owners = defaultdict(set)
+        for call, tail in self._tails.items():
+            for follower in tail:
+                if self.kind(follower) == Kind.BATCHNORM:
+                    owners[follower.operation].add(call.operation)
+        for tail in self._tails.values():
+            if tail and len(owners[tail[0].operation]) > 1:
+                tail.clear()
+
 
 def _fuses_into_add(operation: keras.Operation, activation: keras.Operation) -> bool:
     fused = ACTIVATIONS[activation_of(activation)].fused
@@ -98,8 +110,8 @@ def _normalizes_last_axis(call) -> bool:
 
 def _unfoldable(operation) -> str:
     return (
-        "a BatchNormalization that does not directly follow a convolution or Dense layer "
-        "without activation cannot be folded"
+        "a BatchNormalization can be folded only over the last axis, and right after a "
+        "convolution or Dense layer that has no activation and feeds nothing else"
     )
 
 

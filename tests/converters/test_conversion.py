@@ -66,6 +66,31 @@ def test_bad_requests(trained, options, match):
         ek.convert(trained, **options)
 
 
+def test_calibration_by_the_names_of_the_keras_model():
+    a, b = keras.Input((3,), name="p-1"), keras.Input((2,), name="p-2")
+    model = keras.Model([a, b], layers.Concatenate()([layers.Dense(2)(a), b]))
+    x = {"p-1": np.ones((4, 3)), "p-2": np.ones((4, 2))}
+    file = ek.convert(model, "int8", calibration=x)["int8"]
+    assert list(file.input_shapes) == ["p_1", "p_2"]
+
+
+def test_broken_weights_and_ranges_are_refused(trained, trained_qat, data):
+    broken = ek.strip(trained)
+    broken.get_layer("conv").kernel.assign(np.full((3, 3, 3, 8), np.nan))
+    with pytest.raises(ValueError, match="conv/kernel' holds NaN"):
+        ek.convert(broken)
+    qat = ek.quantize_aware(trained)
+    qat(data[0] * np.nan, training=True)
+    with pytest.raises(ValueError, match="holds NaN"):
+        ek.convert(qat, ["int8"])
+
+
+def test_a_batch_larger_than_the_calibration_is_refused():
+    model = keras.Sequential([keras.Input((10,), batch_size=32), layers.Dense(3)])
+    with pytest.raises(ValueError, match="at least one batch of the model, 32 samples"):
+        ek.convert(model, ["int8"], calibration=np.zeros((10, 10)))
+
+
 def test_models_that_cannot_be_converted(trained, trained_qat):
     with pytest.raises(ValueError, match=r"convert ek.strip\(model\)"):
         ek.convert(trained_qat, ["float16"])

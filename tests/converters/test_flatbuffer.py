@@ -46,11 +46,23 @@ def test_several_inputs_and_outputs_by_name(two_by_two):
     rng = np.random.default_rng(0)
     b, a = rng.random((5, 3)).astype("float32"), rng.random((5, 2)).astype("float32")
     expected = model.predict([b, a], verbose=0)
-    for x in ([b, a], {"a": a, "b": b}):
-        found = file.predict(x)
-        assert list(found) == ["output_0", "output_1"]
-        for i, output in enumerate(expected):
-            np.testing.assert_allclose(found[f"output_{i}"], output, atol=1e-6)
+    found = file.predict({"a": a, "b": b})
+    assert list(found) == ["output_0", "output_1"]
+    for i, output in enumerate(expected):
+        np.testing.assert_allclose(found[f"output_{i}"], output, atol=1e-6)
+    # A file does not know the order of the Keras model: a sequence could be taken wrongly.
+    with pytest.raises(ValueError, match=r"must be a dict .* \['a', 'b'\]"):
+        file.predict([b, a])
+
+
+def test_a_model_that_returns_its_input():
+    x = keras.Input((3,), name="x")
+    file = ek.convert(keras.Model(x, [layers.Dense(2)(x), x]))["float32"]
+    data = np.random.default_rng(0).random((4, 3)).astype("float32")
+    np.testing.assert_array_equal(file.predict(data)["output_1"], data)
+    report = ek.inspect(file)
+    assert [e.name for e in report.inputs] == ["x"]
+    assert [e.name for e in report.outputs] == ["output_0", "output_1"]
 
 
 def test_stored_integers_pass_through(files, data):
@@ -98,6 +110,8 @@ def test_wrong_inputs(files, x, match):
 
 
 def test_saves_whole_and_reads_back(files, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        files["int8"].save(tmp_path / "none" / "m.tflite")
     path = files["int8"].save(tmp_path / "m.tflite")
     again = Flatbuffer.from_file(path)
     assert again.content == files["int8"].content

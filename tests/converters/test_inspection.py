@@ -5,7 +5,6 @@ import pytest
 
 import edgekit as ek
 from converters import Flatbuffer
-from converters.reader import CorruptFlatbuffer, read_model
 
 
 def test_int8_file(files):
@@ -102,8 +101,7 @@ def test_damage_is_an_error_or_an_answer_and_never_a_hang(files):
             if position < len(damaged):
                 damaged[position] = rng.integers(256)
         try:
-            read_model(bytes(damaged))
-        except CorruptFlatbuffer:
+            ek.inspect(Flatbuffer(bytes(damaged))).to_json()
+        except ValueError:  # any other kind of error fails the test
             refused += 1
     assert refused > 100
-    assert Flatbuffer(content)

@@ -9,7 +9,7 @@ GOOD = np.zeros((5, 4, 4, 1), "float32")
 
 
 def match(samples, inputs=ONE):
-    return match_inputs(samples, inputs, "calibration")
+    return match_inputs(samples, inputs, "calibration", in_order=True)
 
 
 def test_one_input_in_every_form(tmp_path):
@@ -37,6 +37,8 @@ def test_several_inputs():
         (np.zeros((5, 4, 3, 1)), ONE, "must have shape"),
         (GOOD * np.nan, ONE, "NaN or infinite"),
         (GOOD + np.inf, ONE, "NaN or infinite"),
+        (GOOD.astype("float64") + 1e300, ONE, "too large for float32"),
+        ([[1.0], [1.0, 2.0]], ONE, "is not an array"),
         (np.array(["a"]), ONE, "must be numbers"),
         ({"x1": GOOD, "x2": GOOD}, ONE, r"must hold arrays named \['image'\]"),
         ([np.zeros((2, 3))], TWO, "one array for each"),
@@ -47,6 +49,11 @@ def test_several_inputs():
 def test_unusable_samples(samples, inputs, message):
     with pytest.raises(ValueError, match=f"`calibration`.*{message}"):
         match(samples, inputs)
+
+
+def test_a_sequence_is_taken_only_in_a_known_order():
+    with pytest.raises(ValueError, match="must be a dict"):
+        match_inputs([np.zeros((2, 3)), np.zeros((2, 2))], TWO, "x")
 
 
 def test_unreadable_files(tmp_path):

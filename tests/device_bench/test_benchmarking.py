@@ -78,7 +78,19 @@ def test_a_model_that_cannot_run_fails_alone(files, tmp_path):
     assert found["int8"].error is None
     assert found["int8"].median_ms > 0
     assert found.to_dict()["measurements"][0]["error"] == found["broken"].error
-    assert "int8" in str(found)
+    assert f"broken failed: {found['broken'].error}"[:40] in " ".join(str(found).split())
+    with pytest.raises(KeyError, match="no model 'none'; there are"):
+        found["none"]
+
+
+def test_a_batch_larger_than_what_is_fed(data):
+    import keras
+
+    import edgekit as ek
+
+    model = keras.Sequential([keras.Input((8,), batch_size=48), keras.layers.Dense(2)])
+    x = np.random.default_rng(0).random((96, 8))
+    assert benchmark(ek.convert(model), inputs=x, **QUICK)["float32"].error is None
 
 
 @pytest.mark.parametrize(
@@ -88,6 +100,9 @@ def test_a_model_that_cannot_run_fails_alone(files, tmp_path):
         ({"threads": 0}, "`threads` must be above 0"),
         ({"processes": 1.5}, "`processes` must be a whole number"),
         ({"seconds": -1}, "`seconds` must be above 0"),
+        ({"seconds": float("inf")}, "`seconds` must be above 0 and at most 3600"),
+        ({"threads": 100000}, "`threads` must be above 0 and at most 256"),
+        ({"seed": -1}, "`seed` must be a whole number from 0"),
         ({"inputs": np.zeros((3, 8, 8))}, "`inputs` for input 'image' must have shape"),
         ({"inputs": np.zeros((0, 8, 8, 3))}, "is empty"),
     ],
@@ -98,8 +113,9 @@ def test_bad_arguments(files, options, match):
 
 
 def test_missing_and_wrong_files(tmp_path):
-    with pytest.raises(ValueError, match="`models` is empty"):
-        benchmark({})
+    for models in ({}, ["a.tflite"]):
+        with pytest.raises(ValueError, match="`models` must be a {name: model}"):
+            benchmark(models)
     with pytest.raises(FileNotFoundError):
         benchmark({"a": tmp_path / "none.tflite"})
     (tmp_path / "text.tflite").write_text("hello, this is text")

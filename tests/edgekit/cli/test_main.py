@@ -81,6 +81,9 @@ def bad_inputs(folder, tmp_path):
         "text as tflite": (["inspect", tmp_path / "text.tflite"], "not a LiteRT flatbuffer"),
         "missing tflite": (["inspect", "none.tflite"], "no such file: none.tflite"),
         "bench corrupt": (["bench", tmp_path / "text.tflite"], "not a LiteRT flatbuffer"),
+        "bench cut": (["bench", folder / "corrupt.tflite"], "damaged LiteRT flatbuffer"),
+        "bench twice": (["bench", folder / "int8.tflite", folder / "int8.tflite"], "named twice"),
+        "demo seed": (["demo", "--out", tmp_path / "new", "--seed", -1], "'--seed'"),
         "bench missing": (["bench", "none.tflite"], "no such file"),
         "bench nothing": (["bench"], "Missing argument"),
         "bench shapes": (

@@ -152,9 +152,37 @@ def test_interrupted_fit_can_be_started_again_with_the_same_callback(cnn, data):
     pruning = ek.GradualPruning(0.5)
     with pytest.raises(KeyboardInterrupt):
         fit(compiled(cnn), data, pruning, Interrupt())
+    fit(cnn, data, ek.GradualPruning(0.25))  # another one: what the first left must not hold
+    assert zeros(cnn.get_layer("conv")) == 0.25
     fit(cnn, data, pruning)
     assert zeros(cnn.get_layer("conv")) == 0.5
     assert cnn.get_layer("conv").kernel.constraint is None
+
+
+def test_averaged_weights_are_sparse_too(cnn, data):
+    """The optimizer puts its moving average in place when the fit ends."""
+    adam = keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9)
+    cnn.compile(adam, "sparse_categorical_crossentropy")
+    fit(cnn, data, ek.GradualPruning(0.5))
+    assert zeros(cnn.get_layer("conv")) == 0.5
+
+
+def test_restored_weights_are_sparse_too(cnn, data):
+    class Restore(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.weights = self.model.get_weights()
+
+        def on_train_end(self, logs=None):
+            self.model.set_weights(self.weights)
+
+    fit(compiled(cnn), data, Restore(), ek.GradualPruning(0.5))
+    assert zeros(cnn.get_layer("conv")) == 0.5
+
+
+def test_numpy_numbers_are_numbers(cnn, data):
+    schedule = ek.schedules.Polynomial(begin=np.int64(0), end=np.float32(0.5))
+    fit(compiled(cnn), data, ek.GradualPruning(np.float32(0.5), schedule))
+    assert zeros(cnn.get_layer("conv")) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -176,6 +204,8 @@ def test_bad_arguments(arguments, match):
 def test_wrong_type():
     with pytest.raises(TypeError, match="`sparsity` must be a number"):
         ek.GradualPruning("0.5")
+    with pytest.raises(TypeError, match="`schedule` must be an ek.schedules object"):
+        ek.GradualPruning(0.5, 0.5)
 
 
 def test_a_selection_without_a_match_stops_before_the_first_step(cnn, data):

@@ -121,8 +121,10 @@ def test_shared_layer_takes_in_only_what_follows_every_call():
     assert wrapper.batchnorm.name == norm.name
     assert wrapper.activation is None
     assert {"first", "second"} <= {layer.name for layer in qat.layers}
+    plain = ek.strip(qat)
+    assert len(plain.weights) == len(model.weights)
     other = layers.BatchNormalization(name="other")
-    with pytest.raises(ValueError, match="other .a BatchNormalization that does not directly"):
+    with pytest.raises(ValueError, match="other .a BatchNormalization can be folded only"):
         ek.quantize_aware(keras.Model(x, other(conv(norm(conv(x))))))
 
 
@@ -154,6 +156,45 @@ def test_several_inputs_and_outputs_keep_their_names():
     assert set(found) == {"map", "score"}
 
 
+def test_an_activation_behind_two_layers_is_one_layer_again(tmp_path):
+    act = layers.ReLU(name="act")
+    x = keras.Input((8, 8, 4))
+    y = act(layers.Conv2D(4, 3)(act(layers.Conv2D(4, 3)(x))))
+    qat = ek.quantize_aware(keras.Model(x, y))
+    qat.save(tmp_path / "q.keras")
+    for model in (qat, keras.models.load_model(tmp_path / "q.keras")):
+        plain = ek.strip(model)
+        assert len(plain.get_layer("act")._inbound_nodes) == 2
+
+
+def test_a_batchnorm_behind_two_layers_is_refused():
+    norm = layers.BatchNormalization(name="norm")
+    x = keras.Input((8, 8, 4))
+    y = norm(layers.Conv2D(4, 3)(norm(layers.Conv2D(4, 3)(x))))
+    with pytest.raises(ValueError, match="norm .a BatchNormalization can be folded only"):
+        ek.quantize_aware(keras.Model(x, y))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_trains_in_mixed_precision(policy):
+    """TFMOT raises a TypeError here (its fault 15)."""
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        x = keras.Input((8, 8, 3))
+        y = layers.BatchNormalization()(layers.Conv2D(4, 3, use_bias=False)(x))
+        y = layers.BatchNormalization()(layers.SeparableConv2D(4, 3)(y))
+        y = layers.Dense(4)(layers.Flatten()(y))
+        model = keras.Model(x, layers.BatchNormalization()(y))
+        qat = ek.quantize_aware(model)
+        qat.compile("sgd", "mse")
+        data = np.random.default_rng(0).random((32, 8, 8, 3)).astype("float32")
+        loss = qat.fit(data, np.zeros((32, 4)), verbose=0, epochs=2).history["loss"]
+        assert np.isfinite(loss).all()
+        assert np.isfinite(qat.predict(data, verbose=0)).all()
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
 def test_all_unsupported_layers_are_named_with_what_can_be_done():
     model = keras.Sequential(
         [
@@ -181,6 +222,10 @@ def test_all_unsupported_layers_are_named_with_what_can_be_done():
     ("call", "match"),
     [
         (lambda m: ek.quantize_aware(m, "int7"), "`scheme` must be one of"),
+        (lambda m: ek.quantize_aware("m.keras"), "must be a Keras 3 model. Received: 'm.keras'"),
+        (lambda m: ek.strip(None), "must be a Keras 3 model"),
+        (lambda m: ek.quantize_aware(keras.Model(m.input, m.output + 1.0)), "use a layer instead"),
+        (lambda m: ek.quantize_aware(keras.Model(m.input, m(m.input))), "a nested model"),
         (lambda m: ek.quantize_aware(m, layers="nothing"), "matches no layer"),
         (lambda m: ek.quantize_aware(ek.quantize_aware(m)), "quantisation-aware already"),
     ],
