@@ -42,6 +42,7 @@ class GradualPruning(keras.callbacks.Callback):
             Name them in `layers` to prune them.
 
     Raises:
+        TypeError: `sparsity` is no number, or `schedule` no schedule.
         ValueError: `sparsity` outside its range, an unknown `scope`, a selection without a
             kernel, or, before the first step, a fit too short for the schedule.
 

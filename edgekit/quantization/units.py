@@ -46,7 +46,11 @@ class Units:
         return call in self._absorbed
 
     def feeds_concat(self, tensor: keras.KerasTensor) -> bool:
-        """Whether `tensor` goes nowhere but into a Concatenate, whose grid it then takes."""
+        """Whether `tensor` goes nowhere but into a Concatenate, whose grid it then takes.
+
+        LiteRT has no requantising concatenation: its converter would overrule a grid of the
+        tensor's own.
+        """
         consumer = self._graph.sole_consumer(tensor)
         if consumer is None:
             return False
