@@ -56,6 +56,11 @@ class Measurement:
         return self._over_processes(lambda p: p["first_us"]) / 1e3
 
     @property
+    def warmup_ms(self) -> float:
+        """All warm-up runs together, which count for nothing else; median over processes."""
+        return self._over_processes(lambda p: p["warmup_us"]) / 1e3
+
+    @property
     def load_ms(self) -> float:
         """Reading the file and allocating its tensors; median over processes."""
         return self._over_processes(lambda p: p["load_us"] + p["allocate_us"]) / 1e3
@@ -81,6 +86,7 @@ class Measurement:
             "runs": self.runs,
             "load_ms": self.load_ms,
             "first_ms": self.first_ms,
+            "warmup_ms": self.warmup_ms,
             "median_ms": self.median_ms,
             "median_interval_ms": self.median_interval_ms,
             "p90_ms": self.p90_ms,

@@ -55,6 +55,7 @@ def main(job: dict) -> dict:
         "allocate_us": (allocated - loaded) / 1e3,
         "first_us": first / 1e3,
         "warmup_runs": len(warmup),
+        "warmup_us": sum(warmup) / 1e3,
         "samples_us": [round(n / 1e3, 2) for n in samples],
         "peak_memory_bytes": _peak_memory(),
         "cpu_per_wall": busy,

@@ -31,6 +31,7 @@ def test_phases_and_statistics(result, files):
         assert m.p90_ms >= min(m.process_medians_ms)
         assert m.load_ms > 0
         assert m.first_ms > 0
+        assert m.warmup_ms >= 5 * min(m.processes[0]["samples_us"]) / 1000
         assert all(p["warmup_runs"] >= 5 for p in m.processes)
 
 
