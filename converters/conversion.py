@@ -15,7 +15,7 @@ from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS, check_formats
 from converters.inspection import inspect
 from converters.samples import Samples, match_inputs
-from converters.saved_model import input_specs, save_for_conversion
+from converters.saved_model import input_specs, keras_input_names, save_for_conversion
 
 
 def convert(
@@ -128,8 +128,7 @@ def _check_ranges(model: keras.Model, formats: list[str], calibration) -> bool:
 def _write_calibration(folder: Path, model: keras.Model, specs: dict, calibration) -> None:
     if isinstance(calibration, Mapping):  # by the names the user gave, or by the file's
         calibration = dict(calibration)
-        for name, tensor in zip(specs, model.inputs, strict=True):
-            own = tensor._keras_history.operation.name
+        for name, own in zip(specs, keras_input_names(model), strict=True):
             if own in calibration:
                 calibration[name] = calibration.pop(own)
     arrays = match_inputs(calibration, specs, "calibration", in_order=True)

@@ -18,11 +18,18 @@ def input_specs(model: keras.Model) -> dict[str, tuple[int | None, ...]]:
             f"model {model.name!r} has no known input shape; wrap it: "
             "inputs = keras.Input(shape); keras.Model(inputs, model(inputs))"
         )
-    # The layer's name, unlike the tensor's, is the same in every copy of the model.
-    names = [_signature_name(x._keras_history.operation.name) for x in model.inputs]
+    names = [_signature_name(name) for name in keras_input_names(model)]
     if len(set(names)) < len(names):
         raise ValueError(f"input names must differ in more than punctuation. Received: {names}")
     return {name: tuple(x.shape) for name, x in zip(names, model.inputs, strict=True)}
+
+
+def keras_input_names(model: keras.Model) -> list[str]:
+    """Names of the input layers, in the model's order.
+
+    Unlike the tensors' names they are the same in every copy of the model.
+    """
+    return [tensor._keras_history.operation.name for tensor in model.inputs]
 
 
 def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: int = 1) -> None:
