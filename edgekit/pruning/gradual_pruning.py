@@ -80,10 +80,8 @@ class GradualPruning(keras.callbacks.Callback):
         self.schedule = schedule or Polynomial()
         self.scope = scope
         self.layers = list(sparsity) if isinstance(sparsity, Mapping) else layers
-        self._masks: HeldMasks | None = None
 
     def on_train_begin(self, logs=None):
-        self._release()  # an interrupted fit never came to its end
         selected = select_kernels(self.model, self.layers, depthwise=False)
         final = value_per_layer(selected, self.sparsity, "sparsity")
         self._kernels = [k for kernels in selected.values() for k in kernels]
@@ -115,7 +113,7 @@ class GradualPruning(keras.callbacks.Callback):
             logs["sparsity"] = sparsity_of(self._kernels)
 
     def on_train_end(self, logs=None):
-        self._release()
+        self._masks.release()
         if self._next_step <= self._plan.end:
             warnings.warn(
                 f"GradualPruning: the fit stopped after {self._next_step} steps, before the "
@@ -123,11 +121,6 @@ class GradualPruning(keras.callbacks.Callback):
                 f"{sparsity_of(self._kernels):.1%}",
                 stacklevel=2,
             )
-
-    def _release(self) -> None:
-        if self._masks:
-            self._masks.release()
-        self._masks = None
 
     def _masks_for(self, step: int) -> list[np.ndarray]:
         weights = [ops.convert_to_numpy(k) for k in self._kernels]

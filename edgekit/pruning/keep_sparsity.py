@@ -30,10 +30,8 @@ class KeepSparsity(keras.callbacks.Callback):
     def __init__(self, layers: LayerFilter = None):
         super().__init__()
         self.layers = layers
-        self._masks: HeldMasks | None = None
 
     def on_train_begin(self, logs=None):
-        self.on_train_end()  # an interrupted fit never came to its own
         kernels = [k for ks in select_kernels(self.model, self.layers).values() for k in ks]
         masks = [ops.convert_to_numpy(k) != 0 for k in kernels]
         sparse = [i for i, mask in enumerate(masks) if not mask.all()]
@@ -47,6 +45,4 @@ class KeepSparsity(keras.callbacks.Callback):
         )
 
     def on_train_end(self, logs=None):
-        if self._masks:
-            self._masks.release()
-        self._masks = None
+        self._masks.release()

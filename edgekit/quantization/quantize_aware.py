@@ -103,7 +103,7 @@ class _Builder:
             self._emit_compute(call, values, kind)
 
     def _emit_float(self, call, values):
-        args, kwargs = fill_in(call, {k: _as_value(v).tensor for k, v in values.items()})
+        args, kwargs = fill_in(call, {id(t): self._readable(values, t) for t in call.input_tensors})
         outputs = keras.tree.flatten(self.clone(call.operation)(*args, **kwargs))
         for old, new in zip(call.outputs, outputs, strict=True):
             values[id(old)] = _Value(new, call.operation.name)

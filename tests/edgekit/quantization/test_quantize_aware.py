@@ -224,7 +224,7 @@ def test_all_unsupported_layers_are_named_with_what_can_be_done():
         (lambda m: ek.quantize_aware(m, "int7"), "`scheme` must be one of"),
         (lambda m: ek.quantize_aware("m.keras"), "must be a Keras 3 model. Received: 'm.keras'"),
         (lambda m: ek.strip(None), "must be a Keras 3 model"),
-        (lambda m: ek.quantize_aware(keras.Model(m.input, m.output + 1.0)), "use a layer instead"),
+        (lambda m: ek.quantize_aware(keras.Model(m.input, m.output * 2.0)), "use a layer instead"),
         (lambda m: ek.quantize_aware(keras.Model(m.input, m(m.input))), "a nested model"),
         (lambda m: ek.quantize_aware(m, layers="nothing"), "matches no layer"),
         (lambda m: ek.quantize_aware(ek.quantize_aware(m)), "quantisation-aware already"),
