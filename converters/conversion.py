@@ -3,6 +3,7 @@
 import json
 import tempfile
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def convert(
     model: keras.Model,
     formats: str | Sequence[str] = ("float32",),
     calibration: Samples | None = None,
-    edges: str = "int8",
+    edges: str = "integer",
 ) -> dict[str, Flatbuffer]:
     """The model as LiteRT flatbuffers, one per format.
 
@@ -36,14 +37,14 @@ def convert(
 
     Args:
         model: A built Functional or Sequential model. One from `ek.quantize_aware` converts to
-            int8 with the ranges it learned.
-        formats: Names out of `FORMATS`: `float32`, `float16`, `dynamic`, `int8`. Defaults to
-            `("float32",)`.
+            the format it was trained for, with the ranges it learned.
+        formats: Names out of `FORMATS`: `float32`, `float16`, `dynamic`, `int8`, and for models
+            trained so `int16x8` and `int4`. Defaults to `("float32",)`.
         calibration: Samples like those the model will see, which int8 needs to measure ranges:
             a `(samples, ...)` array, one per input as a list or dict by name, or the path of a
             `.npy` or `.npz` file. A few hundred are enough. Defaults to `None`.
-        edges: What goes in and comes out of an int8 file: `"int8"`, or `"float32"` with a
-            quantising op at each edge. Defaults to `"int8"`.
+        edges: What goes in and comes out of an integer file: `"integer"`, or `"float32"` with
+            a quantising op at each edge. Defaults to `"integer"`.
 
     Returns:
         `{format: Flatbuffer}` in the order asked for.
@@ -55,8 +56,8 @@ def convert(
         ConversionError: The converter refused the model or crashed.
     """
     formats = check_formats(formats)
-    if edges not in ("int8", "float32"):
-        raise ValueError(f"`edges` must be 'int8' or 'float32'. Received: edges={edges!r}")
+    if edges not in ("integer", "float32"):
+        raise ValueError(f"`edges` must be 'integer' or 'float32'. Received: edges={edges!r}")
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a Keras 3 model. Received: {type(model).__name__}")
     if keras.backend.backend() != "tensorflow":
@@ -98,24 +99,32 @@ def _check_weights(model: keras.Model) -> None:
 
 def _check_ranges(model: keras.Model, formats: list[str], calibration) -> bool:
     """Whether the model is quantisation-aware; errors where its ranges do not fit the formats."""
-    # Any layer that says whether it is calibrated rounds activations; edgekit's do.
-    rounding = [
-        layer for layer in model._flatten_layers(include_self=False) if hasattr(layer, "calibrated")
-    ]
-    if rounding:
-        unfit = [f for f in formats if not FORMATS[f].from_quantization_aware]
+    # Any layer that says what it rounds takes part; edgekit's do.
+    rounding = defaultdict(list)
+    for layer in model._flatten_layers(include_self=False):
+        if hasattr(layer, "rounds"):
+            rounding[layer.rounds].append(layer)
+    if rounding["activations"]:
+        trained_for = _trained_for(rounding)
+        unfit = [f for f in formats if f != trained_for]
         if unfit:
             raise ValueError(
-                f"a quantisation-aware model cannot become {', '.join(unfit)}: convert "
-                "ek.strip(model) to those formats"
+                f"a model trained for {trained_for} cannot become {', '.join(unfit)}: convert "
+                f"it to {trained_for!r}, or ek.strip(model) to other formats"
             )
-        blank = [layer.name for layer in rounding if not layer.calibrated]
+        blank = [layer.name for layer in rounding["activations"] if not layer.calibrated]
         if blank:
             raise ValueError(
                 f"{len(blank)} activation ranges have seen no data, the first is {blank[0]!r}: "
                 "train the quantisation-aware model before converting it"
             )
         return True
+    untrained = [f for f in formats if FORMATS[f].integer and not FORMATS[f].calibrated]
+    if untrained:
+        raise ValueError(
+            f"{', '.join(untrained)} needs a model trained for it: "
+            f"ek.quantize_aware(model, {untrained[0]!r}), then fit"
+        )
     integer = [f for f in formats if FORMATS[f].integer]
     if integer and calibration is None:
         raise ValueError(
@@ -123,6 +132,14 @@ def _check_ranges(model: keras.Model, formats: list[str], calibration) -> bool:
             "(a few hundred inputs), or a model trained with ek.quantize_aware"
         )
     return False
+
+
+def _trained_for(rounding: dict[str, list]) -> str:
+    if any(layer.bits != 8 for layer in rounding["weights"]):
+        return "int4"
+    # Some activations have 16 bits inside of an int8 model too.
+    widths = Counter(layer.bits for layer in rounding["activations"])
+    return "int16x8" if widths[16] > widths[8] else "int8"
 
 
 def _write_calibration(folder: Path, model: keras.Model, specs: dict, calibration) -> None:

@@ -10,14 +10,15 @@ class Format:
     Args:
         name: What `convert` calls it.
         stores: What weights and activations are, in words.
-        from_quantization_aware: Whether a quantisation-aware model can.
         integer: Whether the file computes in integers, so that it needs activation ranges.
+        calibrated: Whether these can be measured on samples; otherwise only a model that was
+            trained for the format converts to it.
     """
 
     name: str
     stores: str
-    from_quantization_aware: bool = False
     integer: bool = False
+    calibrated: bool = False
 
 
 FORMATS = {
@@ -26,7 +27,9 @@ FORMATS = {
         Format("float32", "weights and activations float32"),
         Format("float16", "weights float16, computed in float32"),
         Format("dynamic", "weights int8 (those of 1,024 elements and more), activations float32"),
-        Format("int8", "weights and activations int8", from_quantization_aware=True, integer=True),
+        Format("int8", "weights and activations int8", integer=True, calibrated=True),
+        Format("int16x8", "weights int8, activations int16", integer=True),
+        Format("int4", "weights int4 where trained so, else int8; activations int8", integer=True),
     )
 }
 

@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from converters.integer import to_integer
+
 
 def main(folder: Path) -> None:
     """Convert the job in `folder`."""
@@ -24,8 +26,12 @@ def main(folder: Path) -> None:
     for name in job["formats"]:
         (folder / "current").write_text(name)
         converter = tf.lite.TFLiteConverter.from_saved_model(os.fspath(folder / "saved_model"))
-        _set_up(converter, name, job, samples, tf)
-        (folder / f"{name}.tflite").write_bytes(converter.convert())
+        if job["quantization_aware"]:
+            content = to_integer(converter.convert(), job["edges"])
+        else:
+            _set_up(converter, name, job, samples, tf)
+            content = converter.convert()
+        (folder / f"{name}.tflite").write_bytes(content)
 
 
 def _set_up(converter, name, job, samples, tf) -> None:
@@ -35,13 +41,12 @@ def _set_up(converter, name, job, samples, tf) -> None:
     if name == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if name == "int8":
-        if not job["quantization_aware"]:
-            converter.representative_dataset = lambda: _samples(samples, job["batch"])
-            converter.target_spec.supported_ops = [
-                tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
-                tf.lite.OpsSet.TFLITE_BUILTINS,  # what has no integer kernel stays float
-            ]
-        if job["edges"] == "int8":
+        converter.representative_dataset = lambda: _samples(samples, job["batch"])
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+            tf.lite.OpsSet.TFLITE_BUILTINS,  # what has no integer kernel stays float
+        ]
+        if job["edges"] == "integer":
             converter.inference_input_type = tf.int8
             converter.inference_output_type = tf.int8
 

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from converters import convert, inspect
     from device_bench import benchmark
     from edgekit.pruning import GradualPruning, KeepSparsity, schedules
-    from edgekit.quantization import quantize_aware, strip
+    from edgekit.quantization import QuantScheme, quantize_aware, strip
 
 _HOMES = {
     "GradualPruning": "edgekit.pruning",
     "KeepSparsity": "edgekit.pruning",
     "schedules": "edgekit.pruning",
+    "QuantScheme": "edgekit.quantization",
     "quantize_aware": "edgekit.quantization",
     "strip": "edgekit.quantization",
     "convert": "converters",
@@ -35,6 +36,7 @@ _HOMES = {
 __all__ = [
     "GradualPruning",
     "KeepSparsity",
+    "QuantScheme",
     "benchmark",
     "convert",
     "inspect",

@@ -24,8 +24,8 @@ class Graph:
         ValueError: The model is neither, or a Sequential without an input shape.
     """
 
-    def __init__(self, model: keras.Model):
-        if not isinstance(model, keras.Model):
+    def __init__(self, model: keras.Model | keras.Function):
+        if not isinstance(model, (keras.Model, keras.Function)):
             raise ValueError(f"`model` must be a Keras 3 model. Received: {model!r}")
         if isinstance(model, keras.Sequential):
             if not model.built:
@@ -40,6 +40,8 @@ class Graph:
                 "cannot be followed: pass a Functional or Sequential model"
             )
         self.model = model
+        self.inputs = tree.flatten(model._inputs_struct)
+        self.outputs = tree.flatten(model._outputs_struct)
         self.calls = [
             node
             for depth in sorted(model._nodes_by_depth, reverse=True)
@@ -50,7 +52,7 @@ class Graph:
         for call in self.calls:
             for tensor in call.input_tensors:
                 self._consumers[id(tensor)].append(call)
-        for tensor in model.outputs:
+        for tensor in self.outputs:
             self._consumers[id(tensor)].append(None)
 
     def sole_consumer(self, tensor: keras.KerasTensor) -> Any | None:
@@ -94,6 +96,15 @@ def fill_in(call: Any, tensors: dict[int, Any]) -> tuple[tuple, dict]:
     return call.arguments.fill_in(tensors)
 
 
+def follow_training(layer: keras.layers.Layer) -> None:
+    """Let the layer's last symbolic call take the training flag of whoever runs the graph.
+
+    Keras records the flag's default in the call. A Functional model overrides it, a
+    keras.Function does not.
+    """
+    layer._inbound_nodes[-1].arguments.kwargs.pop("training", None)
+
+
 class Cloner:
     """Clones layers, each once, and copies their weights when all are built.
 
@@ -111,7 +122,7 @@ class Cloner:
         if not isinstance(operation, keras.layers.Layer):
             return operation  # a plain operation has no weights and keeps no state
         if id(operation) not in self._clones:
-            clone = type(operation).from_config(operation.get_config())
+            clone = copy_layer(operation)
             self._clones[id(operation)] = (operation, clone)
         return self._clones[id(operation)][1]
 
@@ -120,3 +131,14 @@ class Cloner:
         for original, clone in self._clones.values():
             clone.set_weights(original.get_weights())
             clone.trainable = original.trainable
+
+
+def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A new layer with the same configuration; not built."""
+    config = layer.get_config()
+    if isinstance(layer, keras.layers.Lambda):
+        # Its function need not be deserialised: here it is.
+        function, shape, mask = layer.function, layer._output_shape, layer.mask
+        config = {k: v for k, v in config.items() if k in ("name", "dtype", "trainable")}
+        return keras.layers.Lambda(function, shape, mask, layer.arguments, **config)
+    return type(layer).from_config(config)

@@ -1,8 +1,19 @@
 """Quantisation-aware training: models that train with the rounding of integer arithmetic."""
 
 from edgekit.quantization.fake_quantize import FakeQuantize
+from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.quantize_aware import quantize_aware
+from edgekit.quantization.quantized_batchnorm import QuantizedBatchNorm
 from edgekit.quantization.quantized_layer import QuantizedLayer
+from edgekit.quantization.scheme import QuantScheme
 from edgekit.quantization.strip import strip
 
-__all__ = ["FakeQuantize", "QuantizedLayer", "quantize_aware", "strip"]
+__all__ = [
+    "FakeQuantize",
+    "KernelQuantizer",
+    "QuantScheme",
+    "QuantizedBatchNorm",
+    "QuantizedLayer",
+    "quantize_aware",
+    "strip",
+]

@@ -5,78 +5,125 @@ import math
 import keras
 from keras import ops
 
-# An activation that is constant still needs a step to be counted in.
-_SMALLEST_RANGE = 1e-5
+from edgekit.quantization.range_estimators import batch_extremes, batch_percentiles, extremes
+from edgekit.quantization.scheme import QuantScheme
+
+_MOMENTUM = 0.99
 
 
 @keras.saving.register_keras_serializable(package="edgekit")
 class FakeQuantize(keras.layers.Layer):
-    """Rounds its input as an 8-bit integer tensor would, over a range followed from the data.
+    """Rounds its input as an integer tensor would, over a range followed from the data.
 
-    In training the range starts as that of the first batch, then follows the batches as a
-    moving average. At inference it is fixed; before any training batch was seen, each input
-    is rounded over its own range. Zero is always on the grid.
+    In training the range starts as that of the first batch, then follows the batches as the
+    estimator says. At inference it is fixed; before any training batch was seen, each input is
+    rounded over its own range. Zero is always on the grid.
 
     Example:
         >>> y = FakeQuantize()(x)
         >>> p = FakeQuantize(fixed_range=(0.0, 255 / 256))(softmax)
 
     Args:
-        bits: Width of the integers. Defaults to `8`.
+        bits: Width of the integers, 8 or 16; those of 16 bits are symmetric. Defaults to `8`.
         fixed_range: `(min, max)` where LiteRT prescribes the grid, as for softmax. Defaults to
             `None`: followed from the data.
-        momentum: Share of the old range in each update, 0 to below 1. Defaults to `0.99`.
+        symmetric: Whether zero is the middle of the integers. Defaults to `False`.
+        estimator: `"ema"`, `"minmax"`, `"percentile"` or `"lsq"`, see `QuantScheme`. Defaults
+            to `"ema"`.
+        percentile: See `QuantScheme`. Defaults to `99.99`.
 
     Call arguments:
         inputs: Tensor of any shape.
         observe: Whether training calls follow the range. Defaults to `True`.
         training: Whether this is a training call.
 
-    Source: Jacob et al. 2018, arXiv 1712.05877, section 3.1.
+    Attributes:
+        frozen: Whether training leaves the range as it is. A train step that is compiled
+            already keeps what it was compiled with.
+        enabled: Whether values are rounded; ranges are followed all the same.
+
+    Source: Jacob et al. 2018, arXiv 1712.05877, section 3.1; Esser et al. 2020, arXiv
+    1902.08153.
     """
+
+    rounds = "activations"  # for the converter, which asks no more of a layer than this
 
     def __init__(
         self,
         bits: int = 8,
         fixed_range: tuple[float, float] | None = None,
-        momentum: float = 0.99,
+        symmetric: bool = False,
+        estimator: str = "ema",
+        percentile: float = 99.99,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.bits = bits
         self.fixed_range = tuple(fixed_range) if fixed_range else None
-        self.momentum = momentum
+        self.symmetric = symmetric or bits == 16
+        self.estimator = estimator
+        self.percentile = percentile
+        self.supports_masking = True
+        self.frozen = False
+        self.enabled = True
+
+    @classmethod
+    def of(cls, scheme: QuantScheme, fixed_range=None, name: str | None = None) -> "FakeQuantize":
+        """The rounding that a scheme asks for."""
+        return cls(
+            bits=scheme.activation_bits,
+            fixed_range=fixed_range,
+            symmetric=scheme.symmetric,
+            estimator=scheme.estimator,
+            percentile=scheme.percentile,
+            name=name,
+        )
 
     @property
     def calibrated(self) -> bool:
         """Whether the range comes from finite data or is prescribed: what a converter needs."""
         if self.fixed_range is not None:
             return True
-        low, high = (float(ops.convert_to_numpy(v)) for v in (self.range_min, self.range_max))
+        low, high = (float(ops.convert_to_numpy(v)) for v in self._range())
         return bool(ops.convert_to_numpy(self.seen_data)) and math.isfinite(high - low)
 
     def build(self, input_shape):
         if self.fixed_range:
             return
 
-        def state(name):
+        def state(name, trainable=False):
             return self.add_weight(
-                name=name, shape=(), initializer="zeros", trainable=False, autocast=False
+                name=name,
+                shape=(),
+                initializer="zeros",
+                trainable=trainable,
+                autocast=False,
+                aggregation="mean",
             )
 
-        self.range_min = state("range_min")
-        self.range_max = state("range_max")
+        if self.estimator == "lsq":
+            # The step is learned as the logarithm of its change, see KernelQuantizer.
+            self.start = state("start")
+            self.change = state("change", trainable=True)
+            self.zero_point = state("zero_point")
+        else:
+            self.range_min = state("range_min")
+            self.range_max = state("range_max")
         self.seen_data = state("seen_data")
 
     def call(self, inputs, observe=True, training=None):
         if self.fixed_range:
-            return self._round(inputs, *self.fixed_range)
-        if training and observe:
+            return self._round(inputs, *self.fixed_range) if self.enabled else inputs
+        if training and observe and not self.frozen:
             self._follow(inputs)
-        low, high = self.range_min.value, self.range_max.value
+        if not self.enabled:
+            return inputs
+        if training and self.estimator == "lsq":
+            return self._round_with_learned_step(inputs)
+        low, high = self._range()
         if not (training and observe) and not self._surely_calibrated():
             unseen = ops.equal(self.seen_data, 0)
-            input_low, input_high = _range_of(inputs)
+            input_low, input_high = self._widened(*extremes(inputs))
             low = ops.where(unseen, input_low, low)
             high = ops.where(unseen, input_high, high)
         return self._round(inputs, low, high)
@@ -89,18 +136,66 @@ class FakeQuantize(keras.layers.Layer):
             **super().get_config(),
             "bits": self.bits,
             "fixed_range": self.fixed_range,
-            "momentum": self.momentum,
+            "symmetric": self.symmetric,
+            "estimator": self.estimator,
+            "percentile": self.percentile,
         }
 
+    def _range(self):
+        if self.estimator != "lsq":
+            return self.range_min.value, self.range_max.value
+        step = self.start.value * ops.exp(self.change.value)
+        low = -self.zero_point.value * step
+        return low, low + (2**self.bits - 1) * step
+
     def _follow(self, inputs):
-        low, high = _range_of(inputs)
-        keep = self.momentum * self.seen_data  # nothing of the zeros it starts from
-        self.range_min.assign(keep * self.range_min + (1 - keep) * low)
-        self.range_max.assign(keep * self.range_max + (1 - keep) * high)
-        self.seen_data.assign(1.0)
+        if self.estimator == "percentile":
+            low, high = batch_percentiles(inputs, self.percentile)
+        else:
+            low, high = batch_extremes(inputs)
+        low, high = self._widened(low, high)
+        seen = self.seen_data.value
+        if self.estimator == "lsq":
+            self._start_from(low, high, seen)
+        elif self.estimator == "minmax":
+            # The zeros it starts from are inside every range.
+            self.range_min.assign(ops.minimum(self.range_min, low))
+            self.range_max.assign(ops.maximum(self.range_max, high))
+        else:
+            keep = _MOMENTUM * seen  # nothing of the zeros it starts from
+            self.range_min.assign(keep * self.range_min + (1 - keep) * low)
+            self.range_max.assign(keep * self.range_max + (1 - keep) * high)
+        self.seen_data.assign(ops.ones_like(seen))
+
+    def _start_from(self, low, high, seen):
+        """The first batch gives the step that then is learned, and the zero point."""
+        step = (high - low) / (2**self.bits - 1)
+        self.start.assign(ops.where(seen > 0, self.start, step))
+        self.zero_point.assign(ops.where(seen > 0, self.zero_point, ops.round(-low / step)))
+
+    def _widened(self, low, high):
+        """The range as the scheme allows it: on both sides of zero alike if symmetric."""
+        if not self.symmetric:
+            return low, high
+        half = 2 ** (self.bits - 1)
+        step = ops.maximum(-low, high) / (half - 1)
+        return -half * step, (half - 1) * step
 
     def _round(self, inputs, low, high):
         return keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=self.bits)
+
+    def _round_with_learned_step(self, inputs):
+        values = ops.cast(inputs, "float32")
+        levels = 2**self.bits - 1
+        per_sample = ops.cast(ops.size(values) // ops.shape(values)[0], "float32")
+        gradient_scale = ops.rsqrt(per_sample * (levels / 2))  # LSQ, section 2.2
+        change = self.change.value * gradient_scale
+        change = change + ops.stop_gradient(self.change.value - change)
+        step = self.start.value * ops.exp(change)
+        zero = self.zero_point.value
+        places = ops.clip(values / step + zero, 0.0, float(levels))
+        places = places + ops.stop_gradient(ops.round(places) - places)
+        return ops.cast((places - zero) * step, inputs.dtype)
 
     def _surely_calibrated(self):
         """True when the range is known now, while tracing: then the graph needs no choice."""
@@ -110,10 +205,3 @@ class FakeQuantize(keras.layers.Layer):
 
         with tf.init_scope():
             return tf.executing_eagerly() and self.built and self.calibrated
-
-
-def _range_of(inputs):
-    values = ops.cast(ops.stop_gradient(inputs), "float32")
-    low = ops.minimum(ops.min(values), 0.0)
-    high = ops.maximum(ops.max(values), 0.0)
-    return low, ops.maximum(high, low + _SMALLEST_RANGE)

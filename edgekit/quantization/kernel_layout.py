@@ -1,4 +1,4 @@
-"""Where a weighted layer keeps its kernel and how LiteRT scales it."""
+"""Where a weighted layer keeps its kernel, and which axes count its output channels."""
 
 from dataclasses import dataclass
 
@@ -12,25 +12,17 @@ class KernelLayout:
 
     Args:
         attribute: Name of the layer's attribute that holds the variable.
-        channel_axes: Trailing axes that count the output channels.
-        per_channel: Whether each channel has a scale of its own. LiteRT's converter takes a
-            fully connected kernel from training with one scale only.
+        channel_axes: The axes that count the output channels, in the order of the output's.
     """
 
     attribute: str
     channel_axes: tuple[int, ...]
-    per_channel: bool = True
-
-    @property
-    def scale_axes(self) -> tuple[int, ...] | None:
-        """`channel_axes` where each channel has a scale, else None."""
-        return self.channel_axes if self.per_channel else None
 
 
 _LAYOUTS = {
-    kl.Conv2D: KernelLayout("kernel", (-1,)),
-    kl.DepthwiseConv2D: KernelLayout("kernel", (-2, -1)),
-    kl.Dense: KernelLayout("kernel", (-1,), per_channel=False),
+    (kl.Conv1DTranspose, kl.Conv2DTranspose): KernelLayout("kernel", (-2,)),
+    (kl.Conv1D, kl.Conv2D, kl.Dense): KernelLayout("kernel", (-1,)),
+    (kl.DepthwiseConv1D, kl.DepthwiseConv2D): KernelLayout("kernel", (-2, -1)),
 }
 
 
@@ -40,7 +32,7 @@ def kernel_layout(layer: keras.layers.Layer) -> KernelLayout:
     Raises:
         ValueError: A kind of layer this table does not know.
     """
-    for kind, layout in _LAYOUTS.items():
-        if isinstance(layer, kind):
+    for kinds, layout in _LAYOUTS.items():
+        if isinstance(layer, kinds):
             return layout
     raise ValueError(f"layer {layer.name!r} of type {type(layer).__name__} has no known kernel")

@@ -1,16 +1,63 @@
 """What all wrappers of quantisation-aware training have in common."""
 
+from dataclasses import asdict
+
 import keras
+
+from edgekit.quantization.scheme import QuantScheme
 
 
 class QuantizeWrapper(keras.layers.Wrapper):
-    """Holds the layers that LiteRT computes as one op, and gives them back plain.
+    """Holds the layers that LiteRT computes as one unit, and gives them back plain.
 
     Subclasses say in `parts` which attributes hold layers, in the order in which they apply;
     an attribute may be None.
+
+    Args:
+        layer: The layer that gives the wrapper its name and shape.
+        scheme: How to quantise. Defaults to that of `"int8"`.
+
+    Attributes:
+        output_range: The range LiteRT prescribes for the output, or None.
+        left_float: `[(what, why)]` inside the wrapper that has no integer arithmetic; known
+            when it is built.
     """
 
     parts: tuple[str, ...] = ("layer",)
+    output_range: tuple[float, float] | None = None
+
+    def __init__(self, layer, scheme: QuantScheme | None = None, **kwargs):
+        kwargs.setdefault("name", f"quant_{layer.name}")
+        super().__init__(layer, **kwargs)
+        self.scheme = scheme or QuantScheme()
+        self.supports_masking = True
+        self.left_float: list[tuple[str, str]] = []
+        # The loss is on what the user's layer gives out, which is not what it computes in here.
+        self.activity_regularizer = layer.activity_regularizer
+        layer.activity_regularizer = None
+
+    def compute_mask(self, inputs, previous_mask=None):
+        return self.layer.compute_mask(inputs, previous_mask)
+
+    def output_facts(self, count: int) -> list[tuple[bool, tuple[float, float] | None]]:
+        """For each output: is it on a grid already, and which range does LiteRT prescribe."""
+        return [(False, self.output_range)] * count
+
+    def apply_plain(self, layers: list[keras.layers.Layer], inputs, training=None):
+        """What the wrapper computes, with plain layers and without rounding.
+
+        Args:
+            layers: From `plain_layers`.
+            inputs: What the wrapper is called with.
+            training: The flag it is called with.
+        """
+        for layer in layers:
+            norm = isinstance(layer, keras.layers.BatchNormalization)
+            inputs = layer(inputs, **({"training": training} if norm else {}))
+        return inputs
+
+    def start_scales(self) -> None:
+        """Set learned scales to where they start for the kernels of now."""
 
     def inner_layers(self) -> list[keras.layers.Layer]:
         """The trained layers inside, in order."""
@@ -25,3 +72,22 @@ class QuantizeWrapper(keras.layers.Wrapper):
             for name in self.parts
             if config[name] is not None
         ]
+
+    def get_config(self):
+        config = {**super().get_config(), "scheme": asdict(self.scheme)}
+        regularizer = self.activity_regularizer
+        config.pop("activity_regularizer", None)
+        inner = config["layer"]["config"]
+        if regularizer is not None and "activity_regularizer" in inner:
+            inner["activity_regularizer"] = keras.regularizers.serialize(regularizer)
+        for name in self.parts[1:]:
+            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        for name in cls.parts:
+            config[name] = keras.saving.deserialize_keras_object(
+                config[name], custom_objects=custom_objects
+            )
+        return cls(**{**config, "scheme": QuantScheme(**config["scheme"])})

@@ -1,14 +1,14 @@
 """The wrapper that runs a layer with the kernel its integers will have."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.kernel_layout import kernel_layout
+from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.policy import ACTIVATIONS, activation_of
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
-from edgekit.quantization.weight_quant import quantize_kernel
+from edgekit.quantization.quantized_activation import QuantizedActivation
 
 
 @keras.saving.register_keras_serializable(package="edgekit")
@@ -22,10 +22,13 @@ class QuantizedLayer(QuantizeWrapper):
     second time with the kernel folded by the batch's statistics.
 
     Args:
-        layer: Conv2D, DepthwiseConv2D or Dense, with or without its own activation.
+        layer: A convolution or Dense layer, with or without its own activation.
         batchnorm: The BatchNormalization after it, on the last axis. Defaults to `None`.
-        activation: The activation layer after that. Defaults to `None`.
-        bits: Width of the kernel's integers. Defaults to `8`.
+        activation: The activation layer after that, one that LiteRT fuses. Defaults to `None`.
+        scheme: How to quantise. Defaults to that of `"int8"`.
+
+    Attributes:
+        freeze_statistics: Whether training uses BatchNorm's moving statistics and leaves them.
 
     Source: Jacob et al. 2018, arXiv 1712.05877, section 3.2; Krishnamoorthi 2018,
     arXiv 1806.08342.
@@ -33,82 +36,100 @@ class QuantizedLayer(QuantizeWrapper):
 
     parts = ("layer", "batchnorm", "activation")
 
-    def __init__(self, layer, batchnorm=None, activation=None, bits: int = 8, **kwargs):
-        kwargs.setdefault("name", f"quant_{layer.name}")
-        super().__init__(layer, **kwargs)
+    def __init__(self, layer, batchnorm=None, activation=None, scheme=None, **kwargs):
+        super().__init__(layer, scheme, **kwargs)
         self.batchnorm = batchnorm
         self.activation = activation
-        self.bits = bits
-        rule = ACTIVATIONS[activation_of(activation or layer)]
-        self.output_range = rule.fixed_range
-        # An activation that LiteRT computes as an op of its own reads an integer tensor.
-        self.before_activation = (
-            None if rule.fused else FakeQuantize(bits=8, name="before_activation")
-        )
+        self.freeze_statistics = False
         # The layer inside computes only up to its activation; that comes after BatchNorm's
         # place and, where needed, after rounding.
         self._layer_activation = layer.activation
+        name = activation_of(activation or layer)
         layer.activation = keras.activations.linear
+        self.before_activation = self.own_activation = None
+        if name is None or not ACTIVATIONS[name].fused:
+            self.before_activation = FakeQuantize.of(self.scheme, name="before_activation")
+            self.own_activation = QuantizedActivation(
+                self._layer_activation, self.scheme, name="activation"
+            )
+            if name is not None:
+                self.output_range = ACTIVATIONS[name].fixed_range(self.scheme.activation_bits)
+        self._make_quantizers()
+
+    def _make_quantizers(self):
+        self.quantizer = self._quantizer(kernel_layout(self.layer).channel_axes, "quantizer")
+
+    def _quantizer(self, channel_axes, name):
+        return KernelQuantizer(
+            self.scheme.weight_bits,
+            channel_axes if self.scheme.per_channel else None,
+            learned=self.scheme.estimator == "lsq",
+            name=name,
+        )
 
     def build(self, input_shape):
         super().build(input_shape)
         shape = self.layer.compute_output_shape(input_shape)
-        for part in (self.batchnorm, self.before_activation, self.activation):
+        after = (self.batchnorm, self.before_activation, self.own_activation, self.activation)
+        for part in after:
             if part is not None and not part.built:
                 part.build(shape)
+        if self.own_activation is not None:
+            self.left_float = self.own_activation.left_float
+        self._build_quantizers()
+
+    def _build_quantizers(self):
+        self.quantizer.build(self._kernel.shape)
+
+    @property
+    def _kernel(self):
+        return getattr(self.layer, kernel_layout(self.layer).attribute)
+
+    def start_scales(self):
+        kernel = full_precision(self._kernel)
+        if self.batchnorm is not None and not self.scheme.per_channel:
+            kernel = self._scaled(kernel, self._folded()[0])
+        self.quantizer.start_from(kernel)
 
     def call(self, inputs, training=None):
         outputs = self._normalized(inputs, training)
-        if self.before_activation is not None:
+        if self.before_activation is None:
+            outputs = self._layer_activation(outputs)
+        else:
             outputs = self.before_activation(outputs, training=training)
-        outputs = self._layer_activation(outputs)
+            outputs = self.own_activation(outputs, training=training)
         return outputs if self.activation is None else self.activation(outputs)
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)
 
     def get_config(self):
-        config = {**super().get_config(), "bits": self.bits}
+        config = super().get_config()
         config["layer"]["config"]["activation"] = keras.activations.serialize(
             self._layer_activation
         )
-        for name in self.parts[1:]:
-            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
         return config
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        for name in cls.parts:
-            config[name] = keras.saving.deserialize_keras_object(
-                config[name], custom_objects=custom_objects
-            )
-        return cls(**config)
 
     def _normalized(self, inputs, training):
         if self.batchnorm is None:
             return self._linear(inputs, training)
-        if not (training and self.batchnorm.trainable):
-            norm = self.batchnorm
-            return self._linear(
-                inputs, training, *_fold(norm, norm.moving_mean, norm.moving_variance)
-            )
-        if self._commutes_with_batchnorm:
+        if not training or not self.batchnorm.trainable or self.freeze_statistics:
+            return self._linear(inputs, training, *self._folded())
+        if self.scheme.per_channel:
             return self.batchnorm(self._linear(inputs, training), training=True)
         plain = self.layer(inputs)
         self.batchnorm(plain, training=True)  # for its moving statistics
         mean, variance = ops.moments(plain, axes=list(range(len(plain.shape) - 1)))
-        return self._linear(inputs, training, *_fold(self.batchnorm, mean, variance))
+        return self._linear(inputs, training, *fold(self.batchnorm, mean, variance))
 
-    @property
-    def _commutes_with_batchnorm(self):
-        return kernel_layout(self.layer).per_channel
+    def _folded(self):
+        return fold(self.batchnorm, self.batchnorm.moving_mean, self.batchnorm.moving_variance)
 
     def _linear(self, inputs, training, factor=None, shift=None):
         """The layer with its rounded kernel, scaled and shifted per output channel if asked."""
-        layout = kernel_layout(self.layer)
-        variable, bias = getattr(self.layer, layout.attribute), self._bias(factor, shift)
-        kernel = scale_channels(full_precision(variable), factor, layout.channel_axes)
-        mapping = [(variable, quantize_kernel(kernel, layout.scale_axes, bias, self.bits))]
+        bias = self._bias(factor, shift)
+        kernel = self._scaled(full_precision(self._kernel), factor)
+        mapping = [(self._kernel, self.quantizer(kernel, bias=bias, factor=factor))]
         if self.layer.use_bias:
             mapping.append((self.layer.bias, bias))
         with keras.StatelessScope(state_mapping=mapping):
@@ -117,13 +138,15 @@ class QuantizedLayer(QuantizeWrapper):
             return outputs
         return outputs + ops.cast(bias, outputs.dtype)
 
+    def _scaled(self, kernel, factor):
+        return scale_channels(kernel, factor, kernel_layout(self.layer).channel_axes)
+
     def _bias(self, factor, shift):
         """The layer's bias, scaled and shifted if asked; None when there is nothing to add."""
-        bias = shift
-        if self.layer.use_bias:
-            bias = full_precision(self.layer.bias)
-            bias = bias if factor is None else bias * factor + shift
-        return None if bias is None else _never_all_equal(bias)
+        if not self.layer.use_bias:
+            return shift
+        bias = full_precision(self.layer.bias)
+        return bias if factor is None else bias * factor + shift
 
 
 def full_precision(variable: keras.Variable):
@@ -135,21 +158,13 @@ def scale_channels(kernel, factor, channel_axes: tuple[int, ...]):
     """`kernel` with each output channel multiplied by its `factor`; None leaves it alone."""
     if factor is None:
         return kernel
-    return kernel * ops.reshape(factor, [kernel.shape[axis] for axis in channel_axes])
+    rank = len(kernel.shape)
+    channels = {axis % rank for axis in channel_axes}
+    shape = [kernel.shape[axis] if axis in channels else 1 for axis in range(rank)]
+    return kernel * ops.reshape(factor, shape)
 
 
-def _never_all_equal(bias):
-    """The bias with its first entry larger by a millionth part.
-
-    LiteRT's converter stores a bias of equal entries in the scale of the first channel alone,
-    and every other channel comes out wrong.
-    """
-    factors = np.ones(bias.shape, "float32")
-    factors[0] += 2.0**-20
-    return bias * ops.cast(factors, bias.dtype)
-
-
-def _fold(batchnorm, mean, variance):
+def fold(batchnorm, mean, variance):
     """BatchNorm as `(factor, shift)`: `y = factor * x + shift` per channel."""
     mean, variance = ops.cast(mean, "float32"), ops.cast(variance, "float32")
     factor = ops.rsqrt(variance + batchnorm.epsilon)

@@ -1,39 +1,49 @@
-"""SeparableConv2D in integers: two convolutions with a rounded tensor between them."""
+"""Separable convolutions in integers: two convolutions with a rounded tensor between them."""
 
 import keras
 from keras import ops
 
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.quantized_layer import QuantizedLayer, full_precision, scale_channels
-from edgekit.quantization.weight_quant import quantize_kernel
 
 
 @keras.saving.register_keras_serializable(package="edgekit")
-class QuantizedSeparableConv2D(QuantizedLayer):
-    """A SeparableConv2D as LiteRT computes it: DEPTHWISE_CONV_2D, then CONV_2D.
+class QuantizedSeparable(QuantizedLayer):
+    """A SeparableConv1D or 2D as LiteRT computes it: DEPTHWISE_CONV_2D, then CONV_2D.
 
     Args:
-        layer: The SeparableConv2D; the others as in `QuantizedLayer`.
+        layer: The separable layer; the others as in `QuantizedLayer`.
     """
 
     def __init__(self, layer, **kwargs):
         super().__init__(layer, **kwargs)
-        self.between = FakeQuantize(bits=8, name="between")
+        self.between = FakeQuantize.of(self.scheme, name="between")
 
-    _commutes_with_batchnorm = True
+    def _make_quantizers(self):
+        self.depthwise_quantizer = self._quantizer((-2, -1), "depthwise_quantizer")
+        self.quantizer = self._quantizer((-1,), "quantizer")
 
-    def build(self, input_shape):
-        super().build(input_shape)
-        channels = self.layer.pointwise_kernel.shape[2]
-        self.between.build((*self.layer.compute_output_shape(input_shape)[:-1], channels))
+    @property
+    def _kernel(self):
+        return self.layer.pointwise_kernel
+
+    def _build_quantizers(self):
+        super()._build_quantizers()
+        self.depthwise_quantizer.build(self.layer.depthwise_kernel.shape)
+        self.between.build(None)
+
+    def start_scales(self):
+        super().start_scales()
+        self.depthwise_quantizer.start_from(full_precision(self.layer.depthwise_kernel))
+
+    def _scaled(self, kernel, factor):
+        return scale_channels(kernel, factor, (-1,))
 
     def _linear(self, inputs, training, factor=None, shift=None):
         layer, bias = self.layer, self._bias(factor, shift)
-        depthwise = quantize_kernel(
-            full_precision(layer.depthwise_kernel), (-2, -1), bits=self.bits
-        )
-        pointwise = scale_channels(full_precision(layer.pointwise_kernel), factor, (-1,))
-        pointwise = quantize_kernel(pointwise, (-1,), bias, self.bits)
+        depthwise = self.depthwise_quantizer(full_precision(layer.depthwise_kernel))
+        pointwise = self._scaled(full_precision(layer.pointwise_kernel), factor)
+        pointwise = self.quantizer(pointwise, bias=bias, factor=factor)
         outputs = ops.depthwise_conv(
             inputs,
             ops.cast(depthwise, inputs.dtype),

@@ -4,6 +4,8 @@ import keras
 
 from edgekit.core.graph import Cloner, Graph, fill_in
 from edgekit.quantization.fake_quantize import FakeQuantize
+from edgekit.quantization.kernel_quantizer import KernelQuantizer
+from edgekit.quantization.policy import Kind, kind_of
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 
 
@@ -27,40 +29,43 @@ def strip(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: The model is subclassed or not built.
     """
-    graph = Graph(model)
-    clone = Cloner()
-    plain: dict[str, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
+    return _Stripper().strip(model)
 
-    def emit(call, values):
+
+class _Stripper:
+    """Rebuilds a graph with plain layers; a layer that is used twice stays one layer."""
+
+    def __init__(self):
+        self.clone = Cloner()
+        self.plain: dict[str, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
+        self.nested: dict[int, keras.Model] = {}
+
+    def strip(self, model: keras.Model) -> keras.Model:
+        stripped = Graph(model).rebuild(self._emit)
+        self.clone.copy_weights()
+        for trained, new in self.plain.values():
+            new.set_weights(trained.get_weights())
+            new.trainable = trained.trainable
+        return stripped
+
+    def _emit(self, call, values) -> None:
         layer = call.operation
-        if isinstance(layer, FakeQuantize):
+        if isinstance(layer, (FakeQuantize, KernelQuantizer)):
             values[id(call.outputs[0])] = values[id(call.input_tensors[0])]
             return
         args, kwargs = fill_in(call, values)
         if isinstance(layer, QuantizeWrapper):
             # By name: an activation that followed several layers was one layer.
             pairs = [
-                plain.setdefault(trained.name, (trained, new))
+                self.plain.setdefault(trained.name, (trained, new))
                 for trained, new in zip(layer.inner_layers(), layer.plain_layers(), strict=True)
             ]
-            values[id(call.outputs[0])] = _apply([new for _, new in pairs], args[0], kwargs)
-            return
-        for old, new in zip(
-            call.outputs, keras.tree.flatten(clone(layer)(*args, **kwargs)), strict=True
-        ):
+            outputs = layer.apply_plain([new for _, new in pairs], args[0], **kwargs)
+        elif kind_of(layer) == Kind.NESTED:
+            if id(layer) not in self.nested:
+                self.nested[id(layer)] = _Stripper().strip(layer)
+            outputs = self.nested[id(layer)](*args, **kwargs)
+        else:
+            outputs = self.clone(layer)(*args, **kwargs)
+        for old, new in zip(call.outputs, keras.tree.flatten(outputs), strict=True):
             values[id(old)] = new
-
-    stripped = graph.rebuild(emit)
-    clone.copy_weights()
-    for trained, new in plain.values():
-        new.set_weights(trained.get_weights())
-        new.trainable = trained.trainable
-    return stripped
-
-
-def _apply(layers, tensor, kwargs):
-    for layer in layers:
-        # A wrapper is called with a flag only where its BatchNormalization was.
-        flags = kwargs if isinstance(layer, keras.layers.BatchNormalization) else {}
-        tensor = layer(tensor, **flags)
-    return tensor

@@ -1,41 +1,56 @@
-"""Which calls of a model LiteRT computes as one integer op."""
+"""Which calls of a graph LiteRT computes as one integer op."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import layers as kl
 
 from edgekit.core.graph import Graph
-from edgekit.core.selection import layer_path
-from edgekit.quantization.policy import ACTIVATIONS, Kind, activation_of, kind_of, objection_to
+from edgekit.quantization.policy import Kind, activation_of, fuses, kind_of
+
+# Two-input ops into which LiteRT's converter fuses a ReLU.
+_FUSES_RELU = ("Add", "Subtract", "Multiply")
 
 
 class Units:
     """The chosen calls of a graph, grouped: a convolution with its BatchNorm and ReLU is one.
 
     Args:
-        graph: The model.
-        chosen: The operations that become integer.
-
-    Raises:
-        ValueError: A chosen operation cannot be quantised; each is named with its reason.
+        graph: The graph.
+        chosen: Whether an operation becomes integer.
+        constants: Inputs of the graph that hold weights rather than data.
     """
 
-    def __init__(self, graph: Graph, chosen: set[keras.Operation]):
+    def __init__(
+        self,
+        graph: Graph,
+        chosen: Callable[[keras.Operation], bool],
+        constants: list[keras.KerasTensor] = (),
+    ):
         self._graph = graph
         self._chosen = chosen
-        _refuse([c.operation for c in graph.calls if c.operation in chosen], objection_to)
+        self._constants = self._spread({id(t) for t in constants})
         heads = [c for c in graph.calls if self.kind(c) in (Kind.WEIGHTED, Kind.COMPUTE)]
         self._tails = {call: self._tail(call) for call in heads}
         self._agree_on_shared_layers()
         self._leave_shared_norms_out()
         self._absorbed = {follower for tail in self._tails.values() for follower in tail}
-        loose = [c for c in graph.calls if c not in self._absorbed]
-        _refuse([c.operation for c in loose if self.kind(c) == Kind.BATCHNORM], _unfoldable)
+        norms = [c for c in graph.calls if self.kind(c) == Kind.BATCHNORM]
+        for call in norms:
+            if call not in self._absorbed and _normalizes_last_axis(call):
+                self._add_activation(call, self._tails.setdefault(call, []))
+        self._agree_on_shared_layers()
+        self._absorbed = {follower for tail in self._tails.values() for follower in tail}
 
     def kind(self, call: Any) -> Kind | None:
         """The call's kind; None when it stays float."""
-        return kind_of(call.operation) if call.operation in self._chosen else None
+        return kind_of(call.operation) if self._chosen(call.operation) else None
+
+    def constant(self, tensor: keras.KerasTensor) -> bool:
+        """Whether the tensor is computed from weights alone."""
+        return id(tensor) in self._constants
 
     def tail(self, call: Any) -> list[Any]:
         """The calls that are computed inside `call`, in order."""
@@ -45,31 +60,56 @@ class Units:
         """Whether the call is computed inside another one."""
         return call in self._absorbed
 
-    def feeds_concat(self, tensor: keras.KerasTensor) -> bool:
-        """Whether `tensor` goes nowhere but into a Concatenate, whose grid it then takes.
-
-        LiteRT has no requantising concatenation: its converter would overrule a grid of the
-        tensor's own.
-        """
+    def feeds_pick(self, tensor: keras.KerasTensor) -> bool:
+        """Whether `tensor` goes nowhere but into a Concatenate or its like, whose grid it takes."""
         consumer = self._graph.sole_consumer(tensor)
         if consumer is None:
             return False
-        if self.kind(consumer) == Kind.VIEW:
-            return self.feeds_concat(consumer.outputs[0])
-        return self.kind(consumer) == Kind.CONCAT
+        if self.kind(consumer) == Kind.VIEW and len(consumer.outputs) == 1:
+            return self.feeds_pick(consumer.outputs[0])
+        return self.kind(consumer) == Kind.PICK
+
+    def _spread(self, constants: set[int]) -> set[int]:
+        for call in self._graph.calls:
+            if all(id(tensor) in constants for tensor in call.input_tensors):
+                constants |= {id(tensor) for tensor in call.outputs}
+        return constants
 
     def _tail(self, call) -> list[Any]:
+        if self.constant(call.outputs[0]):
+            return []
+        if not isinstance(call.operation, kl.Layer):
+            return self._tail_of_operation(call)
         tail = []
         weighted = self.kind(call) == Kind.WEIGHTED
-        if weighted and activation_of(call.operation) != "linear":
+        if weighted:
+            if activation_of(call.operation) != "linear" or call.operation.activity_regularizer:
+                return tail
+            norm = self._follower(call, Kind.BATCHNORM)
+            if norm and _normalizes_last_axis(norm):
+                tail.append(norm)
+        elif len(call.input_tensors) != 2 or type(call.operation).__name__ not in _FUSES_RELU:
             return tail
-        norm = self._follower(call, Kind.BATCHNORM)
-        if weighted and norm and _normalizes_last_axis(norm):
-            tail.append(norm)
-        activation = self._follower(tail[-1] if tail else call, Kind.ACTIVATION)
-        if activation and (weighted or _fuses_into_add(call.operation, activation.operation)):
-            tail.append(activation)
+        self._add_activation(call, tail)
         return tail
+
+    def _tail_of_operation(self, call) -> list[Any]:
+        tail = []
+        if self.kind(call) == Kind.WEIGHTED:
+            follower = self._graph.sole_consumer(call.outputs[0])
+            if follower and type(follower.operation).__name__ == "Add":
+                others = [t for t in follower.input_tensors if t is not call.outputs[0]]
+                if others and all(self.constant(t) for t in others):
+                    tail.append(follower)
+        elif type(call.operation).__name__ not in _FUSES_RELU:
+            return tail
+        self._add_activation(call, tail)
+        return tail
+
+    def _add_activation(self, call, tail) -> None:
+        activation = self._follower(tail[-1] if tail else call, Kind.ACTIVATION)
+        if activation and fuses(activation.operation):
+            tail.append(activation)
 
     def _follower(self, call, kind: Kind):
         follower = self._graph.sole_consumer(call.outputs[0])
@@ -102,32 +142,6 @@ class Units:
                 tail.clear()
 
 
-def _fuses_into_add(operation: keras.Operation, activation: keras.Operation) -> bool:
-    fused = ACTIVATIONS[activation_of(activation)].fused
-    return fused and isinstance(operation, keras.layers.Add)
-
-
 def _normalizes_last_axis(call) -> bool:
     axis, rank = call.operation.axis, len(call.outputs[0].shape)
     return axis in (-1, rank - 1)
-
-
-def _unfoldable(operation) -> str:
-    return (
-        "a BatchNormalization can be folded only over the last axis, and right after a "
-        "convolution or Dense layer that has no activation and feeds nothing else"
-    )
-
-
-def _refuse(operations, objection) -> None:
-    objections = {_path(op): objection(op) for op in operations}
-    lines = [f"{path} ({why})" for path, why in objections.items() if why]
-    if lines:
-        raise ValueError(
-            f"quantize_aware cannot quantise {'; '.join(lines)}. Leave them in float with "
-            "`layers=` (a regex or callable that does not select them), or replace them"
-        )
-
-
-def _path(operation: keras.Operation) -> str:
-    return layer_path(operation) if isinstance(operation, keras.layers.Layer) else operation.name

@@ -92,7 +92,7 @@ def test_a_batch_larger_than_the_calibration_is_refused():
 
 
 def test_models_that_cannot_be_converted(trained, trained_qat):
-    with pytest.raises(ValueError, match=r"convert ek.strip\(model\)"):
+    with pytest.raises(ValueError, match=r"convert it to 'int8', or ek.strip\(model\)"):
         ek.convert(trained_qat, ["float16"])
     with pytest.raises(ValueError, match="have seen no data"):
         ek.convert(ek.quantize_aware(trained), ["int8"])

@@ -1,0 +1,167 @@
+"""A flatbuffer as objects that can be changed and written back."""
+
+import flatbuffers
+import numpy as np
+
+_PACKED = {"INT4": 4, "INT2": 2}
+
+
+class FlatFile:
+    """The first subgraph of a LiteRT model, with its tensors, buffers and op codes.
+
+    Args:
+        content: The bytes of a `.tflite`.
+    """
+
+    def __init__(self, content: bytes):
+        from ai_edge_litert import schema_py_generated as schema
+
+        self.schema = schema
+        self.model = schema.ModelT.InitFromPackedBuf(content, 0)
+        self.graph = self.model.subgraphs[0]
+        self._op_names = {
+            v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)
+        }
+        self._types = {v: k for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
+
+    def op_name(self, op) -> str:
+        """Name of an operator as the schema spells it."""
+        code = self.model.operatorCodes[op.opcodeIndex]
+        return self._op_names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+    def dtype(self, tensor: int) -> str:
+        """`"float32"`, `"int8"`, …"""
+        return self._types[self.graph.tensors[tensor].type].lower()
+
+    def constant(self, tensor: int) -> np.ndarray | None:
+        """Values of a float32 constant, None for anything else."""
+        data = self.model.buffers[self.graph.tensors[tensor].buffer].data
+        if self.dtype(tensor) != "float32" or data is None or len(data) == 0:
+            return None
+        shape = self.graph.tensors[tensor].shape
+        return np.asarray(data, "uint8").view("<f4").reshape([] if shape is None else shape)
+
+    def add_tensor(self, like: int, dtype: str, suffix: str, shape=None) -> int:
+        """A new tensor of `like`'s shape and name with another dtype; its index."""
+        original = self.graph.tensors[like]
+        tensor = self.schema.TensorT()
+        tensor.name = original.name + suffix.encode()
+        tensor.shape = original.shape if shape is None else shape
+        tensor.shapeSignature = original.shapeSignature
+        tensor.hasRank = original.hasRank
+        tensor.type = getattr(self.schema.TensorType, dtype.upper())
+        tensor.buffer = 0
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def set_grid(self, tensor: int, scales, zero_points, axis: int | None = None) -> None:
+        """Give the tensor its quantisation parameters."""
+        parameters = self.schema.QuantizationParametersT()
+        parameters.scale = np.atleast_1d(np.asarray(scales, "float32"))
+        parameters.zeroPoint = np.broadcast_to(
+            np.asarray(zero_points, "int64"), parameters.scale.shape
+        ).copy()
+        parameters.quantizedDimension = axis or 0
+        self.graph.tensors[tensor].quantization = parameters
+
+    def set_values(self, tensor: int, values: np.ndarray) -> None:
+        """Make the tensor a constant; values of INT4 and INT2 tensors are packed."""
+        bits = _PACKED.get(self._types[self.graph.tensors[tensor].type])
+        raw = pack(values, bits) if bits else values.astype(values.dtype.newbyteorder("<"))
+        buffer = self.schema.BufferT()
+        buffer.data = np.frombuffer(raw.tobytes(), "uint8")
+        self.model.buffers.append(buffer)
+        self.graph.tensors[tensor].buffer = len(self.model.buffers) - 1
+
+    def new_op(self, name: str, inputs: list[int], outputs: list[int], version: int = 1):
+        """An operator without options."""
+        op = self.schema.OperatorT()
+        op.opcodeIndex = self._op_code(name, version)
+        op.inputs, op.outputs = np.array(inputs, "int32"), np.array(outputs, "int32")
+        return op
+
+    def with_version(self, op, version: int) -> None:
+        """Raise the operator's version where the dtypes it works on came with a later one."""
+        code = self.model.operatorCodes[op.opcodeIndex]
+        if code.version < version:
+            op.opcodeIndex = self._op_code(self.op_name(op), version)
+
+    def _op_code(self, name: str, version: int) -> int:
+        builtin = getattr(self.schema.BuiltinOperator, name)
+        for index, code in enumerate(self.model.operatorCodes):
+            same = max(code.builtinCode, code.deprecatedBuiltinCode) == builtin
+            if same and code.version == version:
+                return index
+        code = self.schema.OperatorCodeT()
+        code.builtinCode = builtin
+        code.deprecatedBuiltinCode = min(builtin, 127)
+        code.version = version
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+    def tobytes(self) -> bytes:
+        """The file, without the tensors, buffers and op codes nothing uses any more."""
+        self._drop_unused()
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _drop_unused(self) -> None:
+        graph, model = self.graph, self.model
+        used = set(graph.inputs) | set(graph.outputs)
+        for op in graph.operators:
+            used |= {int(t) for t in [*op.inputs, *op.outputs, *_intermediates(op)] if t >= 0}
+        new = {old: i for i, old in enumerate(sorted(int(t) for t in used))}
+        graph.tensors = [graph.tensors[old] for old in new]
+        for op in graph.operators:
+            op.inputs = _renumber(op.inputs, new)
+            op.outputs = _renumber(op.outputs, new)
+            if len(_intermediates(op)):
+                op.intermediates = _renumber(op.intermediates, new)
+        graph.inputs, graph.outputs = _renumber(graph.inputs, new), _renumber(graph.outputs, new)
+        for signature in model.signatureDefs or []:
+            if signature.subgraphIndex == 0:
+                for entry in [*(signature.inputs or []), *(signature.outputs or [])]:
+                    entry.tensorIndex = new[entry.tensorIndex]
+        self._drop_unused_codes()
+        self._drop_unused_buffers()
+
+    def _drop_unused_codes(self) -> None:
+        ops = [op for graph in self.model.subgraphs for op in graph.operators]
+        kept = sorted({op.opcodeIndex for op in ops})
+        new = {old: i for i, old in enumerate(kept)}
+        self.model.operatorCodes = [self.model.operatorCodes[old] for old in kept]
+        for op in ops:
+            op.opcodeIndex = new[op.opcodeIndex]
+
+    def _drop_unused_buffers(self) -> None:
+        tensors = [t for graph in self.model.subgraphs for t in graph.tensors]
+        metadata = self.model.metadata or []
+        kept = sorted({0} | {t.buffer for t in tensors} | {m.buffer for m in metadata})
+        new = {old: i for i, old in enumerate(kept)}
+        self.model.buffers = [self.model.buffers[old] for old in kept]
+        for holder in [*tensors, *metadata]:
+            holder.buffer = new[holder.buffer]
+
+
+def pack(values: np.ndarray, bits: int) -> np.ndarray:
+    """Small integers, several to a byte, the first in the lowest bits.
+
+    Args:
+        values: Integers that fit `bits` bits, two's complement.
+        bits: 4 or 2.
+
+    Source: LiteRT schema, TensorType.INT4 and INT2.
+    """
+    per_byte = 8 // bits
+    flat = values.astype("int8").view("uint8").ravel() & (2**bits - 1)
+    flat = np.pad(flat, (0, -len(flat) % per_byte)).reshape(-1, per_byte)
+    return np.bitwise_or.reduce(flat << (np.arange(per_byte) * bits).astype("uint8"), axis=1)
+
+
+def _intermediates(op):
+    return [] if op.intermediates is None else op.intermediates
+
+
+def _renumber(indices, new) -> np.ndarray:
+    return np.array([new[int(i)] if i >= 0 else -1 for i in indices], "int32")

@@ -1,0 +1,141 @@
+"""Integer grids: of a rounded tensor, and of weights, found again from their values."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Float32 arithmetic leaves a value this far from its grid point at most, in steps.
+_ON_GRID = 5e-4
+
+
+@dataclass(frozen=True)
+class Grid:
+    """`value = scale * (integer - zero_point)` for integers of `dtype`.
+
+    Args:
+        dtype: `"int8"` or `"int16"`.
+        scale: Size of a step.
+        zero_point: The integer that stands for zero; always 0 for int16.
+    """
+
+    dtype: str
+    scale: float
+    zero_point: int = 0
+
+    @property
+    def bits(self) -> int:
+        """Width of the integers."""
+        return int(self.dtype.removeprefix("int"))
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest integer."""
+        return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
+
+    def widened(self) -> "Grid":
+        """The int16 grid that holds every value of this one exactly, or this one if it is int16."""
+        return self if self.dtype == "int16" else Grid("int16", self.scale)
+
+    def covering(self) -> "Grid":
+        """An int16 grid over the range of this one."""
+        low, high = ((limit - self.zero_point) * self.scale for limit in self.limits)
+        return Grid("int16", float(np.float32(max(-low, high) / 32767)))
+
+    def integers(self, values: np.ndarray) -> np.ndarray:
+        """The nearest integers of the grid."""
+        found = np.round(np.asarray(values, "float64") / self.scale) + self.zero_point
+        return np.clip(found, *self.limits).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class WeightGrid:
+    """Symmetric grids of a constant: one scale, or one per channel.
+
+    Args:
+        largest: Largest magnitude, `(1,)` or `(channels,)`.
+        steps: The fewest steps from zero to it that put every value on a step.
+        axis: The channel axis; None for one scale.
+        exact: Whether the values lie on the grid; otherwise they have to be rounded to it.
+    """
+
+    largest: np.ndarray
+    steps: np.ndarray
+    axis: int | None
+    exact: bool
+
+    def fits(self, bits: int) -> bool:
+        """Whether integers of so many bits hold the values exactly."""
+        return self.exact and self.steps.max() < 2 ** (bits - 1)
+
+    def scales(self, bits: int, smallest: np.ndarray | float = 0.0) -> np.ndarray:
+        """The finest scales that integers of so many bits allow, float32.
+
+        Args:
+            bits: Width of the integers.
+            smallest: Scales are kept above this where coarser ones hold the values too.
+        """
+        coarsest = self.largest.astype("float64") / self.steps
+        positive = coarsest[coarsest > 0]
+        # A channel of zeros is on every grid; its neighbours' keeps the multipliers sane.
+        neighbours = np.median(positive) if len(positive) else 1.0
+        coarsest = np.where(coarsest > 0, coarsest, np.maximum(neighbours, smallest))
+        with np.errstate(divide="ignore"):
+            finer = np.floor(coarsest / np.asarray(smallest, "float64"))
+        finer = np.clip(finer, 1, (2 ** (bits - 1) - 1) // self.steps)
+        return (coarsest / finer).astype("float32")
+
+    def integers(self, values: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        """The constant as int8, for the scales of `scales`."""
+        shape = [1] * values.ndim
+        if self.axis is not None:
+            shape[self.axis] = -1
+        steps = np.round(values.astype("float64") / scales.reshape(shape).astype("float64"))
+        return np.clip(steps, -127, 127).astype("int8")
+
+
+def weight_grid(values: np.ndarray, axis: int | None) -> WeightGrid:
+    """The symmetric grid that holds the values: one scale if it can, else one per channel.
+
+    Args:
+        values: A float constant.
+        axis: Its channel axis, or None where only one scale is allowed.
+
+    Returns:
+        The grid. Where there is none with at most 127 steps, the one that reaches the largest
+        value, to which the values then have to be rounded.
+    """
+    steps = _steps(values)
+    if steps is not None or axis is None:
+        largest = np.abs(values).max(initial=0.0, keepdims=True).reshape(1)
+        return WeightGrid(largest, np.array([steps or 127]), None, steps is not None)
+    channels = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+    counts = [_steps(channel) for channel in channels]
+    largest = np.abs(channels).max(axis=1)
+    return WeightGrid(largest, np.array([c or 127 for c in counts]), axis, None not in counts)
+
+
+def constant_grid(values: np.ndarray, dtype: str) -> Grid:
+    """The grid of a constant that takes part in arithmetic: symmetric if it is on such a one."""
+    found = weight_grid(values, None)
+    bits = int(dtype.removeprefix("int"))
+    if found.exact or dtype == "int16":
+        largest, steps = float(found.largest[0]), int(found.steps[0]) if found.exact else 32767
+        return Grid(
+            dtype, float(np.float32((largest or 1.0) / steps / ((2 ** (bits - 1) - 1) // steps)))
+        )
+    low, high = min(values.min(), 0.0), max(values.max(), 0.0)
+    scale = np.float32((high - low) / 255)
+    return Grid(dtype, float(scale), int(np.clip(np.round(-128 - low / scale), -128, 127)))
+
+
+def _steps(values: np.ndarray) -> int | None:
+    """The fewest steps from zero to the largest magnitude that put every value on a step."""
+    magnitudes = np.unique(np.abs(values)).astype("float64")
+    if len(magnitudes) > 128:
+        return None
+    if magnitudes[-1] == 0:
+        return 1
+    counts = np.arange(1, 128)
+    places = magnitudes / magnitudes[-1] * counts[:, None]
+    fits = np.abs(places - np.round(places)).max(axis=1) < _ON_GRID
+    return int(counts[fits][0]) if fits.any() else None

@@ -1,0 +1,418 @@
+"""A graph of calls with rounding put where LiteRT rounds: the heart of quantize_aware."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from edgekit.core.graph import Cloner, Graph, fill_in, follow_training, source_name
+from edgekit.core.tracing import placeholder, trace
+from edgekit.quantization.expansions import expansion_of
+from edgekit.quantization.fake_quantize import FakeQuantize
+from edgekit.quantization.kernel_quantizer import KernelQuantizer
+from edgekit.quantization.policy import Kind, fixed_range_of
+from edgekit.quantization.quantize_wrapper import QuantizeWrapper
+from edgekit.quantization.scheme import QuantScheme
+from edgekit.quantization.units import Units
+from edgekit.quantization.wrappers import wrap
+
+# The channel axes of an operation's second argument, where that is a kernel.
+_CHANNEL_AXES = {
+    "Conv": (-1,),
+    "ConvTranspose": (-2,),
+    "DepthwiseConv": (-2, -1),
+    "Matmul": (-1,),
+}
+_IMAGE_OPERATIONS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+
+
+@dataclass
+class Value:
+    """A tensor of the new graph: as computed, and as rounded once something needs it so."""
+
+    raw: keras.KerasTensor
+    name: str
+    rounded: keras.KerasTensor | None = None
+    rounding: FakeQuantize | None = None
+    fixed_range: tuple[float, float] | None = None
+    constant: bool = False
+    scheme: QuantScheme | None = None  # of what computes it; None for inputs and float
+
+    @property
+    def tensor(self) -> keras.KerasTensor:
+        return self.raw if self.rounded is None else self.rounded
+
+
+@dataclass
+class QuantizedGraph:
+    """What `quantize_graph` makes.
+
+    Args:
+        function: Takes the graph's inputs, gives its outputs.
+        layers: The layers in it that hold state.
+        left_float: `[(what, why)]` that has no integer arithmetic.
+        outputs: The outputs' values; some are rounded already.
+    """
+
+    function: keras.Function
+    layers: list[keras.layers.Layer]
+    left_float: list[tuple[str, str]]
+    outputs: list[Value]
+
+
+def quantize_graph(
+    graph: Graph,
+    scheme: QuantScheme,
+    rounded: list[bool],
+    constants: list[keras.KerasTensor] = (),
+    round_outputs: bool = False,
+) -> QuantizedGraph:
+    """The graph with its layers wrapped in place and its tensors rounded.
+
+    Args:
+        graph: What a layer or function computes.
+        scheme: How to quantise all of it.
+        rounded: For each input whether its values are on a grid already.
+        constants: The inputs that hold weights. Defaults to none.
+        round_outputs: Whether outputs are rounded too, rather than by whoever reads them.
+            Defaults to `False`.
+    """
+    quantizer = GraphQuantizer(lambda operation: scheme, own=lambda layer: layer, inside=True)
+    weights = {id(tensor) for tensor in constants}
+    values = {}
+    for tensor, on_grid in zip(graph.inputs, rounded, strict=True):
+        value = Value(tensor, source_name(tensor), constant=id(tensor) in weights)
+        value.rounded = tensor if on_grid else None
+        values[id(tensor)] = value
+    quantizer.emit(graph, values, constants)
+    outputs = [values[id(tensor)] for tensor in graph.outputs]
+    if round_outputs:
+        for tensor in graph.outputs:
+            quantizer._rounded_if_computed(values, tensor)
+    structure = tree.pack_sequence_as(
+        graph.model._outputs_struct, [value.tensor for value in outputs]
+    )
+    function = keras.Function(graph.inputs, structure)
+    used = {id(operation) for operation in function.operations}
+    layers = [layer for layer in quantizer.layers if id(layer) in used]
+    return QuantizedGraph(function, layers, quantizer.left_float, outputs)
+
+
+@dataclass
+class GraphQuantizer:
+    """Emits a graph's calls anew, with wrappers and rounding.
+
+    Args:
+        scheme_of: The scheme of an operation; None leaves it in float.
+        own: Gives the layer to use for one of the graph: a clone, or the layer itself.
+        inside: Whether the graph is that of a layer, which runs it.
+    """
+
+    scheme_of: Callable[[keras.Operation], QuantScheme | None]
+    own: Cloner | Callable[[keras.Operation], keras.Operation]
+    inside: bool = False
+    layers: list[keras.layers.Layer] = field(default_factory=list)
+    left_float: list[tuple[str, str]] = field(default_factory=list)
+    wrappers: dict[int, QuantizeWrapper] = field(default_factory=dict)
+    nested: dict[int, keras.Model] = field(default_factory=dict)
+    _reported: set[QuantizeWrapper] = field(default_factory=set)
+    _names: dict[str, int] = field(default_factory=dict)
+
+    def emit(self, graph: Graph, values: dict[int, Value], constants=()) -> None:
+        """Emit all calls; `values[id(tensor)]` holds the inputs before and all tensors after."""
+        units = Units(graph, lambda op: self.scheme_of(op) is not None, constants)
+        # What is computed from weights alone may be needed by a call at the same depth.
+        for constants_first in (True, False):
+            for call in graph.calls:
+                constant = units.constant(call.outputs[0])
+                if constant == constants_first and not units.absorbed(call):
+                    self._emit_call(call, units, values)
+
+    def _emit_call(self, call, units: Units, values) -> None:
+        kind, layer = units.kind(call), isinstance(call.operation, keras.layers.Layer)
+        if type(call.operation).__name__ in _IMAGE_OPERATIONS and len(_data(call)[0].shape) == 5:
+            kind = None  # volumes have float kernels only
+        chosen = self.scheme_of(call.operation) is not None
+        if all(values[id(t)].constant for t in call.input_tensors):
+            self._emit_float(call, values, constant=True)
+        elif not chosen or not any(_is_float(t) for t in call.outputs):
+            self._emit_float(call, values)
+        elif kind == Kind.NESTED:
+            self._emit_nested(call, values)
+        elif layer and (kind in (Kind.COMPOSITE, Kind.WEIGHTED, Kind.BATCHNORM) or _is_chain(call)):
+            self._emit_wrapped(call, units.tail(call), values)
+        elif kind is None:
+            self._emit_expanded(call, values)
+        elif kind == Kind.FINE:
+            self._emit_fine(call, values)
+        elif kind == Kind.WEIGHTED:
+            self._emit_weighted_operation(call, units, values)
+        elif kind in (Kind.VIEW, Kind.SAME_GRID) and self._moves_data(call, values):
+            self._emit_on_grid_of_input(call, units, values, kind)
+        else:
+            self._emit_compute(call, units, values, kind)
+
+    # Kinds of calls
+
+    def _emit_float(self, call, values, constant=False):
+        tensors = {id(t): self._rounded_if_computed(values, t) for t in call.input_tensors}
+        outputs = self._apply(call, tensors)
+        for old, new in zip(call.outputs, outputs, strict=True):
+            values[id(old)] = Value(new, call.operation.name, constant=constant)
+
+    def _emit_expanded(self, call, values):
+        """Emit what the operation is made of, or leave it in float and say so."""
+        expand = expansion_of(call.operation)
+        why = "LiteRT has no integer kernel for it"
+        if expand is not None:
+            try:
+                self._expand(call, expand, values)
+                return
+            except NotImplementedError as error:
+                why = str(error)
+        if isinstance(call.operation, keras.layers.Layer):
+            why = "data_format='channels_first' has no integer kernels in LiteRT"
+        self.left_float.append((f"{call.operation.name} ({type(call.operation).__name__})", why))
+        self._emit_float(call, values)
+
+    def _expand(self, call, expand, values):
+        olds = list(dict.fromkeys(call.input_tensors))
+        ins = [placeholder(values[id(t)].tensor) for t in olds]
+        args, kwargs = fill_in(call, {id(t): p for t, p in zip(olds, ins, strict=True)})
+        graph = trace(lambda *_: expand(*args, **kwargs), ins)
+        inner = {id(p): values[id(t)] for t, p in zip(olds, ins, strict=True)}
+        constants = [p for p in ins if inner[id(p)].constant]
+        scheme = self.scheme_of(call.operation)
+        replace(self, scheme_of=lambda _: scheme).emit(graph, inner, constants)
+        for t, p in zip(olds, ins, strict=True):
+            values[id(t)] = inner[id(p)]
+        for old, new in zip(call.outputs, graph.outputs, strict=True):
+            values[id(old)] = inner[id(new)]
+
+    def _emit_fine(self, call, values):
+        (source,) = call.input_tensors
+        scheme = replace(self.scheme_of(call.operation), activation_bits=16)
+        if values[id(source)].rounded is None:
+            self._round(values[id(source)], scheme)
+        values[id(call.outputs[0])] = values[id(source)]
+
+    def _emit_nested(self, call, values):
+        model = call.operation
+        tensors = {
+            id(t): self._rounded(values, t, self._any_scheme(model)) for t in call.input_tensors
+        }
+        if id(model) not in self.nested:
+            self.nested[id(model)] = self._quantize_nested(model)
+        args, kwargs = fill_in(call, tensors)
+        outputs = tree.flatten(self.nested[id(model)](*args, **kwargs))
+        for old, new in zip(call.outputs, outputs, strict=True):
+            # The inner model rounds its outputs, or leaves them in float for good.
+            values[id(old)] = Value(new, call.operation.name, rounded=new)
+
+    def _any_scheme(self, model):
+        found = (self.scheme_of(call.operation) for call in Graph(model).calls)
+        return next((scheme for scheme in found if scheme is not None), QuantScheme())
+
+    def _quantize_nested(self, model) -> keras.Model:
+        inner = GraphQuantizer(self.scheme_of, self.own, self.inside)
+        new = inner.rebuild(Graph(model), inputs_rounded=True)
+        self.left_float += [(f"{model.name}/{what}", why) for what, why in inner.left_float]
+        self.layers += inner.layers
+        return new
+
+    def _emit_wrapped(self, call, tail, values):
+        scheme = self.scheme_of(call.operation)
+        tensors = [self._rounded(values, t, scheme) for t in call.input_tensors]
+        key = id(call.operation)
+        if key not in self.wrappers:
+            followers = [self.own(follower.operation) for follower in tail]
+            self.wrappers[key] = wrap(self.own(call.operation), followers, call, scheme)
+        wrapper = self.wrappers[key]
+        flags = {}
+        for part in (call, *tail):
+            if part.arguments.kwargs.get("training") is not None:
+                flags["training"] = part.arguments.kwargs["training"]
+        outputs = tree.flatten(wrapper(tensors[0] if len(tensors) == 1 else tensors, **flags))
+        self._follow_training(wrapper)
+        self._keep(wrapper)
+        for what, why in wrapper.left_float if wrapper not in self._reported else ():
+            self.left_float.append((f"{call.operation.name}: {what}", why))
+        self._reported.add(wrapper)
+        olds = (tail[-1] if tail else call).outputs
+        facts = wrapper.output_facts(len(outputs))
+        for old, new, (on_grid, fixed_range) in zip(olds, outputs, facts, strict=True):
+            value = Value(new, call.operation.name, fixed_range=fixed_range, scheme=scheme)
+            value.rounded = new if on_grid else None
+            values[id(old)] = value
+
+    def _emit_weighted_operation(self, call, units, values):
+        scheme, tail = self.scheme_of(call.operation), units.tail(call)
+        data, kernel = call.input_tensors[0], call.input_tensors[-1]
+        axes = _CHANNEL_AXES[type(call.operation).__name__]
+        tensors = {id(data): self._rounded(values, data, scheme)}
+        if values[id(kernel)].constant and len(kernel.shape) >= 2:
+            plain_product = type(call.operation).__name__ != "Matmul" or len(kernel.shape) == 2
+            bits = scheme.weight_bits if plain_product else 8
+            quantizer = KernelQuantizer(
+                bits,
+                axes if scheme.per_channel and plain_product else None,
+                name=self._name(f"{call.operation.name}_quantizer"),
+            )
+            tensors[id(kernel)] = quantizer(values[id(kernel)].raw)
+            self._keep(quantizer)
+        else:
+            tensors[id(kernel)] = self._rounded(values, kernel, scheme)
+        (output,) = self._apply(call, tensors, round_constants=True)
+        self._finish_unit(call, tail, output, values)
+
+    def _emit_compute(self, call, units, values, kind):
+        scheme = self.scheme_of(call.operation)
+        tensors = {}
+        for t in call.input_tensors:
+            # What is picked from comes on the grid of the output, and so do tables of constants.
+            value = values[id(t)]
+            waits = units.feeds_pick(t) and not value.fixed_range or value.constant
+            if kind in (Kind.PICK, Kind.VIEW) and waits:
+                tensors[id(t)] = value.tensor
+            else:
+                tensors[id(t)] = self._rounded(values, t, scheme)
+        outputs = self._apply(call, tensors, round_constants=kind == Kind.COMPUTE)
+        if len(outputs) == 1:
+            fixed = fixed_range_of(call.operation, scheme.activation_bits)
+            self._finish_unit(call, units.tail(call), outputs[0], values, fixed)
+            return
+        for old, new in zip(call.outputs, outputs, strict=True):
+            values[id(old)] = Value(new, call.operation.name, scheme=scheme)
+
+    def _moves_data(self, call, values) -> bool:
+        """Whether the call has one float input, which is no table of constants."""
+        data = _data(call)
+        return len(data) == 1 and not values[id(data[0])].constant
+
+    def _emit_on_grid_of_input(self, call, units, values, kind):
+        scheme, (source_tensor,) = self.scheme_of(call.operation), _data(call)
+        deferred = kind == Kind.VIEW and units.feeds_pick(source_tensor)
+        source = values[id(source_tensor)]
+        tensors = {id(t): values[id(t)].tensor for t in call.input_tensors}
+        if not deferred or source.fixed_range:
+            tensors[id(source_tensor)] = self._rounded(values, source_tensor, scheme)
+        for old, new in zip(call.outputs, self._apply(call, tensors), strict=True):
+            value = Value(new, call.operation.name, rounding=source.rounding, scheme=scheme)
+            if kind == Kind.SAME_GRID and source.rounding is not None:
+                value.rounded = source.rounding(new, observe=False)
+            elif kind == Kind.VIEW and source.rounded is not None:
+                value.rounded = new
+            elif kind == Kind.VIEW:
+                value.fixed_range = source.fixed_range
+            values[id(old)] = value
+
+    # Pieces
+
+    def _apply(self, call, tensors, round_constants=False) -> list[keras.KerasTensor]:
+        args, kwargs = fill_in(call, tensors)
+        operation = self.own(call.operation)
+        if isinstance(operation, keras.layers.Layer):
+            self._keep(operation)
+        elif round_constants:
+            args, kwargs = tree.map_structure(_round_constant, (args, kwargs))
+        outputs = tree.flatten(operation(*args, **kwargs))
+        self._follow_training(operation)
+        return outputs
+
+    def _follow_training(self, operation) -> None:
+        if self.inside and isinstance(operation, keras.layers.Layer):
+            follow_training(operation)
+
+    def _finish_unit(self, call, tail, output, values, fixed_range=None):
+        """Apply what is computed inside the same op, and store the result."""
+        previous = call.outputs[0]
+        for follower in tail:
+            tensors = {
+                id(t): values[id(t)].tensor for t in follower.input_tensors if t is not previous
+            }
+            (output,) = self._apply(follower, {**tensors, id(previous): output})
+            previous = follower.outputs[0]
+        name = (tail[-1] if tail else call).operation.name
+        scheme = self.scheme_of(call.operation)
+        values[id(previous)] = Value(output, name, fixed_range=fixed_range, scheme=scheme)
+
+    def _keep(self, layer) -> None:
+        if not any(layer is kept for kept in self.layers):
+            self.layers.append(layer)
+
+    def _rounded(self, values, old, scheme) -> keras.KerasTensor:
+        value = values[id(old)]
+        if value.rounded is None and _is_float(value.raw):
+            self._round(value, value.scheme or scheme)
+        return value.tensor
+
+    def _rounded_if_computed(self, values, old) -> keras.KerasTensor:
+        """Rounded if an integer op computes it, as it is if it comes from outside or from float."""
+        scheme = values[id(old)].scheme
+        return values[id(old)].tensor if scheme is None else self._rounded(values, old, scheme)
+
+    def _round(self, value: Value, scheme: QuantScheme) -> None:
+        if value.constant:
+            if value.raw.shape == ():
+                value.rounded = value.raw
+                return
+            quantizer = KernelQuantizer(name=self._name(f"{value.name}_quantizer"))
+            value.rounded = quantizer(value.raw)
+            self._keep(quantizer)
+            return
+        value.rounding = FakeQuantize.of(
+            scheme, value.fixed_range, name=self._name(f"{value.name}_range")
+        )
+        value.rounded = value.rounding(value.raw)
+        self._follow_training(value.rounding)
+        self._keep(value.rounding)
+
+    def _name(self, name: str) -> str:
+        count = self._names[name] = self._names.get(name, 0) + 1
+        return name if count == 1 else f"{name}_{count}"
+
+    # Whole models
+
+    def rebuild(self, graph: Graph, inputs_rounded=False) -> keras.Model:
+        """The model of the graph, emitted anew, with its float outputs rounded."""
+        values, inputs = {}, {}
+        for old in graph.inputs:
+            new = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=source_name(old))
+            inputs[id(old)] = new
+            value = values[id(old)] = Value(new, source_name(old))
+            value.rounded = new if inputs_rounded or not _is_float(new) else None
+        self.emit(graph, values)
+        for old in graph.outputs:
+            self._rounded_if_computed(values, old)
+        return keras.Model(
+            tree.map_structure(lambda old: inputs[id(old)], graph.model.input),
+            tree.map_structure(lambda old: values[id(old)].tensor, graph.model.output),
+            name=graph.model.name,
+        )
+
+
+def _is_float(tensor) -> bool:
+    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
+
+
+def _data(call) -> list[keras.KerasTensor]:
+    return [t for t in call.input_tensors if _is_float(t)]
+
+
+def _is_chain(call) -> bool:
+    """Whether a merging layer computes step by step, as LiteRT has it for two tensors only."""
+    merges = (keras.layers.Add, keras.layers.Multiply, keras.layers.Subtract)
+    return isinstance(call.operation, merges) and len(call.input_tensors) != 2
+
+
+def _round_constant(value):
+    """An array among an operation's arguments as its 8-bit integers would give it back."""
+    if isinstance(value, keras.KerasTensor) or not hasattr(value, "dtype"):
+        return value
+    if not _is_float(value) or len(value.shape) == 0:
+        return value
+    values = np.asarray(ops.convert_to_numpy(value), "float32")
+    scale = np.abs(values).max() / 127 or 1.0
+    return np.round(values / scale).astype("float32") * np.float32(scale)

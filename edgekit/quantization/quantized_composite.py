@@ -1,0 +1,183 @@
+"""A layer that is several ops: its own computation, with each op rounded."""
+
+import keras
+from keras import ops, tree
+
+from edgekit.core.kernels import own_kernels
+from edgekit.core.selection import all_layers
+from edgekit.core.tracing import own_variables, placeholder, symbolic, trace
+from edgekit.quantization.kernel_quantizer import KernelQuantizer
+from edgekit.quantization.layer_functions import function_of, has_function
+from edgekit.quantization.quantize_wrapper import QuantizeWrapper
+from edgekit.quantization.quantized_layer import full_precision
+
+
+@keras.saving.register_keras_serializable(package="edgekit")
+class QuantizedComposite(QuantizeWrapper):
+    """A layer followed operation by operation, as MultiHeadAttention or one of the user's own.
+
+    Where its operations cannot be followed, since it does more than `keras.ops` can, the layer
+    runs as it is, with its kernels and its output rounded.
+
+    Args:
+        layer: The layer.
+        arguments: `(args, kwargs)` of its call, with the i-th tensor replaced by
+            `{"tensor": i}`.
+        dtypes: Of these tensors.
+        scheme: How to quantise. Defaults to that of `"int8"`.
+    """
+
+    def __init__(self, layer, arguments, dtypes, scheme=None, **kwargs):
+        super().__init__(layer, scheme, **kwargs)
+        self.arguments = arguments
+        self.dtypes = list(dtypes)
+        self.quantized = None
+
+    def build(self, input_shape):
+        shapes = [input_shape] if len(self.dtypes) == 1 else input_shape
+        inputs = [
+            keras.Input(batch_shape=tuple(shape), dtype=dtype)
+            for shape, dtype in zip(shapes, self.dtypes, strict=True)
+        ]
+        args, kwargs = self._call_arguments(inputs)
+        self.layer(*args, **kwargs)  # which builds it, with its sublayers
+        self._variables = [v for v in own_variables(self.layer) if _holds_data(v)]
+        try:
+            graph, weights = self._trace(inputs)
+        except Exception as error:  # it is the user's code: it may raise anything
+            self._build_unfollowed(error)
+            return
+        # The two know each other: a layer inside may be a composite too.
+        from edgekit.quantization.graph_quantizer import quantize_graph
+
+        rounded = [True] * len(inputs) + [False] * len(weights)
+        found = quantize_graph(graph, self.scheme, rounded, weights)
+        self.inner = found.layers
+        self.left_float = found.left_float
+        self.quantized = found.function
+        self._facts = [(v.rounded is not None, v.fixed_range) for v in found.outputs]
+
+    def call(self, inputs, training=None):
+        tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        if self.quantized is None:
+            return self._call_unfollowed(tensors)
+        tensors = [
+            ops.cast(tensor, dtype) for tensor, dtype in zip(tensors, self.dtypes, strict=True)
+        ]
+        outputs = self.quantized([*tensors, *map(full_precision, self._variables)])
+        return tree.map_structure(self._to_compute_dtype, outputs)
+
+    def compute_output_spec(self, inputs, training=None):
+        tensors = tree.flatten(inputs)
+        if self.quantized is None:
+            args, kwargs = self._call_arguments(tensors)
+            return self.layer.compute_output_spec(*args, **kwargs)
+        outputs = self.quantized.compute_output_spec([*tensors, *map(placeholder, self._variables)])
+        return tree.map_structure(
+            lambda t: keras.KerasTensor(t.shape, self._output_dtype(t.dtype)), outputs
+        )
+
+    def output_facts(self, count):
+        return self._facts if self.quantized is not None else super().output_facts(count)
+
+    def apply_plain(self, layers, inputs, training=None):
+        tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        args, kwargs = self._call_arguments(tensors)
+        return layers[0](*args, **kwargs)
+
+    def start_scales(self):
+        for layer in getattr(self, "inner", ()):
+            if isinstance(layer, QuantizeWrapper):
+                layer.start_scales()
+
+    def get_config(self):
+        return {**super().get_config(), "arguments": self.arguments, "dtypes": self.dtypes}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        arguments = config.pop("arguments")
+        layer = super().from_config({**config, "arguments": None}, custom_objects)
+        layer.arguments = arguments
+        return layer
+
+    def _call_arguments(self, tensors):
+        return _filled(self.arguments, tensors)
+
+    def _trace(self, inputs):
+        weights = [
+            keras.Input(batch_shape=tuple(v.shape), dtype="float32") for v in self._variables
+        ]
+        tensors = {id(v): w for v, w in zip(self._variables, weights, strict=True)}
+
+        def compute(*_):
+            args, kwargs = self._call_arguments(inputs)
+            return function_of(self.layer)(*args, **kwargs)
+
+        keeps_state = any(not v.trainable for v in self._variables) and self.layer.trainable
+        if keeps_state and not has_function(self.layer):
+            raise NotImplementedError("it keeps a state of its own")
+        with symbolic(self.layer, tensors):
+            return trace(compute, [*inputs, *weights]), weights
+
+    def _build_unfollowed(self, error):
+        reason = str(error).split("\n")[0][:100]
+        self.left_float = [
+            (
+                type(self.layer).__name__,
+                "its operations cannot be followed, only its kernels and its output are rounded: "
+                f"{reason}",
+            )
+        ]
+        layers = [self.layer, *all_layers(self.layer)]
+        self._kernels = [kernel for layer in layers for kernel in own_kernels(layer)]
+        self.quantizers = [
+            KernelQuantizer(self.scheme.weight_bits, name=f"quantizer_{i}")
+            for i in range(len(self._kernels))
+        ]
+        for quantizer, kernel in zip(self.quantizers, self._kernels, strict=True):
+            quantizer.build(kernel.shape)
+
+    def _call_unfollowed(self, tensors):
+        args, kwargs = self._call_arguments(tensors)
+        mapping = [
+            (kernel, quantizer(full_precision(kernel)))
+            for quantizer, kernel in zip(self.quantizers, self._kernels, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=mapping):
+            return self.layer(*args, **kwargs)
+
+    def _output_dtype(self, dtype):
+        dtype = keras.backend.standardize_dtype(dtype)
+        return self.compute_dtype if keras.backend.is_float_dtype(dtype) else dtype
+
+    def _to_compute_dtype(self, tensor):
+        return ops.cast(tensor, self._output_dtype(tensor.dtype))
+
+
+def call_arguments(call) -> tuple[list, list[str]]:
+    """`(arguments, dtypes)` of a call, as `QuantizedComposite` takes them."""
+    places = {id(tensor): i for i, tensor in enumerate(call.input_tensors)}
+
+    def mark(value):
+        return {"tensor": places[id(value)]} if isinstance(value, keras.KerasTensor) else value
+
+    arguments = [
+        [tree.map_structure(mark, a) for a in call.arguments.args],
+        {name: tree.map_structure(mark, a) for name, a in call.arguments.kwargs.items()},
+    ]
+    return arguments, [keras.backend.standardize_dtype(t.dtype) for t in call.input_tensors]
+
+
+def _filled(marked, tensors):
+    if isinstance(marked, dict):
+        if set(marked) == {"tensor"}:
+            return tensors[marked["tensor"]]
+        return {key: _filled(value, tensors) for key, value in marked.items()}
+    if isinstance(marked, (list, tuple)):
+        return [_filled(value, tensors) for value in marked]
+    return marked
+
+
+def _holds_data(variable) -> bool:
+    """Whether it is more than the state of a random seed."""
+    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(variable.dtype))

@@ -1,0 +1,105 @@
+"""Recurrent layers in integers: the cell operation by operation, the same ranges in each step."""
+
+import keras
+from keras import ops, tree
+
+from edgekit.core.tracing import own_variables, symbolic, trace
+from edgekit.quantization.quantize_wrapper import QuantizeWrapper
+from edgekit.quantization.quantized_layer import full_precision
+
+
+@keras.saving.register_keras_serializable(package="edgekit")
+class QuantizedRNN(QuantizeWrapper):
+    """An LSTM, GRU or other RNN whose cell rounds what each of its operations gives.
+
+    Training loops over time; at inference, and so in LiteRT, the loop is unrolled, which has
+    no control flow and stores each kernel once.
+
+    Args:
+        layer: The recurrent layer, not stateful and without dropout between steps.
+        scheme: How to quantise. Defaults to that of `"int8"`.
+    """
+
+    def __init__(self, layer, scheme=None, **kwargs):
+        super().__init__(layer, scheme, **kwargs)
+        self.cell = QuantizedCell(layer.cell, self.scheme, name="cell")
+        self.loop = keras.layers.RNN(
+            self.cell,
+            return_sequences=layer.return_sequences,
+            return_state=layer.return_state,
+            go_backwards=layer.go_backwards,
+            zero_output_for_mask=layer.zero_output_for_mask,
+            name="loop",
+        )
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.loop.build(input_shape)
+        self.left_float = self.cell.left_float
+
+    def call(self, inputs, training=None, mask=None):
+        # Where shapes are open the loop cannot be unrolled.
+        self.loop.unroll = not training and inputs.shape[1] is not None
+        cell = self.layer.cell
+        if training and 0 < getattr(cell, "dropout", 0) < 1:
+            kept = cell.get_dropout_mask(inputs[:, 0])
+            kept = kept[0] if isinstance(kept, (list, tuple)) else kept
+            inputs = inputs * ops.expand_dims(kept, 1)
+            cell.reset_dropout_mask()
+        return self.loop(inputs, mask=mask, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def output_facts(self, count):
+        return [(not self.left_float, None)] * count
+
+
+class QuantizedCell(keras.layers.Layer):
+    """One step of a recurrent layer, each operation of it rounded.
+
+    Args:
+        cell: The cell; it owns the weights.
+        scheme: How to quantise.
+    """
+
+    def __init__(self, cell, scheme, **kwargs):
+        super().__init__(**kwargs)
+        self.cell = cell
+        self.scheme = scheme
+        self.state_size = cell.state_size
+        self.output_size = getattr(cell, "output_size", None)
+        self.left_float: list[tuple[str, str]] = []
+
+    def build(self, input_shape):
+        from edgekit.quantization.graph_quantizer import quantize_graph
+
+        if not self.cell.built:
+            self.cell.build(input_shape)
+        self._variables = own_variables(self.cell)
+        inputs = keras.Input(batch_shape=(None, *input_shape[1:]))
+        sizes = tree.flatten(self.state_size)
+        states = [keras.Input(batch_shape=(None, size)) for size in sizes]
+        weights = [keras.Input(batch_shape=tuple(v.shape)) for v in self._variables]
+
+        def step(*_):
+            outputs, new_states = self.cell.call(inputs, list(states), training=False)
+            return [outputs, *tree.flatten(new_states)]
+
+        swapped = {id(v): w for v, w in zip(self._variables, weights, strict=True)}
+        with symbolic(self.cell, swapped):
+            graph = trace(step, [inputs, *states, *weights])
+        rounded = [True] * (1 + len(states)) + [False] * len(weights)
+        found = quantize_graph(graph, self.scheme, rounded, weights, round_outputs=True)
+        self.inner = found.layers
+        self.left_float = found.left_float
+        self.step = found.function
+
+    def call(self, inputs, states):
+        tensors = [ops.cast(t, "float32") for t in [inputs, *tree.flatten(states)]]
+        outputs = self.step([*tensors, *map(full_precision, self._variables)])
+        outputs, *states = [ops.cast(t, self.compute_dtype) for t in outputs]
+        return outputs, states
+
+    def get_initial_state(self, batch_size=None):
+        return self.cell.get_initial_state(batch_size=batch_size)

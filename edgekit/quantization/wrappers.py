@@ -1,0 +1,57 @@
+"""Which wrapper a layer gets."""
+
+from typing import Any
+
+import keras
+from keras import layers as kl
+
+from edgekit.quantization.policy import Kind, kind_of
+from edgekit.quantization.quantize_wrapper import QuantizeWrapper
+from edgekit.quantization.quantized_batchnorm import QuantizedBatchNorm
+from edgekit.quantization.quantized_composite import QuantizedComposite, call_arguments
+from edgekit.quantization.quantized_layer import QuantizedLayer
+from edgekit.quantization.quantized_prelu import QuantizedPReLU
+from edgekit.quantization.quantized_rnn import QuantizedRNN
+from edgekit.quantization.quantized_separable import QuantizedSeparable
+from edgekit.quantization.scheme import QuantScheme
+
+
+def wrap(
+    layer: keras.layers.Layer,
+    followers: list[keras.layers.Layer],
+    call: Any,
+    scheme: QuantScheme,
+) -> QuantizeWrapper:
+    """The wrapper for a layer and what is computed inside the same op.
+
+    Args:
+        layer: The layer to use.
+        followers: The layers after it that go inside: BatchNorm, an activation.
+        call: The call of the original layer in its graph.
+        scheme: How to quantise.
+    """
+    kind = kind_of(layer)
+    if kind == Kind.WEIGHTED:
+        parts = {kind_of(follower): follower for follower in followers}
+        separable = isinstance(layer, (kl.SeparableConv1D, kl.SeparableConv2D))
+        return (QuantizedSeparable if separable else QuantizedLayer)(
+            layer,
+            batchnorm=parts.get(Kind.BATCHNORM),
+            activation=parts.get(Kind.ACTIVATION),
+            scheme=scheme,
+        )
+    if kind == Kind.BATCHNORM and layer.axis in (-1, len(call.outputs[0].shape) - 1):
+        return QuantizedBatchNorm(layer, followers[0] if followers else None, scheme)
+    if type(layer) is kl.PReLU:
+        return QuantizedPReLU(layer, scheme)
+    if _is_rnn(layer) and len(call.input_tensors) == 1:
+        return QuantizedRNN(layer, scheme)
+    arguments, dtypes = call_arguments(call)
+    return QuantizedComposite(layer, arguments, dtypes, scheme)
+
+
+def _is_rnn(layer) -> bool:
+    """Whether it is a loop over a cell of keras.ops that starts from zeros."""
+    if type(layer) not in (kl.LSTM, kl.GRU, kl.SimpleRNN, kl.RNN) or layer.stateful:
+        return False
+    return not getattr(layer.cell, "recurrent_dropout", 0)
