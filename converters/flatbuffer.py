@@ -3,6 +3,7 @@
 import gzip
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -121,11 +122,44 @@ class Flatbuffer:
             self._runners[kernels] = _Runner(self.content, kernels)
         return self._runners[kernels].predict(arrays)
 
+    def tensors(self, x: Samples, kernels: str = "reference") -> dict[str, "Tensor"]:
+        """Every tensor the model computes, sample by sample: for finding where values depart.
+
+        Example:
+            >>> fb.tensors(images[:8])["conv_range/FakeQuant"].values
+
+        Args:
+            x: As in `predict`; all tensors of all samples are kept, so a few.
+            kernels: As in `predict`. Defaults to `"reference"`.
+
+        Returns:
+            `{tensor name: Tensor}`, integers dequantised.
+
+        Raises:
+            ValueError: As in `predict`.
+        """
+        if kernels not in KERNELS:
+            raise ValueError(f"`kernels` must be one of {KERNELS}. Received: kernels={kernels!r}")
+        return _Runner(self.content, kernels, keep_tensors=True).tensors(self.named_inputs(x))
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A computed tensor.
+
+    Args:
+        values: `(samples, ...)`, real.
+        scale: Its step; None for a float tensor.
+    """
+
+    values: np.ndarray
+    scale: float | None
+
 
 class _Runner:
     """A LiteRT interpreter that feeds and reads a model by its signature's names."""
 
-    def __init__(self, content: bytes, kernels: str):
+    def __init__(self, content: bytes, kernels: str, keep_tensors: bool = False):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         resolver = {"xnnpack": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}
@@ -134,6 +168,7 @@ class _Runner:
                 model_content=content,
                 num_threads=1,
                 experimental_op_resolver_type=resolver[kernels],
+                experimental_preserve_all_tensors=keep_tensors,
             )
             self.interpreter.allocate_tensors()
             self.inputs, self.outputs = signature_details(self.interpreter)
@@ -141,9 +176,25 @@ class _Runner:
             raise ValueError(f"LiteRT cannot load this model: {_first_line(error)}") from None
 
     def predict(self, arrays: Mapping[str, np.ndarray]):
+        outputs = self._run(arrays, self.outputs)
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+    def tensors(self, arrays: Mapping[str, np.ndarray]) -> dict[str, "Tensor"]:
+        made = {index for op in self.interpreter._get_ops_details() for index in op["outputs"]}
+        made |= {detail["index"] for detail in self.inputs.values()}
+        details = self.interpreter.get_tensor_details()
+        computed = {d["name"]: d for d in details if d["index"] in made}
+        values = self._run(arrays, computed)
+        return {
+            name: Tensor(array, computed[name]["quantization"][0] or None)
+            for name, array in values.items()
+        }
+
+    def _run(self, arrays: Mapping[str, np.ndarray], wanted: Mapping[str, dict]) -> dict:
+        """The tensors of `wanted`, `{name: details}`, for all samples."""
         stored = {name: quantize(arrays[name], detail) for name, detail in self.inputs.items()}
         step = next(iter(self.inputs.values()))["shape"][0]
-        results: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}
+        results: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
         for start in range(0, len(next(iter(stored.values()))), step):
             for name, array in stored.items():
                 self.interpreter.set_tensor(self.inputs[name]["index"], array[start : start + step])
@@ -151,13 +202,11 @@ class _Runner:
                 self.interpreter.invoke()
             except RuntimeError as error:
                 raise ValueError(f"LiteRT cannot run this model: {_first_line(error)}") from None
-            for name, detail in self.outputs.items():
+            for name, detail in wanted.items():
                 results[name].append(self.interpreter.get_tensor(detail["index"]))
-        outputs = {
-            name: dequantize(np.concatenate(parts), self.outputs[name])
-            for name, parts in results.items()
+        return {
+            name: dequantize(np.concatenate(parts), wanted[name]) for name, parts in results.items()
         }
-        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
 
 def signature_details(interpreter) -> tuple[dict[str, dict], dict[str, dict]]:

@@ -18,22 +18,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from converters import convert, inspect
     from device_bench import benchmark
+    from edgekit.pipeline.verify import verify
     from edgekit.pruning import GradualPruning, KeepSparsity, schedules
-    from edgekit.quantization import QuantScheme, quantize_aware, strip
+    from edgekit.quantization import (
+        DelayQuantization,
+        FreezeBatchNorm,
+        FreezeRanges,
+        QuantScheme,
+        quantize_aware,
+        strip,
+    )
 
 _HOMES = {
     "GradualPruning": "edgekit.pruning",
     "KeepSparsity": "edgekit.pruning",
     "schedules": "edgekit.pruning",
+    "DelayQuantization": "edgekit.quantization",
+    "FreezeBatchNorm": "edgekit.quantization",
+    "FreezeRanges": "edgekit.quantization",
     "QuantScheme": "edgekit.quantization",
     "quantize_aware": "edgekit.quantization",
     "strip": "edgekit.quantization",
+    "verify": "edgekit.pipeline.verify",
     "convert": "converters",
     "inspect": "converters",
     "benchmark": "device_bench",
 }
 
 __all__ = [
+    "DelayQuantization",
+    "FreezeBatchNorm",
+    "FreezeRanges",
     "GradualPruning",
     "KeepSparsity",
     "QuantScheme",
@@ -43,6 +58,7 @@ __all__ = [
     "quantize_aware",
     "schedules",
     "strip",
+    "verify",
 ]
 __version__ = "0.1.0"
 

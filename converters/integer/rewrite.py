@@ -95,6 +95,9 @@ class _Rewriter:
 
     def _new_integer(self, tensor: int, grid: Grid) -> int:
         index = self.file.add_tensor(tensor, grid.dtype, "")
+        name = self.rounding.names.get((tensor, grid))
+        if name is not None:  # of the layer that rounds, which the user knows
+            self.file.graph.tensors[index].name = name.split(b";")[0]
         self.file.set_grid(index, grid.scale, grid.zero_point)
         self.on_grid[tensor, grid] = index
         return index

@@ -24,6 +24,7 @@ class Rounding:
         source: `{rounded tensor: (the tensor it was rounded from, grid)}`.
         grid: `{computed tensor: the grid it is computed on}`.
         readers: `{tensor: the ops that read it}`; None stands for the model's output.
+        names: `{(tensor, grid): name of what rounded it}`.
 
     Args:
         file: The flatbuffer.
@@ -34,6 +35,7 @@ class Rounding:
         self.source: dict[int, tuple[int, Grid]] = {}
         self.grid: dict[int, Grid] = {}
         self.readers: dict[int, list] = defaultdict(list)
+        self.names: dict[tuple[int, Grid], bytes] = {}
         self.ops = self._take_out_pairs()
         for op in self.ops:
             for tensor in op.inputs:
@@ -67,6 +69,7 @@ class Rounding:
             first, target = int(op.inputs[0]) if len(op.inputs) else -1, int(op.outputs[0])
             if name == "QUANTIZE" and target in stored and first not in stored:
                 self.source[target] = first, stored[target]
+                self.names[first, stored[target]] = self.file.graph.tensors[target].name
                 if first not in self.source:  # else it is rounded a second time
                     self.grid.setdefault(first, stored[target])
             elif name == "DEQUANTIZE" and first in stored:

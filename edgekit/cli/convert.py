@@ -24,8 +24,8 @@ from converters.formats import FORMATS
 @click.option("--calibration", help=".npy or .npz with samples like those the model will see.")
 @click.option(
     "--edges",
-    type=click.Choice(["int8", "float32"]),
-    default="int8",
+    type=click.Choice(["integer", "float32"]),
+    default="integer",
     show_default=True,
     help="What goes in and comes out of an int8 file.",
 )

@@ -40,7 +40,7 @@ class FakeQuantize(keras.layers.Layer):
     Attributes:
         frozen: Whether training leaves the range as it is. A train step that is compiled
             already keeps what it was compiled with.
-        enabled: Whether values are rounded; ranges are followed all the same.
+        delayed: Whether training rounds nothing yet; ranges are followed all the same.
 
     Source: Jacob et al. 2018, arXiv 1712.05877, section 3.1; Esser et al. 2020, arXiv
     1902.08153.
@@ -65,7 +65,7 @@ class FakeQuantize(keras.layers.Layer):
         self.percentile = percentile
         self.supports_masking = True
         self.frozen = False
-        self.enabled = True
+        self.delayed = False
 
     @classmethod
     def of(cls, scheme: QuantScheme, fixed_range=None, name: str | None = None) -> "FakeQuantize":
@@ -113,10 +113,10 @@ class FakeQuantize(keras.layers.Layer):
 
     def call(self, inputs, observe=True, training=None):
         if self.fixed_range:
-            return self._round(inputs, *self.fixed_range) if self.enabled else inputs
+            return inputs if training and self.delayed else self._round(inputs, *self.fixed_range)
         if training and observe and not self.frozen:
             self._follow(inputs)
-        if not self.enabled:
+        if training and self.delayed:
             return inputs
         if training and self.estimator == "lsq":
             return self._round_with_learned_step(inputs)
@@ -126,6 +126,8 @@ class FakeQuantize(keras.layers.Layer):
             input_low, input_high = self._widened(*extremes(inputs))
             low = ops.where(unseen, input_low, low)
             high = ops.where(unseen, input_high, high)
+        if training and observe and not self.frozen:
+            return _round_passing_gradients(inputs, low, high, self.bits)
         return self._round(inputs, low, high)
 
     def compute_output_shape(self, input_shape):
@@ -205,3 +207,19 @@ class FakeQuantize(keras.layers.Layer):
 
         with tf.init_scope():
             return tf.executing_eagerly() and self.built and self.calibrated
+
+
+def _round_passing_gradients(inputs, low, high, bits):
+    """Rounding with gradients passing through unchanged, which costs no time.
+
+    A range that is followed leaves next to nothing outside; what is outside moves the range.
+    """
+
+    @ops.custom_gradient
+    def rounding(values):
+        def gradient(*upstreams, upstream=None):
+            return upstreams[0] if upstream is None else upstream
+
+        return keras.quantizers.fake_quant_with_min_max_vars(values, low, high, bits), gradient
+
+    return rounding(inputs)

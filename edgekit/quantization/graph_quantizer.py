@@ -25,7 +25,6 @@ _CHANNEL_AXES = {
     "DepthwiseConv": (-2, -1),
     "Matmul": (-1,),
 }
-_IMAGE_OPERATIONS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 
 
 @dataclass
@@ -132,8 +131,6 @@ class GraphQuantizer:
 
     def _emit_call(self, call, units: Units, values) -> None:
         kind, layer = units.kind(call), isinstance(call.operation, keras.layers.Layer)
-        if type(call.operation).__name__ in _IMAGE_OPERATIONS and len(_data(call)[0].shape) == 5:
-            kind = None  # volumes have float kernels only
         chosen = self.scheme_of(call.operation) is not None
         if all(values[id(t)].constant for t in call.input_tensors):
             self._emit_float(call, values, constant=True)
@@ -240,10 +237,10 @@ class GraphQuantizer:
         for what, why in wrapper.left_float if wrapper not in self._reported else ():
             self.left_float.append((f"{call.operation.name}: {what}", why))
         self._reported.add(wrapper)
-        olds = (tail[-1] if tail else call).outputs
+        last = tail[-1] if tail else call
         facts = wrapper.output_facts(len(outputs))
-        for old, new, (on_grid, fixed_range) in zip(olds, outputs, facts, strict=True):
-            value = Value(new, call.operation.name, fixed_range=fixed_range, scheme=scheme)
+        for old, new, (on_grid, fixed_range) in zip(last.outputs, outputs, facts, strict=True):
+            value = Value(new, last.operation.name, fixed_range=fixed_range, scheme=scheme)
             value.rounded = new if on_grid else None
             values[id(old)] = value
 

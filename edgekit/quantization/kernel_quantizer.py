@@ -35,6 +35,10 @@ class KernelQuantizer(keras.layers.Layer):
             count it in int32. Defaults to `None`.
         factor: What each output channel has been multiplied with since the scales were
             learned, `(channels,)`. Defaults to `None`.
+        training: Whether this is a training call.
+
+    Attributes:
+        delayed: Whether training rounds nothing yet.
 
     Source: LiteRT 8-bit quantization specification; Esser et al. 2020 (LSQ), arXiv
     1902.08153; Rastegari et al. 2016 (XNOR-Net), arXiv 1603.05279; Li et al. 2016 (TWN),
@@ -54,7 +58,7 @@ class KernelQuantizer(keras.layers.Layer):
         self.bits = bits
         self.channel_axes = None if channel_axes is None else tuple(channel_axes)
         self.learned = learned
-        self.enabled = True
+        self.delayed = False
 
     def build(self, input_shape):
         rank = len(input_shape)
@@ -75,8 +79,8 @@ class KernelQuantizer(keras.layers.Layer):
             start = ops.minimum(2 * size / math.sqrt(self._levels), largest / self._levels)
             self.start.assign(ops.maximum(start, 1e-8))
 
-    def call(self, inputs, bias=None, factor=None):
-        if not self.enabled:
+    def call(self, inputs, bias=None, factor=None, training=None):
+        if training and self.delayed:
             return inputs
         if self.bits == "binary":
             return _pass_gradient(inputs, self._binary(inputs))

@@ -42,16 +42,16 @@ class QuantizedComposite(QuantizeWrapper):
         args, kwargs = self._call_arguments(inputs)
         self.layer(*args, **kwargs)  # which builds it, with its sublayers
         self._variables = [v for v in own_variables(self.layer) if _holds_data(v)]
-        try:
-            graph, weights = self._trace(inputs)
-        except Exception as error:  # it is the user's code: it may raise anything
-            self._build_unfollowed(error)
-            return
         # The two know each other: a layer inside may be a composite too.
         from edgekit.quantization.graph_quantizer import quantize_graph
 
-        rounded = [True] * len(inputs) + [False] * len(weights)
-        found = quantize_graph(graph, self.scheme, rounded, weights)
+        try:
+            graph, weights = self._trace(inputs)
+            rounded = [True] * len(inputs) + [False] * len(weights)
+            found = quantize_graph(graph, self.scheme, rounded, weights)
+        except Exception as error:  # it is the user's code: it may raise anything
+            self._build_unfollowed(error)
+            return
         self.inner = found.layers
         self.left_float = found.left_float
         self.quantized = found.function

@@ -12,6 +12,7 @@ from edgekit.quantization.policy import Kind, activation_of, fuses, kind_of
 
 # Two-input ops into which LiteRT's converter fuses a ReLU.
 _FUSES_RELU = ("Add", "Subtract", "Multiply")
+_OVER_IMAGES = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 
 
 class Units:
@@ -46,7 +47,9 @@ class Units:
 
     def kind(self, call: Any) -> Kind | None:
         """The call's kind; None when it stays float."""
-        return kind_of(call.operation) if self._chosen(call.operation) else None
+        if not self._chosen(call.operation) or _over_volumes(call):
+            return None
+        return kind_of(call.operation)
 
     def constant(self, tensor: keras.KerasTensor) -> bool:
         """Whether the tensor is computed from weights alone."""
@@ -145,3 +148,8 @@ class Units:
 def _normalizes_last_axis(call) -> bool:
     axis, rank = call.operation.axis, len(call.outputs[0].shape)
     return axis in (-1, rank - 1)
+
+
+def _over_volumes(call) -> bool:
+    """Whether it is a convolution or pooling over three axes, for which kernels are float."""
+    return type(call.operation).__name__ in _OVER_IMAGES and len(call.input_tensors[0].shape) == 5

@@ -1,0 +1,204 @@
+"""`verify`: does the file compute what the quantisation-aware model says."""
+
+import os
+import re
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from converters import Flatbuffer
+from converters.samples import match_inputs
+from edgekit.quantization import FakeQuantize
+
+# Comparing layer by layer keeps every tensor of so many samples.
+_SAMPLES_PER_LAYER = 32
+# Rounding differs in the last bit now and then; more than this is a departure.
+_SHARE_BEYOND_ONE_STEP = 0.001
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a tensor of the file is from what Keras computes, in steps of its integers.
+
+    Args:
+        name: Of the output, or of the layer that rounds the tensor.
+        largest: The largest difference.
+        mean: The mean difference.
+        share_beyond_one: Share of the elements more than one step away, 0 to 1.
+        step: Size of a step; None for a float tensor, whose differences are in units of a
+            hundred thousandth of its range.
+    """
+
+    name: str
+    largest: float
+    mean: float
+    share_beyond_one: float
+    step: float | None
+
+    @property
+    def departs(self) -> bool:
+        """Whether it is more than the last bit of some elements."""
+        return self.share_beyond_one > _SHARE_BEYOND_ONE_STEP
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Args:
+        outputs: The model's outputs.
+        layers: The rounded tensors inside, in the order in which they are computed.
+        top1_agreement: Share of samples whose largest output is the same, 0 to 1; None where
+            the model has several outputs or one that is no vector.
+        kernels: The kernels that ran.
+    """
+
+    outputs: tuple[Difference, ...]
+    layers: tuple[Difference, ...]
+    top1_agreement: float | None
+    kernels: str
+
+    @property
+    def exact(self) -> bool:
+        """Whether at most one element in a thousand of each output is beyond one step."""
+        return not any(output.departs for output in self.outputs)
+
+    @property
+    def first_departure(self) -> Difference | None:
+        """The first layer whose values are more than one step away, or None."""
+        return next((layer for layer in self.layers if layer.departs), None)
+
+    def summary(self) -> str:
+        """The result in one line."""
+        worst = max(self.outputs, key=lambda output: output.largest)
+        parts = [
+            f"largest difference {worst.largest:.2f} steps, mean {worst.mean:.3f}",
+            f"{worst.share_beyond_one:.2%} beyond one step",
+        ]
+        if self.top1_agreement is not None:
+            parts.append(f"top-1 agreement {self.top1_agreement:.2%}")
+        first = self.first_departure
+        parts.append(f"first departs at {first.name}" if first else "no layer departs")
+        return ", ".join(parts)
+
+    def table(self):
+        """Outputs and layers as a `rich` table."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table("tensor", "largest", "mean", "beyond one step", "", box=box.SIMPLE_HEAD)
+        for row in (*self.layers, *self.outputs):
+            mark = "departs" if row.departs else ""
+            share = f"{row.share_beyond_one:.2%}"
+            table.add_row(row.name, f"{row.largest:.2f}", f"{row.mean:.4f}", share, mark)
+        return table
+
+
+def verify(
+    qat_model: keras.Model,
+    flatbuffer: Flatbuffer | str | os.PathLike,
+    x,
+    kernels: str = "reference",
+) -> Verification:
+    """Compare a quantisation-aware model with the file made from it, tensor by tensor.
+
+    Example:
+        >>> found = ek.verify(qat, ek.convert(qat, "int8")["int8"], x_test[:200])
+        >>> print(found.summary())
+        largest difference 1.00 steps, mean 0.004, 0.00% beyond one step, …
+        >>> found.first_departure
+
+    Args:
+        qat_model: A trained model from `ek.quantize_aware`.
+        flatbuffer: The file, or its path.
+        x: Samples like those the model sees: `(samples, ...)`, or one array per input as a
+            dict by name or a list. Layers are compared on the first 32.
+        kernels: `"reference"`, what microcontrollers follow, or `"xnnpack"`. Defaults to
+            `"reference"`.
+
+    Returns:
+        The differences in units of each tensor's step, the top-1 agreement, and the layer
+        where values first depart.
+
+    Raises:
+        ValueError: The model is not quantisation-aware, the file is none of it, or the samples
+            do not fit.
+    """
+    if not isinstance(qat_model, keras.Model) or not _roundings(qat_model):
+        raise ValueError("`qat_model` must be a Functional model from ek.quantize_aware")
+    if not isinstance(flatbuffer, Flatbuffer):
+        flatbuffer = Flatbuffer.from_file(flatbuffer)
+    names = list(flatbuffer.input_shapes)
+    by_name = {t._keras_history.operation.name: t for t in qat_model.inputs}
+    keras_names = [next((k for k in by_name if _same(k, n)), None) for n in names]
+    if None in keras_names or len(names) != len(by_name):
+        raise ValueError(f"the file's inputs {names} are not those of the model, {list(by_name)}")
+    own = dict(zip(by_name, (names[keras_names.index(k)] for k in by_name), strict=True))
+    shapes = {own[k]: flatbuffer.input_shapes[own[k]] for k in by_name}
+    arrays = match_inputs(x, shapes, "x", in_order=True)
+    inputs = [arrays[own[k]] for k in by_name]
+    expected = qat_model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+    outputs, agreement = _compare_outputs(flatbuffer, expected, arrays, kernels)
+    few = {name: array[:_SAMPLES_PER_LAYER] for name, array in arrays.items()}
+    layers = _compare_layers(qat_model, flatbuffer, [few[own[k]] for k in by_name], few, kernels)
+    return Verification(tuple(outputs), tuple(layers), agreement, kernels)
+
+
+def _compare_outputs(flatbuffer, expected, arrays, kernels):
+    from converters import inspect
+
+    steps = {edge.name: edge.scale for edge in inspect(flatbuffer).outputs}
+    found = flatbuffer.predict(arrays, kernels=kernels)
+    if not isinstance(found, dict):
+        found = {next(iter(steps)): found}
+    if not isinstance(expected, dict):
+        flat = keras.tree.flatten(expected)
+        expected = {f"output_{i}": value for i, value in enumerate(flat)}
+    if set(expected) != set(found):
+        raise ValueError(
+            f"the file's outputs {sorted(found)} are not those of the model, {sorted(expected)}"
+        )
+    differences = [_difference(n, expected[n], found[n], steps[n]) for n in expected]
+    agreement = None
+    if len(expected) == 1:
+        (name,) = expected
+        values = expected[name]
+        if values.ndim == 2 and values.shape[1] > 1:
+            agreement = float(np.mean(values.argmax(1) == found[name].argmax(1)))
+    return differences, agreement
+
+
+def _compare_layers(model, flatbuffer, inputs, arrays, kernels) -> list[Difference]:
+    roundings = _roundings(model)
+    values = keras.Model(model.inputs, [output for _, output in roundings]).predict(
+        inputs if len(inputs) > 1 else inputs[0], verbose=0
+    )
+    tensors = flatbuffer.tensors(arrays, kernels=kernels)
+    found = []
+    for (layer, _), expected in zip(roundings, keras.tree.flatten(values), strict=True):
+        pattern = re.compile(rf"(^|/){re.escape(layer.name)}(_\d+)?/")
+        name = next((n for n in tensors if pattern.search(n)), None)
+        if name is not None and tensors[name].values.size == expected.size:
+            actual = tensors[name].values.reshape(expected.shape)
+            found.append(_difference(layer.name, expected, actual, tensors[name].scale))
+    return found
+
+
+def _roundings(model) -> list[tuple[FakeQuantize, keras.KerasTensor]]:
+    """The roundings of the model's own graph, with what their first call gives."""
+    layers = [layer for layer in model.layers if isinstance(layer, FakeQuantize)]
+    return [(layer, layer._inbound_nodes[0].outputs[0]) for layer in layers]
+
+
+def _difference(name, expected, found, step) -> Difference:
+    if found.shape != expected.shape:
+        raise ValueError(f"{name}: the file gives {found.shape}, the model {expected.shape}")
+    unit = step or max(float(np.ptp(expected)), 1e-9) * 1e-5
+    steps = np.abs(found.astype("float64") - expected.astype("float64")) / unit
+    beyond = float(np.mean(steps > 1.01))
+    return Difference(name, float(steps.max()), float(steps.mean()), beyond, step)
+
+
+def _same(keras_name: str, signature_name: str) -> bool:
+    return re.sub(r"\W", "_", keras_name) == signature_name
