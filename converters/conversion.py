@@ -14,6 +14,7 @@ from converters.child import ChildError, run_module
 from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS, check_formats
+from converters.full_precision import in_full_precision
 from converters.inspection import inspect
 from converters.samples import Samples, match_inputs
 from converters.saved_model import input_specs, keras_input_names, save_for_conversion
@@ -65,6 +66,7 @@ def convert(
             "converting needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before importing "
             f"keras. It runs on {keras.backend.backend()}"
         )
+    model = in_full_precision(model)
     specs = input_specs(model)
     _check_weights(model)
     quantization_aware = _check_ranges(model, formats, calibration)

@@ -91,25 +91,17 @@ class FakeQuantize(keras.layers.Layer):
         if self.fixed_range:
             return
 
-        def state(name, trainable=False):
-            return self.add_weight(
-                name=name,
-                shape=(),
-                initializer="zeros",
-                trainable=trainable,
-                autocast=False,
-                aggregation="mean",
-            )
-
         if self.estimator == "lsq":
             # The step is learned as the logarithm of its change, see KernelQuantizer.
-            self.start = state("start")
-            self.change = state("change", trainable=True)
-            self.zero_point = state("zero_point")
+            self.start = _state("start")
+            self.change = self.add_weight(
+                name="change", shape=(), initializer="zeros", autocast=False
+            )
+            self.zero_point = _state("zero_point")
         else:
-            self.range_min = state("range_min")
-            self.range_max = state("range_max")
-        self.seen_data = state("seen_data")
+            self.range_min = _state("range_min")
+            self.range_max = _state("range_max")
+        self.seen_data = _state("seen_data")
 
     def call(self, inputs, observe=True, training=None):
         if self.fixed_range:
@@ -205,8 +197,23 @@ class FakeQuantize(keras.layers.Layer):
             return False
         import tensorflow as tf
 
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            return False  # a replica cannot look at the value while tracing
         with tf.init_scope():
             return tf.executing_eagerly() and self.built and self.calibrated
+
+
+def _state(name):
+    """A number that each replica of a distributed model follows; read, it is their mean."""
+    return keras.Variable(
+        0.0,
+        dtype="float32",
+        trainable=False,
+        autocast=False,
+        aggregation="mean",
+        synchronization="on_read",
+        name=name,
+    )
 
 
 def _round_passing_gradients(inputs, low, high, bits):
