@@ -91,7 +91,7 @@ def convert(
 
 def _check_weights(model: keras.Model) -> None:
     for variable in model.variables:
-        values = keras.ops.convert_to_numpy(variable)
+        values = np.asarray(variable)
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
             raise ValueError(
                 f"weight {variable.path!r} holds NaN or infinite values: the model, or data it "

@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from edgekit.quantization.range_estimators import batch_extremes, batch_percentiles, extremes
@@ -84,8 +85,9 @@ class FakeQuantize(keras.layers.Layer):
         """Whether the range comes from finite data or is prescribed: what a converter needs."""
         if self.fixed_range is not None:
             return True
-        low, high = (float(ops.convert_to_numpy(v)) for v in self._range())
-        return bool(ops.convert_to_numpy(self.seen_data)) and math.isfinite(high - low)
+        # Whole variables: in a distributed model their values have no one number.
+        state = {variable.name: float(np.asarray(variable)) for variable in self.variables}
+        return state["seen_data"] > 0 and all(map(math.isfinite, state.values()))
 
     def build(self, input_shape):
         if self.fixed_range:

@@ -165,7 +165,9 @@ def call_arguments(call) -> tuple[list, list[str]]:
         [tree.map_structure(mark, a) for a in call.arguments.args],
         {name: tree.map_structure(mark, a) for name, a in call.arguments.kwargs.items()},
     ]
-    return arguments, [keras.backend.standardize_dtype(t.dtype) for t in call.input_tensors]
+    dtypes = [keras.backend.standardize_dtype(t.dtype) for t in call.input_tensors]
+    # What is rounded is computed in full precision, whatever the layer's policy.
+    return arguments, ["float32" if keras.backend.is_float_dtype(d) else d for d in dtypes]
 
 
 def _filled(marked, tensors):
