@@ -115,7 +115,7 @@ class GraphQuantizer:
     layers: list[keras.layers.Layer] = field(default_factory=list)
     left_float: list[tuple[str, str]] = field(default_factory=list)
     wrappers: dict[int, QuantizeWrapper] = field(default_factory=dict)
-    nested: dict[int, keras.Model] = field(default_factory=dict)
+    nested: dict[int, tuple[keras.Model, list[bool]]] = field(default_factory=dict)
     _reported: set[QuantizeWrapper] = field(default_factory=set)
     _names: dict[str, int] = field(default_factory=dict)
 
@@ -202,22 +202,22 @@ class GraphQuantizer:
         }
         if id(model) not in self.nested:
             self.nested[id(model)] = self._quantize_nested(model)
+        new_model, on_grid = self.nested[id(model)]
         args, kwargs = fill_in(call, tensors)
-        outputs = tree.flatten(self.nested[id(model)](*args, **kwargs))
-        for old, new in zip(call.outputs, outputs, strict=True):
-            # The inner model rounds its outputs, or leaves them in float for good.
-            values[id(old)] = Value(new, call.operation.name, rounded=new)
+        outputs = tree.flatten(new_model(*args, **kwargs))
+        for old, new, rounded in zip(call.outputs, outputs, on_grid, strict=True):
+            values[id(old)] = Value(new, model.name, rounded=new if rounded else None)
 
     def _any_scheme(self, model):
         found = (self.scheme_of(call.operation) for call in Graph(model).calls)
         return next((scheme for scheme in found if scheme is not None), QuantScheme())
 
-    def _quantize_nested(self, model) -> keras.Model:
+    def _quantize_nested(self, model) -> tuple[keras.Model, list[bool]]:
         inner = GraphQuantizer(self.scheme_of, self.own, self.inside)
-        new = inner.rebuild(Graph(model), inputs_rounded=True)
+        new, values = inner.rebuild(Graph(model), inputs_rounded=True)
         self.left_float += [(f"{model.name}/{what}", why) for what, why in inner.left_float]
         self.layers += inner.layers
-        return new
+        return new, [value.rounded is not None for value in values]
 
     def _emit_wrapped(self, call, tail, values):
         scheme = self.scheme_of(call.operation)
@@ -372,8 +372,8 @@ class GraphQuantizer:
 
     # Whole models
 
-    def rebuild(self, graph: Graph, inputs_rounded=False) -> keras.Model:
-        """The model of the graph, emitted anew, with its float outputs rounded."""
+    def rebuild(self, graph: Graph, inputs_rounded=False) -> tuple[keras.Model, list[Value]]:
+        """The model of the graph, emitted anew, with what it computes rounded; its outputs."""
         values, inputs = {}, {}
         for old in graph.inputs:
             new = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=source_name(old))
@@ -383,11 +383,12 @@ class GraphQuantizer:
         self.emit(graph, values)
         for old in graph.outputs:
             self._rounded_if_computed(values, old)
-        return keras.Model(
+        model = keras.Model(
             tree.map_structure(lambda old: inputs[id(old)], graph.model.input),
             tree.map_structure(lambda old: values[id(old)].tensor, graph.model.output),
             name=graph.model.name,
         )
+        return model, [values[id(old)] for old in graph.outputs]
 
 
 def _is_float(tensor) -> bool:

@@ -57,7 +57,7 @@ def quantize_aware(model: keras.Model, scheme="int8", layers: LayerFilter = None
     schemes = _schemes(graph, patterns if isinstance(scheme, dict) else as_scheme(scheme), layers)
     clone = Cloner()
     quantizer = GraphQuantizer(lambda op: schemes.get(id(op)), clone)
-    quantized = quantizer.rebuild(graph)
+    quantized, _ = quantizer.rebuild(graph)
     clone.copy_weights()
     for layer in quantizer.layers:
         if isinstance(layer, QuantizeWrapper):

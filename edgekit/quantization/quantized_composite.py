@@ -1,5 +1,7 @@
 """A layer that is several ops: its own computation, with each op rounded."""
 
+from collections import defaultdict
+
 import keras
 from keras import ops, tree
 
@@ -156,10 +158,13 @@ class QuantizedComposite(QuantizeWrapper):
 
 def call_arguments(call) -> tuple[list, list[str]]:
     """`(arguments, dtypes)` of a call, as `QuantizedComposite` takes them."""
-    places = {id(tensor): i for i, tensor in enumerate(call.input_tensors)}
+    places = defaultdict(list)  # a tensor given twice has two places
+    for i, tensor in enumerate(call.input_tensors):
+        places[id(tensor)].append(i)
 
     def mark(value):
-        return {"tensor": places[id(value)]} if isinstance(value, keras.KerasTensor) else value
+        tensor = isinstance(value, keras.KerasTensor)
+        return {"tensor": places[id(value)].pop(0)} if tensor else value
 
     arguments = [
         [tree.map_structure(mark, a) for a in call.arguments.args],

@@ -130,3 +130,17 @@ def test_bytes_that_are_no_model(tmp_path, files):
     cut = Flatbuffer(files["int8"].content[: files["int8"].size // 2])
     with pytest.raises(ValueError, match="damaged|cannot load"):
         cut.predict(np.zeros((1, 8, 8, 3)))
+
+
+def test_tensors_inside_a_file(files, data):
+    found = files["qat"].tensors(data[0][:5])
+    assert all(tensor.values.shape[0] == 5 for tensor in found.values())
+    (name,) = [n for n in found if "conv_relu_range" in n]
+    assert found[name].scale > 0
+    output = files["qat"].predict(data[0][:5], kernels="reference")
+    assert any(
+        tensor.values.shape == output.shape and np.array_equal(tensor.values, output)
+        for tensor in found.values()
+    )
+    with pytest.raises(ValueError, match="`kernels` must be one of"):
+        files["qat"].tensors(data[0], kernels="fast")
