@@ -10,6 +10,8 @@ from typing import Any
 import keras
 from keras import tree
 
+from edgekit.core.selection import all_layers
+
 
 class Graph:
     """The calls of a model in an order in which they can be executed.
@@ -129,8 +131,7 @@ class Cloner:
     def copy_weights(self) -> None:
         """Give each clone its original's weights and trainable flag."""
         for original, clone in self._clones.values():
-            clone.set_weights(original.get_weights())
-            clone.trainable = original.trainable
+            copy_state(original, clone)
 
 
 def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -141,4 +142,23 @@ def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         function, shape, mask = layer.function, layer._output_shape, layer.mask
         config = {k: v for k, v in config.items() if k in ("name", "dtype", "trainable")}
         return keras.layers.Lambda(function, shape, mask, layer.arguments, **config)
+    activation = getattr(layer, "activation", None)
+    if "activation" in config and not _is_builtin(activation):
+        copy = type(layer).from_config({**config, "activation": "linear"})
+        copy.activation = activation
+        return copy
     return type(layer).from_config(config)
+
+
+def copy_state(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
+    """Give a built copy its original's weights and trainable flags, sublayers' too."""
+    copy.set_weights(original.get_weights())
+    copy.trainable = original.trainable
+    for inner, new in zip(all_layers(original), all_layers(copy), strict=False):
+        if inner.trainable != new.trainable:
+            new.trainable = inner.trainable
+
+
+def _is_builtin(activation) -> bool:
+    name = getattr(activation, "__name__", "")
+    return activation is None or getattr(keras.activations, name, None) is activation

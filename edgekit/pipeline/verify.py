@@ -177,7 +177,7 @@ def _compare_layers(model, flatbuffer, inputs, arrays, kernels) -> list[Differen
     tensors = flatbuffer.tensors(arrays, kernels=kernels)
     found = []
     for (layer, _), expected in zip(roundings, keras.tree.flatten(values), strict=True):
-        pattern = re.compile(rf"(^|/){re.escape(layer.name)}(_\d+)?/")
+        pattern = re.compile(rf"(^|/){re.escape(layer.name)}(_\d+)?/(Reshape|FakeQuant)")
         name = next((n for n in tensors if pattern.search(n)), None)
         if name is not None and tensors[name].values.size == expected.size:
             actual = tensors[name].values.reshape(expected.shape)

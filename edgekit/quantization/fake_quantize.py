@@ -147,6 +147,8 @@ class FakeQuantize(keras.layers.Layer):
     def _follow(self, inputs):
         if self.estimator == "percentile":
             low, high = batch_percentiles(inputs, self.percentile)
+        elif self.estimator == "minmax":
+            low, high = extremes(inputs)
         else:
             low, high = batch_extremes(inputs)
         low, high = self._widened(low, high)

@@ -16,7 +16,7 @@ from edgekit.quantization.policy import Kind, fixed_range_of
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 from edgekit.quantization.scheme import QuantScheme
 from edgekit.quantization.units import Units
-from edgekit.quantization.wrappers import wrap
+from edgekit.quantization.wrappers import is_masked, is_rnn, wrap
 
 # The channel axes of an operation's second argument, where that is a kernel.
 _CHANNEL_AXES = {
@@ -107,11 +107,13 @@ class GraphQuantizer:
         scheme_of: The scheme of an operation; None leaves it in float.
         own: Gives the layer to use for one of the graph: a clone, or the layer itself.
         inside: Whether the graph is that of a layer, which runs it.
+        solitary: Ids of layers that several graphs call: nothing is computed inside them.
     """
 
     scheme_of: Callable[[keras.Operation], QuantScheme | None]
     own: Cloner | Callable[[keras.Operation], keras.Operation]
     inside: bool = False
+    solitary: frozenset[int] = frozenset()
     layers: list[keras.layers.Layer] = field(default_factory=list)
     left_float: list[tuple[str, str]] = field(default_factory=list)
     wrappers: dict[int, QuantizeWrapper] = field(default_factory=dict)
@@ -121,7 +123,7 @@ class GraphQuantizer:
 
     def emit(self, graph: Graph, values: dict[int, Value], constants=()) -> None:
         """Emit all calls; `values[id(tensor)]` holds the inputs before and all tensors after."""
-        units = Units(graph, lambda op: self.scheme_of(op) is not None, constants)
+        units = Units(graph, lambda op: self.scheme_of(op) is not None, constants, self.solitary)
         # What is computed from weights alone may be needed by a call at the same depth.
         for constants_first in (True, False):
             for call in graph.calls:
@@ -138,6 +140,9 @@ class GraphQuantizer:
             self._emit_float(call, values)
         elif kind == Kind.NESTED:
             self._emit_nested(call, values)
+        elif layer and is_masked(call) and not is_rnn(call.operation):
+            self.left_float.append((call.operation.name, "a mask reaches it"))
+            self._emit_float(call, values)
         elif layer and (kind in (Kind.COMPOSITE, Kind.WEIGHTED, Kind.BATCHNORM) or _is_chain(call)):
             self._emit_wrapped(call, units.tail(call), values)
         elif kind is None:
@@ -213,7 +218,7 @@ class GraphQuantizer:
         return next((scheme for scheme in found if scheme is not None), QuantScheme())
 
     def _quantize_nested(self, model) -> tuple[keras.Model, list[bool]]:
-        inner = GraphQuantizer(self.scheme_of, self.own, self.inside)
+        inner = replace(self, layers=[], left_float=[], _names={})  # what is shared stays so
         new, values = inner.rebuild(Graph(model), inputs_rounded=True)
         self.left_float += [(f"{model.name}/{what}", why) for what, why in inner.left_float]
         self.layers += inner.layers
@@ -221,7 +226,8 @@ class GraphQuantizer:
 
     def _emit_wrapped(self, call, tail, values):
         scheme = self.scheme_of(call.operation)
-        tensors = [self._rounded(values, t, scheme) for t in call.input_tensors]
+        inputs = _data(call) if is_masked(call) else call.input_tensors
+        tensors = [self._rounded(values, t, scheme) for t in inputs]
         key = id(call.operation)
         if key not in self.wrappers:
             followers = [self.own(follower.operation) for follower in tail]
@@ -350,7 +356,7 @@ class GraphQuantizer:
         scheme = values[id(old)].scheme
         return values[id(old)].tensor if scheme is None else self._rounded(values, old, scheme)
 
-    def _round(self, value: Value, scheme: QuantScheme) -> None:
+    def _round(self, value: Value, scheme: QuantScheme, name: str | None = None) -> None:
         if value.constant:
             if value.raw.shape == ():
                 value.rounded = value.raw
@@ -360,7 +366,7 @@ class GraphQuantizer:
             self._keep(quantizer)
             return
         value.rounding = FakeQuantize.of(
-            scheme, value.fixed_range, name=self._name(f"{value.name}_range")
+            scheme, value.fixed_range, name=name or self._name(f"{value.name}_range")
         )
         value.rounded = value.rounding(value.raw)
         self._follow_training(value.rounding)
@@ -382,12 +388,18 @@ class GraphQuantizer:
             value.rounded = new if inputs_rounded or not _is_float(new) else None
         self.emit(graph, values)
         for old in graph.outputs:
-            self._rounded_if_computed(values, old)
+            value = values[id(old)]
+            if value.scheme is not None and value.rounded is None:
+                # What names the output names the loss that is on it.
+                free = value.name not in {layer.name for layer in self.layers}
+                self._round(value, value.scheme, name=value.name if free else None)
         model = keras.Model(
             tree.map_structure(lambda old: inputs[id(old)], graph.model.input),
             tree.map_structure(lambda old: values[id(old)].tensor, graph.model.output),
             name=graph.model.name,
         )
+        if hasattr(graph.model, "output_names"):
+            model.output_names = list(graph.model.output_names)
         return model, [values[id(old)] for old in graph.outputs]
 
 

@@ -1,6 +1,7 @@
 """`quantize_aware`: a copy of a model that trains with the rounding of integer arithmetic."""
 
 import warnings
+from collections import Counter
 
 import keras
 
@@ -56,7 +57,9 @@ def quantize_aware(model: keras.Model, scheme="int8", layers: LayerFilter = None
         raise ValueError(f"model {model.name!r} is quantisation-aware already")
     schemes = _schemes(graph, patterns if isinstance(scheme, dict) else as_scheme(scheme), layers)
     clone = Cloner()
-    quantizer = GraphQuantizer(lambda op: schemes.get(id(op)), clone)
+    quantizer = GraphQuantizer(
+        lambda op: schemes.get(id(op)), clone, solitary=_in_several_graphs(graph)
+    )
     quantized, _ = quantizer.rebuild(graph)
     clone.copy_weights()
     for layer in quantizer.layers:
@@ -78,6 +81,16 @@ def _operations(graph: Graph) -> list[keras.Operation]:
     return found
 
 
+def _in_several_graphs(graph: Graph) -> frozenset[int]:
+    """Ids of the layers that more than one of the model's graphs calls."""
+    graphs = {id(graph): graph}
+    for operation in _operations(graph):
+        if kind_of(operation) == Kind.NESTED:
+            graphs[id(operation)] = Graph(operation)
+    counts = Counter(id(op) for g in graphs.values() for op in {c.operation for c in g.calls})
+    return frozenset(key for key, count in counts.items() if count > 1)
+
+
 def _schemes(graph: Graph, scheme, layers: LayerFilter) -> dict[int, QuantScheme]:
     """`{id(operation): scheme}`; an operation that is no layer goes with the first layer after it.
 
@@ -89,6 +102,8 @@ def _schemes(graph: Graph, scheme, layers: LayerFilter) -> dict[int, QuantScheme
     chosen = set(select_layers(candidates, layers)) if candidates else set()
     per_layer = value_per_layer(candidates, scheme, "scheme")
     own = {layer: s for layer, s in per_layer.items() if layer in chosen}
+    if candidates and not own:
+        raise ValueError("`layers` and `scheme` have no layer in common: nothing is quantised")
     found: dict[int, QuantScheme] = {}
     _spread(graph, own, None, layers is None, found)
     return found

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import keras
 
+from edgekit.core.graph import copy_layer
 from edgekit.quantization.scheme import QuantScheme
 
 
@@ -66,12 +67,13 @@ class QuantizeWrapper(keras.layers.Wrapper):
 
     def plain_layers(self) -> list[keras.layers.Layer]:
         """New layers as their user wrote them, in the order of `inner_layers`; not built."""
-        config = self.get_config()
-        return [
-            keras.saving.deserialize_keras_object(config[name])
-            for name in self.parts
-            if config[name] is not None
-        ]
+        copies = [copy_layer(layer) for layer in self.inner_layers()]
+        self._restore(copies[0])
+        return copies
+
+    def _restore(self, layer: keras.layers.Layer) -> None:
+        """Give a copy of the layer inside what the wrapper took from it."""
+        layer.activity_regularizer = self.activity_regularizer
 
     def get_config(self):
         config = {**super().get_config(), "scheme": asdict(self.scheme)}

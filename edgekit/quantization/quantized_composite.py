@@ -1,6 +1,8 @@
 """A layer that is several ops: its own computation, with each op rounded."""
 
 from collections import defaultdict
+from functools import partial
+from inspect import signature
 
 import keras
 from keras import ops, tree
@@ -119,7 +121,25 @@ class QuantizedComposite(QuantizeWrapper):
         if keeps_state and not has_function(self.layer):
             raise NotImplementedError("it keeps a state of its own")
         with symbolic(self.layer, tensors):
+            if self._asks_for_training():
+                self._check_training(inputs, weights)
             return trace(compute, [*inputs, *weights]), weights
+
+    def _asks_for_training(self) -> bool:
+        """Whether the user's own code may compute something else in training."""
+        own = type(self.layer).__module__.startswith("keras.")
+        return not own and "training" in signature(self.layer.call).parameters
+
+    def _check_training(self, inputs, weights) -> None:
+        """Refuse a layer whose operations in training are others than at inference."""
+        args, kwargs = self._call_arguments(inputs)
+        found = []
+        for training in (True, False):
+            call = partial(self.layer.call, *args, **{**kwargs, "training": training})
+            graph = trace(lambda *_, call=call: call(), [*inputs, *weights])
+            found.append([type(c.operation).__name__ for c in graph.calls])
+        if found[0] != found[1]:
+            raise NotImplementedError("it computes something else in training")
 
     def _build_unfollowed(self, error):
         reason = str(error).split("\n")[0][:100]
@@ -145,8 +165,15 @@ class QuantizedComposite(QuantizeWrapper):
             (kernel, quantizer(full_precision(kernel)))
             for quantizer, kernel in zip(self.quantizers, self._kernels, strict=True)
         ]
-        with keras.StatelessScope(state_mapping=mapping):
-            return self.layer(*args, **kwargs)
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            outputs = self.layer(*args, **kwargs)
+        for loss in scope.losses:
+            self.add_loss(loss)
+        for variable in self.layer.non_trainable_variables:  # what the layer itself followed
+            value = scope.get_current_value(variable)
+            if value is not None:
+                variable.assign(value)
+        return outputs
 
     def _output_dtype(self, dtype):
         dtype = keras.backend.standardize_dtype(dtype)

@@ -103,6 +103,10 @@ class QuantizedLayer(QuantizeWrapper):
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)
 
+    def _restore(self, layer):
+        super()._restore(layer)
+        layer.activation = self._layer_activation
+
     def get_config(self):
         config = super().get_config()
         config["layer"]["config"]["activation"] = keras.activations.serialize(

@@ -1,5 +1,7 @@
 """Recurrent layers in integers: the cell operation by operation, the same ranges in each step."""
 
+from dataclasses import replace
+
 import keras
 from keras import ops, tree
 
@@ -22,7 +24,10 @@ class QuantizedRNN(QuantizeWrapper):
 
     def __init__(self, layer, scheme=None, **kwargs):
         super().__init__(layer, scheme, **kwargs)
-        self.cell = QuantizedCell(layer.cell, self.scheme, name="cell")
+        # Ranges are those of all steps of a sequence: the first ones, where states are zero,
+        # say nothing of the last.
+        over_steps = replace(self.scheme, estimator="minmax")
+        self.cell = QuantizedCell(layer.cell, over_steps, name="cell")
         self.loop = keras.layers.RNN(
             self.cell,
             return_sequences=layer.return_sequences,

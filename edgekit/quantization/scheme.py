@@ -108,4 +108,7 @@ def scheme_per_pattern(scheme) -> dict[str, QuantScheme]:
         return {"": as_scheme(scheme)}
     if not scheme:
         raise ValueError("`scheme` must not be an empty dict: {regex: scheme}")
+    for pattern in scheme:
+        if not isinstance(pattern, str):
+            raise ValueError(f"`scheme` must have regexes as keys. Received: {pattern!r}")
     return {pattern: as_scheme(value) for pattern, value in scheme.items()}

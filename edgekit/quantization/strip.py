@@ -2,7 +2,7 @@
 
 import keras
 
-from edgekit.core.graph import Cloner, Graph, fill_in
+from edgekit.core.graph import Cloner, Graph, copy_state, fill_in
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.policy import Kind, kind_of
@@ -44,8 +44,7 @@ class _Stripper:
         stripped = Graph(model).rebuild(self._emit)
         self.clone.copy_weights()
         for trained, new in self.plain.values():
-            new.set_weights(trained.get_weights())
-            new.trainable = trained.trainable
+            copy_state(trained, new)
         return stripped
 
     def _emit(self, call, values) -> None:

@@ -22,6 +22,7 @@ class Units:
         graph: The graph.
         chosen: Whether an operation becomes integer.
         constants: Inputs of the graph that hold weights rather than data.
+        solitary: Ids of operations that neither take in others nor are taken in.
     """
 
     def __init__(
@@ -29,7 +30,9 @@ class Units:
         graph: Graph,
         chosen: Callable[[keras.Operation], bool],
         constants: list[keras.KerasTensor] = (),
+        solitary: frozenset[int] = frozenset(),
     ):
+        self._solitary = solitary
         self._graph = graph
         self._chosen = chosen
         self._constants = self._spread({id(t) for t in constants})
@@ -79,7 +82,7 @@ class Units:
         return constants
 
     def _tail(self, call) -> list[Any]:
-        if self.constant(call.outputs[0]):
+        if self.constant(call.outputs[0]) or id(call.operation) in self._solitary:
             return []
         if not isinstance(call.operation, kl.Layer):
             return self._tail_of_operation(call)
@@ -116,7 +119,9 @@ class Units:
 
     def _follower(self, call, kind: Kind):
         follower = self._graph.sole_consumer(call.outputs[0])
-        return follower if follower and self.kind(follower) == kind else None
+        if follower is None or id(follower.operation) in self._solitary:
+            return None
+        return follower if self.kind(follower) == kind else None
 
     def _agree_on_shared_layers(self) -> None:
         """A layer that is called several times takes in only what follows every call."""

@@ -1,5 +1,6 @@
 """Which wrapper a layer gets."""
 
+from inspect import signature
 from typing import Any
 
 import keras
@@ -44,14 +45,23 @@ def wrap(
         return QuantizedBatchNorm(layer, followers[0] if followers else None, scheme)
     if type(layer) is kl.PReLU:
         return QuantizedPReLU(layer, scheme)
-    if _is_rnn(layer) and len(call.input_tensors) == 1:
+    if is_rnn(layer) and len(call.input_tensors) == 1 + is_masked(call):
         return QuantizedRNN(layer, scheme)
     arguments, dtypes = call_arguments(call)
     return QuantizedComposite(layer, arguments, dtypes, scheme)
 
 
-def _is_rnn(layer) -> bool:
+def is_rnn(layer: keras.layers.Layer) -> bool:
     """Whether it is a loop over a cell of keras.ops that starts from zeros."""
     if type(layer) not in (kl.LSTM, kl.GRU, kl.SimpleRNN, kl.RNN) or layer.stateful:
         return False
-    return not getattr(layer.cell, "recurrent_dropout", 0)
+    stacked = isinstance(layer.cell, kl.StackedRNNCells)
+    return not stacked and not getattr(layer.cell, "recurrent_dropout", 0)
+
+
+def is_masked(call: Any) -> bool:
+    """Whether Keras hands the layer a mask that came with its input."""
+    layer = call.operation
+    takes_mask = any(name.endswith("mask") for name in signature(layer.call).parameters)
+    with_mask = any(getattr(t, "_keras_mask", None) is not None for t in call.input_tensors)
+    return takes_mask and with_mask
