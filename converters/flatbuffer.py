@@ -203,7 +203,8 @@ class _Runner:
             except RuntimeError as error:
                 raise ValueError(f"LiteRT cannot run this model: {_first_line(error)}") from None
             for name, detail in wanted.items():
-                results[name].append(self.interpreter.get_tensor(detail["index"]))
+                values = self.interpreter.get_tensor(detail["index"])
+                results[name].append(np.atleast_1d(values))  # loops compute with scalars
         return {
             name: dequantize(np.concatenate(parts), wanted[name]) for name, parts in results.items()
         }

@@ -29,42 +29,50 @@ def strip(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: The model is subclassed or not built.
     """
-    return _Stripper().strip(model)
+    stripper = _Stripper()
+    stripped = stripper.rebuild(model)
+    stripper.copy_weights()
+    return stripped
 
 
 class _Stripper:
-    """Rebuilds a graph with plain layers; a layer that is used twice stays one layer."""
+    """Rebuilds graphs with plain layers; a layer that is used twice stays one layer."""
 
     def __init__(self):
         self.clone = Cloner()
-        self.plain: dict[str, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
+        self.plain: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
         self.nested: dict[int, keras.Model] = {}
 
-    def strip(self, model: keras.Model) -> keras.Model:
-        stripped = Graph(model).rebuild(self._emit)
+    def rebuild(self, model: keras.Model) -> keras.Model:
+        names: dict[str, keras.layers.Layer] = {}
+        return Graph(model).rebuild(lambda call, values: self._emit(call, values, names))
+
+    def copy_weights(self) -> None:
         self.clone.copy_weights()
         for trained, new in self.plain.values():
             copy_state(trained, new)
-        return stripped
 
-    def _emit(self, call, values) -> None:
+    def _emit(self, call, values, names) -> None:
         layer = call.operation
         if isinstance(layer, (FakeQuantize, KernelQuantizer)):
             values[id(call.outputs[0])] = values[id(call.input_tensors[0])]
             return
         args, kwargs = fill_in(call, values)
         if isinstance(layer, QuantizeWrapper):
-            # By name: an activation that followed several layers was one layer.
-            pairs = [
-                self.plain.setdefault(trained.name, (trained, new))
-                for trained, new in zip(layer.inner_layers(), layer.plain_layers(), strict=True)
-            ]
-            outputs = layer.apply_plain([new for _, new in pairs], args[0], **kwargs)
+            outputs = layer.apply_plain(self._plain_layers(layer, names), args[0], **kwargs)
         elif kind_of(layer) == Kind.NESTED:
             if id(layer) not in self.nested:
-                self.nested[id(layer)] = _Stripper().strip(layer)
+                self.nested[id(layer)] = self.rebuild(layer)
             outputs = self.nested[id(layer)](*args, **kwargs)
         else:
             outputs = self.clone(layer)(*args, **kwargs)
         for old, new in zip(call.outputs, keras.tree.flatten(outputs), strict=True):
             values[id(old)] = new
+
+    def _plain_layers(self, wrapper: QuantizeWrapper, names) -> list[keras.layers.Layer]:
+        found = []
+        for trained, new in zip(wrapper.inner_layers(), wrapper.plain_layers(), strict=True):
+            # By name too: once saved, an activation behind several layers is several objects.
+            new = names.setdefault(trained.name, self.plain.get(id(trained), (None, new))[1])
+            found.append(self.plain.setdefault(id(trained), (trained, new))[1])
+        return found
