@@ -66,7 +66,8 @@ class Rounding:
         kept = []
         for op in self.file.graph.operators:
             name = self.file.op_name(op)
-            first, target = int(op.inputs[0]) if len(op.inputs) else -1, int(op.outputs[0])
+            first = int(op.inputs[0]) if len(op.inputs) else -1
+            target = int(op.outputs[0]) if len(op.outputs) else -1
             if name == "QUANTIZE" and target in stored and first not in stored:
                 self.source[target] = first, stored[target]
                 self.names[first, stored[target]] = self.file.graph.tensors[target].name

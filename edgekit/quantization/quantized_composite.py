@@ -64,7 +64,7 @@ class QuantizedComposite(QuantizeWrapper):
     def call(self, inputs, training=None):
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if self.quantized is None:
-            return self._call_unfollowed(tensors)
+            return self._call_unfollowed(tensors, training)
         tensors = [
             ops.cast(tensor, dtype) for tensor, dtype in zip(tensors, self.dtypes, strict=True)
         ]
@@ -159,7 +159,7 @@ class QuantizedComposite(QuantizeWrapper):
         for quantizer, kernel in zip(self.quantizers, self._kernels, strict=True):
             quantizer.build(kernel.shape)
 
-    def _call_unfollowed(self, tensors):
+    def _call_unfollowed(self, tensors, training):
         args, kwargs = self._call_arguments(tensors)
         mapping = [
             (kernel, quantizer(full_precision(kernel)))
@@ -171,7 +171,8 @@ class QuantizedComposite(QuantizeWrapper):
             self.add_loss(loss)
         for variable in self.layer.non_trainable_variables:  # what the layer itself followed
             value = scope.get_current_value(variable)
-            if value is not None:
+            drawn = not _holds_data(variable) and not training  # a seed that inference ignores
+            if value is not None and not drawn:
                 variable.assign(value)
         return outputs
 
