@@ -41,12 +41,12 @@ class FlatFile:
         shape = self.graph.tensors[tensor].shape
         return np.asarray(data, "uint8").view("<f4").reshape([] if shape is None else shape)
 
-    def add_tensor(self, like: int, dtype: str, suffix: str, shape=None) -> int:
+    def add_tensor(self, like: int, dtype: str) -> int:
         """A new tensor of `like`'s shape and name with another dtype; its index."""
         original = self.graph.tensors[like]
         tensor = self.schema.TensorT()
-        tensor.name = original.name + suffix.encode()
-        tensor.shape = original.shape if shape is None else shape
+        tensor.name = original.name
+        tensor.shape = original.shape
         tensor.shapeSignature = original.shapeSignature
         tensor.hasRank = original.hasRank
         tensor.type = getattr(self.schema.TensorType, dtype.upper())

@@ -68,6 +68,8 @@ class _Rewriter:
         grid = self.rounding.grid.get(tensor)
         if grid and self.integer_edges and not self.rounding.readers[tensor]:
             integer = self._new_integer(tensor, grid)
+            if not self.file.model.signatureDefs:  # then callers go by the tensor's name
+                self.file.graph.tensors[integer].name = self.file.graph.tensors[tensor].name
             self._replace_edge("inputs", tensor, integer)
         else:
             self.has_float.add(tensor)
@@ -94,7 +96,7 @@ class _Rewriter:
     # Tensors
 
     def _new_integer(self, tensor: int, grid: Grid) -> int:
-        index = self.file.add_tensor(tensor, grid.dtype, "")
+        index = self.file.add_tensor(tensor, grid.dtype)
         name = self.rounding.names.get((tensor, grid))
         if name is not None:  # of the layer that rounds, which the user knows
             self.file.graph.tensors[index].name = name.split(b";")[0]
@@ -155,7 +157,7 @@ class _Rewriter:
         integer = self._integer(tensor, grid)
         key = (integer, "float32")
         if key not in self.on_grid:
-            target = self.file.add_tensor(tensor, "float32", "")
+            target = self.file.add_tensor(tensor, "float32")
             op = self.file.new_op("DEQUANTIZE", [integer], [target], _DEQUANTIZE[grid.dtype])
             self.emitted.append(op)
             self.on_grid[key] = target
@@ -259,7 +261,7 @@ class _Rewriter:
         scales = grid.scales(bits, smallest)
         key = (tensor, bits, scales.tobytes())
         if key not in self.on_grid:
-            index = self.file.add_tensor(tensor, f"int{bits}", "")
+            index = self.file.add_tensor(tensor, f"int{bits}")
             self.file.set_grid(index, scales, 0, grid.axis)
             self.file.set_values(index, grid.integers(values, scales))
             self.on_grid[key] = index
@@ -273,7 +275,7 @@ class _Rewriter:
         values = self.file.constant(tensor).astype("float64")
         limits = np.iinfo("int32")
         integers = np.clip(np.round(values / step), limits.min, limits.max).astype(dtype)
-        index = self.file.add_tensor(tensor, dtype, "")
+        index = self.file.add_tensor(tensor, dtype)
         self.file.set_grid(index, step.astype("float32"), 0, 0)
         self.file.set_values(index, integers)
         return index

@@ -27,7 +27,7 @@ from converters.formats import FORMATS
     type=click.Choice(["integer", "float32"]),
     default="integer",
     show_default=True,
-    help="What goes in and comes out of an int8 file.",
+    help="What goes in and comes out of an integer file.",
 )
 @click.option("--out", help="Folder for the files.  [default: that of the model]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -92,9 +92,10 @@ def _in_several_graphs(graph: Graph) -> frozenset[int]:
 
 
 def _schemes(graph: Graph, scheme, layers: LayerFilter) -> dict[int, QuantScheme]:
-    """`{id(operation): scheme}`; an operation that is no layer goes with the first layer after it.
+    """`{id(operation): scheme}`.
 
-    It has no path to be selected by.
+    An operation that is no layer has no path to be selected by: it goes with the model it is in,
+    and outside of one with the first chosen layer, unless `layers` picks some.
     """
     candidates = list(
         dict.fromkeys(op for op in _operations(graph) if isinstance(op, keras.layers.Layer))
