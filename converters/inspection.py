@@ -21,6 +21,7 @@ from converters.reader import (
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "CAST")
+_CONTROL = ("WHILE", "IF", "CALL_ONCE", "STABLEHLO_WHILE")  # what they call computes
 _WEIGHT_DTYPES = ("float16", "float32", "int8", "int4", "int2", "uint8")
 
 
@@ -40,7 +41,10 @@ class Edge:
 
 @dataclass(frozen=True)
 class Op:
-    """One operator, in order of execution; dtypes are those of its activations."""
+    """One operator, in order of execution; dtypes are those of its activations.
+
+    Ops with a `subgraph` other than 0 are called by an op before, as the body of a loop is.
+    """
 
     index: int
     name: str
@@ -48,6 +52,7 @@ class Op:
     weights: tuple[str, ...]
     outputs: tuple[str, ...]
     macs: int
+    subgraph: int = 0
 
     @property
     def dtype(self) -> str:
@@ -94,7 +99,7 @@ class Inspection:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one run, zeros included."""
+        """Multiply-accumulates of one run, zeros included; a loop's body counts once."""
         return sum(op.macs for op in self.ops)
 
     @property
@@ -115,7 +120,7 @@ class Inspection:
 
     @property
     def op_dtypes(self) -> dict[str, int]:
-        """`{dtype: number of ops that compute in it}`, conversions left out."""
+        """`{dtype: number of ops that compute in it}`, conversions and loops left out."""
         counts: dict[str, int] = {}
         for op in self.ops:
             if _computes(op):
@@ -209,7 +214,7 @@ def _by_x(shape: tuple[int, ...]) -> str:
 
 
 def _computes(op: Op) -> bool:
-    return op.name not in _CONVERSIONS
+    return op.name not in (*_CONVERSIONS, *_CONTROL)
 
 
 def _edge(name: str, tensor: TensorInfo) -> Edge:
@@ -232,6 +237,7 @@ def _op(op: OpInfo) -> Op:
         weights=tuple(t.dtype for t in constants),
         outputs=tuple(t.dtype for t in op.output_tensors),
         macs=multiply_accumulates(op),
+        subgraph=op.subgraph,
     )
 
 

@@ -11,6 +11,16 @@ from functools import cached_property
 
 import numpy as np
 
+# The options that name the subgraphs an op runs, and their accessors.
+_CALLS = {
+    "WHILE": ("WhileOptions", ("CondSubgraphIndex", "BodySubgraphIndex")),
+    "IF": ("IfOptions", ("ThenSubgraphIndex", "ElseSubgraphIndex")),
+    "CALL_ONCE": ("CallOnceOptions", ("InitSubgraphIndex",)),
+    "STABLEHLO_WHILE": (
+        "StablehloWhileOptions",
+        ("CondSubgraphIndex", "BodySubgraphIndex"),
+    ),
+}
 _DTYPES = {
     "FLOAT32": "float32",
     "FLOAT16": "float16",
@@ -99,17 +109,18 @@ class OpInfo:
     input_tensors: tuple[TensorInfo, ...]
     output_tensors: tuple[TensorInfo, ...]
     depth_multiplier: int = 1
+    subgraph: int = 0
+    calls: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The first subgraph of a model, which is the one that runs."""
+    """What runs: the first subgraph of a model, then those its ops call, as loops do."""
 
     ops: tuple[OpInfo, ...]
     tensors: tuple[TensorInfo, ...]
     inputs: dict[str, TensorInfo]
     outputs: dict[str, TensorInfo]
-    subgraphs: int
 
 
 def read_model(content: bytes) -> ModelInfo:
@@ -143,14 +154,29 @@ class _Reader:
             raise CorruptFlatbuffer("damaged LiteRT flatbuffer: no subgraph")
         graph = self.root.Subgraphs(0)
         self.codes = [self._op_name(c) for c in self._walk(self.root, "OperatorCodes")]
-        tensors = tuple(self._tensor(i, t) for i, t in enumerate(self._walk(graph, "Tensors")))
-        ops = tuple(self._op(i, op, tensors) for i, op in enumerate(self._walk(graph, "Operators")))
+        tensors, ops = self._subgraph(0)
         inputs = {tensors[i].name: tensors[i] for i in self._numbers(graph, "Inputs")}
         outputs = {tensors[i].name: tensors[i] for i in self._numbers(graph, "Outputs")}
         if self.root.SignatureDefsLength():
             inputs = self._signature("Inputs", tensors)
             outputs = self._signature("Outputs", tensors)
-        return ModelInfo(ops, tensors, inputs, outputs, self.root.SubgraphsLength())
+        all_tensors, all_ops, seen = [*tensors], [*ops], {0}
+        for op in all_ops:  # which grows while it is walked
+            for number in op.calls:
+                if number not in seen:
+                    seen.add(number)
+                    called_tensors, called = self._subgraph(number, len(all_ops))
+                    all_tensors += called_tensors
+                    all_ops += called
+        return ModelInfo(tuple(all_ops), tuple(all_tensors), inputs, outputs)
+
+    def _subgraph(self, number: int, first: int = 0) -> tuple[list[TensorInfo], list[OpInfo]]:
+        if not 0 <= number < self.root.SubgraphsLength():
+            raise CorruptFlatbuffer(f"damaged LiteRT flatbuffer: no subgraph {number}")
+        graph = self.root.Subgraphs(number)
+        tensors = [self._tensor(i, t) for i, t in enumerate(self._walk(graph, "Tensors"))]
+        ops = enumerate(self._walk(graph, "Operators"), first)
+        return tensors, [self._op(i, op, tensors, number) for i, op in ops]
 
     def _walk(self, owner, vector: str) -> Iterator:
         item = getattr(owner, vector)
@@ -204,18 +230,27 @@ class _Reader:
             return None
         return buffer.DataAsNumpy().tobytes()
 
-    def _op(self, index: int, op, tensors) -> OpInfo:
+    def _op(self, index: int, op, tensors, subgraph: int) -> OpInfo:
         def pick(vector):
             return tuple(tensors[i] for i in self._numbers(op, vector) if i >= 0)
 
         name = self.codes[op.OpcodeIndex()]
-        multiplier = 1
+        multiplier, calls = 1, ()
         if name == "DEPTHWISE_CONV_2D" and op.BuiltinOptions() is not None:
-            options = self.schema.DepthwiseConv2DOptions()
-            table = op.BuiltinOptions()
-            options.Init(table.Bytes, table.Pos)
-            multiplier = options.DepthMultiplier()
-        return OpInfo(index, name, pick("Inputs"), pick("Outputs"), multiplier)
+            multiplier = self._options(op, "DepthwiseConv2DOptions").DepthMultiplier()
+        if name in _CALLS:
+            kind, accessors = _CALLS[name]
+            options = self._options(op, kind)
+            calls = tuple(int(getattr(options, accessor)()) for accessor in accessors)
+        inputs, outputs = pick("Inputs"), pick("Outputs")
+        return OpInfo(index, name, inputs, outputs, multiplier, subgraph, calls)
+
+    def _options(self, op, kind: str):
+        second = kind.startswith("Stablehlo")
+        table = op.BuiltinOptions2() if second else op.BuiltinOptions()
+        options = getattr(self.schema, kind)()
+        options.Init(table.Bytes, table.Pos)
+        return options
 
     def _signature(self, vector: str, tensors) -> dict[str, TensorInfo]:
         """`{name: tensor}` of the first signature, by name."""

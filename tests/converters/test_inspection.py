@@ -1,5 +1,6 @@
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -105,3 +106,17 @@ def test_damage_is_an_error_or_an_answer_and_never_a_hang(files):
         except ValueError:  # any other kind of error fails the test
             refused += 1
     assert refused > 100
+
+
+def test_what_a_loop_computes_counts():
+    model = keras.Sequential([keras.Input((5, 3)), keras.layers.GRU(4)])
+    file = ek.convert(model, ["float32"])["float32"]
+    report = ek.inspect(file)
+    (loop,) = [op for op in report.ops if op.name == "WHILE"]
+    inside = [op for op in report.ops if op.subgraph]
+    assert loop.index < min(op.index for op in inside)
+    assert [op.index for op in report.ops] == list(range(len(report.ops)))
+    assert report.macs == 3 * 12 + 4 * 12  # of one step
+    assert report.op_dtypes["float32"] == sum(
+        op.dtype == "float32" and op.name != "WHILE" for op in report.ops
+    )

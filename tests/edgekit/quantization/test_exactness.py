@@ -10,11 +10,9 @@ from tests.edgekit.quantization import patterns
 # One step of a tensor inside is several steps of the output here: its grid is finer, or several
 # ops lie between.
 STEPS = {
-    "bidirectional": 2,
     "conv_tanh": 4,
     "layer_norm": 4,
     "layer_norm_1d": 2,
-    "lstm": 2,
     "prelu": 2,
     "relu_alone": 2,
     "transformer": 4,
@@ -113,8 +111,10 @@ def test_recurrent_layers():
     outputs, report = compare(sequence=table)
     assert set(report.op_dtypes) == {"int8"}
     for name, values in outputs.items():
-        allowed = STEPS.get(name, 1) + 0.01
-        assert np.mean(differences(*values) > allowed) <= 0.001, name
+        # A state that is a step off goes through the next step's kernels and tables, and on.
+        difference = differences(*values)
+        assert np.mean(difference > 1.01) <= 0.01, name
+        assert difference.max() <= 8.01, name
 
 
 @pytest.mark.slow
