@@ -24,6 +24,27 @@ def trace(function: Callable, inputs: list[keras.KerasTensor]) -> Graph:
     return Graph(keras.Function(inputs, outputs))
 
 
+def trace_layer(
+    layer: keras.layers.Layer,
+    variables: list[keras.Variable],
+    function: Callable,
+    inputs: list[keras.KerasTensor],
+) -> tuple[Graph, list[keras.KerasTensor]]:
+    """`trace` of what a layer computes, with its variables as further inputs, and these.
+
+    Args:
+        layer: A built layer.
+        variables: Those of its own variables that become inputs, in float32.
+        function: Takes the inputs, calls the layer, returns tensors.
+        inputs: Symbolic tensors.
+    """
+    weights = [keras.Input(batch_shape=tuple(v.shape), dtype="float32") for v in variables]
+    swapped = {id(v): w for v, w in zip(variables, weights, strict=True)}
+    with symbolic(layer, swapped):
+        graph = trace(lambda *tensors: function(*tensors[: len(inputs)]), [*inputs, *weights])
+    return graph, weights
+
+
 def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """The layer's weights, those of its sublayers left out."""
     inner = {id(v) for sub in all_layers(layer) for v in sub.variables}

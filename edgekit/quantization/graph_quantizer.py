@@ -89,7 +89,7 @@ def quantize_graph(
     outputs = [values[id(tensor)] for tensor in graph.outputs]
     if round_outputs:
         for tensor in graph.outputs:
-            quantizer._rounded_if_computed(values, tensor)
+            quantizer.rounded_if_computed(values, tensor)
     structure = tree.pack_sequence_as(
         graph.model._outputs_struct, [value.tensor for value in outputs]
     )
@@ -119,6 +119,7 @@ class GraphQuantizer:
     wrappers: dict[int, QuantizeWrapper] = field(default_factory=dict)
     nested: dict[int, tuple[keras.Model, list[bool]]] = field(default_factory=dict)
     _reported: set[QuantizeWrapper] = field(default_factory=set)
+    _kept: set[int] = field(default_factory=set)
     _names: dict[str, int] = field(default_factory=dict)
 
     def emit(self, graph: Graph, values: dict[int, Value], constants=()) -> None:
@@ -159,7 +160,7 @@ class GraphQuantizer:
     # Kinds of calls
 
     def _emit_float(self, call, values, constant=False):
-        tensors = {id(t): self._rounded_if_computed(values, t) for t in call.input_tensors}
+        tensors = {id(t): self.rounded_if_computed(values, t) for t in call.input_tensors}
         outputs = self._apply(call, tensors)
         for old, new in zip(call.outputs, outputs, strict=True):
             values[id(old)] = Value(new, call.operation.name, constant=constant)
@@ -342,7 +343,8 @@ class GraphQuantizer:
         values[id(previous)] = Value(output, name, fixed_range=fixed_range, scheme=scheme)
 
     def _keep(self, layer) -> None:
-        if not any(layer is kept for kept in self.layers):
+        if id(layer) not in self._kept:
+            self._kept.add(id(layer))
             self.layers.append(layer)
 
     def _rounded(self, values, old, scheme) -> keras.KerasTensor:
@@ -351,7 +353,7 @@ class GraphQuantizer:
             self._round(value, value.scheme or scheme)
         return value.tensor
 
-    def _rounded_if_computed(self, values, old) -> keras.KerasTensor:
+    def rounded_if_computed(self, values, old) -> keras.KerasTensor:
         """Rounded if an integer op computes it, as it is if it comes from outside or from float."""
         scheme = values[id(old)].scheme
         return values[id(old)].tensor if scheme is None else self._rounded(values, old, scheme)

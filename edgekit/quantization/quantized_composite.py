@@ -1,7 +1,6 @@
 """A layer that is several ops: its own computation, with each op rounded."""
 
 from collections import defaultdict
-from functools import partial
 from inspect import signature
 
 import keras
@@ -9,7 +8,7 @@ from keras import ops, tree
 
 from edgekit.core.kernels import own_kernels
 from edgekit.core.selection import all_layers
-from edgekit.core.tracing import own_variables, placeholder, symbolic, trace
+from edgekit.core.tracing import own_variables, placeholder, trace_layer
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.layer_functions import function_of, has_function
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
@@ -108,38 +107,29 @@ class QuantizedComposite(QuantizeWrapper):
         return _filled(self.arguments, tensors)
 
     def _trace(self, inputs):
-        weights = [
-            keras.Input(batch_shape=tuple(v.shape), dtype="float32") for v in self._variables
-        ]
-        tensors = {id(v): w for v, w in zip(self._variables, weights, strict=True)}
-
-        def compute(*_):
-            args, kwargs = self._call_arguments(inputs)
-            return function_of(self.layer)(*args, **kwargs)
-
         keeps_state = any(not v.trainable for v in self._variables) and self.layer.trainable
         if keeps_state and not has_function(self.layer):
             raise NotImplementedError("it keeps a state of its own")
-        with symbolic(self.layer, tensors):
-            if self._asks_for_training():
-                self._check_training(inputs, weights)
-            return trace(compute, [*inputs, *weights]), weights
+        if self._asks_for_training():
+            graphs = [self._trace_call(inputs, training)[0] for training in (True, False)]
+            training, inference = ([type(c.operation) for c in g.calls] for g in graphs)
+            if training != inference:
+                raise NotImplementedError("it computes something else in training")
+        return self._trace_call(inputs)
+
+    def _trace_call(self, inputs, training=None):
+        def compute(*tensors):
+            args, kwargs = self._call_arguments(tensors)
+            if training is None:
+                return function_of(self.layer)(*args, **kwargs)
+            return self.layer.call(*args, **{**kwargs, "training": training})
+
+        return trace_layer(self.layer, self._variables, compute, inputs)
 
     def _asks_for_training(self) -> bool:
         """Whether the user's own code may compute something else in training."""
         own = type(self.layer).__module__.startswith("keras.")
         return not own and "training" in signature(self.layer.call).parameters
-
-    def _check_training(self, inputs, weights) -> None:
-        """Refuse a layer whose operations in training are others than at inference."""
-        args, kwargs = self._call_arguments(inputs)
-        found = []
-        for training in (True, False):
-            call = partial(self.layer.call, *args, **{**kwargs, "training": training})
-            graph = trace(lambda *_, call=call: call(), [*inputs, *weights])
-            found.append([type(c.operation).__name__ for c in graph.calls])
-        if found[0] != found[1]:
-            raise NotImplementedError("it computes something else in training")
 
     def _build_unfollowed(self, error):
         reason = str(error).split("\n")[0][:100]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras
 from keras import ops, tree
 
-from edgekit.core.tracing import own_variables, symbolic, trace
+from edgekit.core.tracing import own_variables, trace_layer
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 from edgekit.quantization.quantized_layer import full_precision
 
@@ -85,15 +85,12 @@ class QuantizedCell(keras.layers.Layer):
         inputs = keras.Input(batch_shape=(None, *input_shape[1:]))
         sizes = tree.flatten(self.state_size)
         states = [keras.Input(batch_shape=(None, size)) for size in sizes]
-        weights = [keras.Input(batch_shape=tuple(v.shape)) for v in self._variables]
 
-        def step(*_):
+        def step(inputs, *states):
             outputs, new_states = self.cell.call(inputs, list(states), training=False)
             return [outputs, *tree.flatten(new_states)]
 
-        swapped = {id(v): w for v, w in zip(self._variables, weights, strict=True)}
-        with symbolic(self.cell, swapped):
-            graph = trace(step, [inputs, *states, *weights])
+        graph, weights = trace_layer(self.cell, self._variables, step, [inputs, *states])
         rounded = [True] * (1 + len(states)) + [False] * len(weights)
         found = quantize_graph(graph, self.scheme, rounded, weights, round_outputs=True)
         self.inner = found.layers

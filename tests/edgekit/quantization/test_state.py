@@ -97,7 +97,9 @@ def test_strip_gives_back_every_layer(trained):
     np.testing.assert_allclose(again.predict(x, verbose=0), plain.predict(x, verbose=0), atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_mixed_precision_trains_and_converts(policy, tmp_path):
     """TFMOT raises a TypeError here (its fault 15)."""
     keras.mixed_precision.set_global_policy(policy)
@@ -119,6 +121,7 @@ def test_compiled_by_xla():
     assert all(v.calibrated for v in model._flatten_layers() if hasattr(v, "calibrated"))
 
 
+@pytest.mark.slow
 def test_distributed_over_two_devices():
     """In a process of its own: logical devices are set before TensorFlow starts."""
     script = """
