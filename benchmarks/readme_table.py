@@ -1,20 +1,21 @@
-"""Puts a demo run's figures into README.md: `python benchmarks/readme_table.py demo/report.json`.
+"""Puts measured figures into README.md: `python benchmarks/readme_table.py demo/report.json`.
 
-Keeps the figures, without raw samples, in `benchmarks/results/demo.json`; the README's table is
-made from that file and from nothing else.
+Keeps the demo's figures, without raw samples, in `benchmarks/results/demo.json`. The README's
+tables are made from the files in that folder and from nothing else.
 """
 
 import json
+import statistics
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks" / "results" / "demo.json"
-BEGIN, END = "<!-- demo table -->", "<!-- end of demo table -->"
-HEADER = (
+RESULTS = ROOT / "benchmarks" / "results"
+DEMO_HEADER = (
     "| file | accuracy | bytes | gzip | zero weights | median (95 % interval) | peak memory |\n"
     "|---|--:|--:|--:|--:|--:|--:|"
 )
+QAT_HEADER = "| ResNet-8, CIFAR-10 | top-1 in LiteRT | against float | bytes |\n|---|--:|--:|--:|"
 
 
 def digest(report: dict) -> dict:
@@ -34,8 +35,8 @@ def digest(report: dict) -> dict:
     }
 
 
-def table(found: dict) -> str:
-    """The README's table."""
+def demo_table(found: dict) -> str:
+    """The table of the demo's files."""
     rows = [
         f"| {f['name']} | {f['accuracy']:.2%} | {f['bytes']:,} | {f['gzip_bytes']:,} "
         f"| {f['sparsity']:.1%} | {1000 * f['median_ms']:.1f} µs "
@@ -43,23 +44,49 @@ def table(found: dict) -> str:
         f"| {f['peak_memory_mb']:.1f} MB |"
         for f in found["files"]
     ]
-    return "\n".join([HEADER, *rows])
+    return "\n".join([DEMO_HEADER, *rows])
 
 
-def with_table(readme: str, found: dict) -> str:
-    """`readme` with the table between the marks."""
-    before, rest = readme.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{table(found)}\n{END}{after}"
+def qat_table(accuracy: dict, cost: dict) -> str:
+    """The table of accuracies over seeds, and what a training step costs."""
+    rows = []
+    for name in accuracy["seeds"][0]:
+        found = [100 * seed[name]["litert"] for seed in accuracy["seeds"]]
+        change = [100 * (s[name]["litert"] - s["float"]["litert"]) for s in accuracy["seeds"]]
+        rows.append(
+            f"| {name} | {statistics.mean(found):.2f} ± {statistics.stdev(found):.2f} % "
+            f"| {statistics.mean(change):+.2f} points | {accuracy['seeds'][0][name]['bytes']:,} |"
+        )
+    ours, theirs = cost["summary"]["edgekit"], cost["summary"]["tfmot"]
+    line = (
+        f"A quantisation-aware step takes {ours['step_ratio']:.2f} times a plain one, TensorFlow\n"
+        f"Model Optimization's {theirs['step_ratio']:.2f} times; wrapping takes "
+        f"{ours['wrap_seconds']:.1f} s against {theirs['wrap_seconds']:.1f} s."
+    )
+    return "\n".join([QAT_HEADER, *rows, "", line])
 
 
-def main(report: str) -> None:
-    """Digest the report and rewrite the table."""
-    found = digest(json.loads(Path(report).read_text()))
-    RESULT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+def with_tables(readme: str) -> str:
+    """`readme` with its tables as the result files say."""
+    found = {p.stem: json.loads(p.read_text()) for p in RESULTS.glob("*.json")}
+    readme = _between(readme, "demo table", demo_table(found["demo"]))
+    return _between(readme, "qat table", qat_table(found["qat_accuracy"], found["qat"]))
+
+
+def _between(readme: str, mark: str, text: str) -> str:
+    before, rest = readme.split(f"<!-- {mark} -->")
+    after = rest.split(f"<!-- end of {mark} -->")[1]
+    return f"{before}<!-- {mark} -->\n{text}\n<!-- end of {mark} -->{after}"
+
+
+def main(report: str | None = None) -> None:
+    """Digest the demo's report, if one is given, and rewrite the tables."""
+    if report:
+        found = digest(json.loads(Path(report).read_text()))
+        (RESULTS / "demo.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(), found))
+    readme.write_text(with_tables(readme.read_text()))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

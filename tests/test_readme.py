@@ -22,7 +22,7 @@ def readme_table():
 
 def test_the_table_is_the_one_made_from_the_json():
     found = json.loads((ROOT / "benchmarks" / "results" / "demo.json").read_text())
-    assert readme_table().with_table(README, found) == README
+    assert readme_table().with_tables(README) == README
     assert all(check["passed"] for check in found["checks"])
 
 
