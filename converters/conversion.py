@@ -1,4 +1,4 @@
-"""`convert`: a Keras model to LiteRT flatbuffers."""
+"""`convert`: a Keras model, or a float flatbuffer, to LiteRT flatbuffers of many formats."""
 
 import json
 import tempfile
@@ -10,83 +10,133 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from converters.calibration import check_estimator
 from converters.child import ChildError, run_module
 from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS, check_formats
-from converters.full_precision import in_full_precision
 from converters.inspection import inspect
 from converters.samples import Samples, match_inputs
-from converters.saved_model import input_specs, keras_input_names, save_for_conversion
+from converters.saved_model import save_for_conversion
+from converters.source import Convertible, Source, as_source
+from converters.unrolling import unrolled
+from converters.weights import BLOCKS, FEWEST_ELEMENTS
 
 
 def convert(
-    model: keras.Model,
+    model: Convertible,
     formats: str | Sequence[str] = ("float32",),
     calibration: Samples | None = None,
     edges: str = "integer",
+    estimator: str | Mapping[str, str] = "minmax",
+    symmetric: bool = False,
+    block: int | None = None,
 ) -> dict[str, Flatbuffer]:
     """The model as LiteRT flatbuffers, one per format.
 
-    The converter runs in a process of its own: when it crashes, the caller gets an error.
-    Shapes are fixed at batch 1, so that microcontroller runtimes can run the files.
+    The model is converted once; every format is made from that float flatbuffer, integer ones
+    with the ranges of one calibration. All of it runs in a process of its own: when native code
+    crashes, the caller gets an error. Shapes are fixed at batch 1, so that microcontroller
+    runtimes can run the files.
 
     Example:
         >>> models = convert(model, ["float32", "int8"], calibration=x_train[:200])
         >>> models["int8"].save("model.tflite")
+        >>> convert("float.tflite", ["int16x8"], calibration="samples.npz")
         >>> convert(ek.quantize_aware(model), ["int8"])      # once trained: ranges are learned
 
     Args:
-        model: A built Functional or Sequential model. One from `ek.quantize_aware` converts to
-            the format it was trained for, with the ranges it learned.
-        formats: Names out of `FORMATS`: `float32`, `float16`, `dynamic`, `int8`, and for models
-            trained so `int16x8` and `int4`. Defaults to `("float32",)`.
-        calibration: Samples like those the model will see, which int8 needs to measure ranges:
-            a `(samples, ...)` array, one per input as a list or dict by name, or the path of a
-            `.npy` or `.npz` file. A few hundred are enough. Defaults to `None`.
+        model: A built Functional or Sequential model, the path of a `.keras` file, or a float
+            flatbuffer or its path. A model from `ek.quantize_aware` converts to the format it
+            was trained for, with the ranges it learned.
+        formats: Names out of `FORMATS`. Defaults to `("float32",)`.
+        calibration: Samples like those the model will see, which integer formats need to
+            measure ranges: a `(samples, ...)` array, one per input as a list or dict by name,
+            or the path of a `.npy` or `.npz` file. A few hundred are enough. Defaults to
+            `None`.
         edges: What goes in and comes out of an integer file: `"integer"`, or `"float32"` with
             a quantising op at each edge. Defaults to `"integer"`.
+        estimator: How ranges come from samples: `"minmax"`, `"ema"`, `"percentile"`, `"mse"`,
+            `"entropy"`, or `{regex on tensor names: one of these}`. Defaults to `"minmax"`.
+        symmetric: Whether zero is the middle of an activation's integers, as some accelerators
+            ask. Defaults to `False`.
+        block: 32, 64, 128 or 256: so many weights share a scale in the Dense kernels of
+            `dynamic_int4`. Defaults to `None`: a scale per channel.
 
     Returns:
         `{format: Flatbuffer}` in the order asked for.
 
     Raises:
-        ValueError: An unknown format, int8 without calibration, unusable samples, a
-            quantisation-aware model that has not trained or is asked for another format, open
-            shapes.
-        ConversionError: The converter refused the model or crashed.
+        ValueError: An unknown format or option, an integer format without calibration, unusable
+            samples, a quantisation-aware model that has not trained or is asked for another
+            format, a flatbuffer that is quantised already, open shapes.
+        ConversionError: The model cannot be converted, the converter crashed, or a format
+            changed nothing.
     """
     formats = check_formats(formats)
-    if edges not in ("integer", "float32"):
-        raise ValueError(f"`edges` must be 'integer' or 'float32'. Received: edges={edges!r}")
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"`model` must be a Keras 3 model. Received: {type(model).__name__}")
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "converting needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before importing "
-            f"keras. It runs on {keras.backend.backend()}"
-        )
-    model = in_full_precision(model)
-    specs = input_specs(model)
-    _check_weights(model)
-    quantization_aware = _check_ranges(model, formats, calibration)
+    check_estimator(estimator)
+    _check_options(formats, edges, symmetric, block)
+    source = as_source(model)
+    quantization_aware = False
+    if source.model is not None:
+        _check_weights(source.model)
+        quantization_aware = _check_ranges(source.model, formats)
+    if not quantization_aware:
+        _check_calibration(formats, calibration)
     with tempfile.TemporaryDirectory(prefix="edgekit-convert-") as temporary:
         folder = Path(temporary)
-        if not quantization_aware and calibration is not None:
-            _write_calibration(folder, model, specs, calibration)
-        save_for_conversion(model, folder / "saved_model")
+        integer = any(FORMATS[f].integer for f in formats) and not quantization_aware
+        if integer:
+            _write_calibration(folder, source, calibration)
+        _write_model(folder, source, integer)
         job = {
             "formats": formats,
             "edges": edges,
+            "estimator": estimator,
+            "symmetric": symmetric,
+            "block": block,
             "quantization_aware": quantization_aware,
-            "batch": next(iter(specs.values()))[0] or 1,
         }
         (folder / "job.json").write_text(json.dumps(job))
-        _run(folder, model)
+        _run(folder, source)
         results = {f: Flatbuffer((folder / f"{f}.tflite").read_bytes()) for f in formats}
     for name, flatbuffer in results.items():
-        _warn_of_leftovers(name, flatbuffer)
+        _check_result(name, flatbuffer)
     return results
+
+
+def _check_options(formats, edges, symmetric, block) -> None:
+    if edges not in ("integer", "float32"):
+        raise ValueError(f"`edges` must be 'integer' or 'float32'. Received: edges={edges!r}")
+    if not isinstance(symmetric, bool):
+        raise ValueError(f"`symmetric` must be True or False. Received: symmetric={symmetric!r}")
+    if block not in (None, *BLOCKS):
+        raise ValueError(f"`block` must be one of {BLOCKS} or None. Received: block={block!r}")
+    if block is not None and "dynamic_int4" not in formats:
+        raise ValueError(
+            f"`block` is for the format dynamic_int4: LiteRT computes no other by blocks. "
+            f"Received: formats={formats}"
+        )
+
+
+def _check_calibration(formats: list[str], calibration) -> None:
+    integer = [f for f in formats if FORMATS[f].integer]
+    if integer and calibration is None:
+        raise ValueError(
+            f"{', '.join(integer)} needs `calibration`: samples to measure activation ranges "
+            "(a few hundred inputs), or a model trained with ek.quantize_aware"
+        )
+
+
+def _write_model(folder: Path, source: Source, integer: bool) -> None:
+    if source.flatbuffer is not None:
+        (folder / "float.tflite").write_bytes(source.flatbuffer.content)
+        return
+    save_for_conversion(source.model, folder / "float")
+    if integer:
+        with unrolled(source.model) as layers:
+            if layers:
+                save_for_conversion(source.model, folder / "unrolled")
 
 
 def _check_weights(model: keras.Model) -> None:
@@ -99,7 +149,7 @@ def _check_weights(model: keras.Model) -> None:
             )
 
 
-def _check_ranges(model: keras.Model, formats: list[str], calibration) -> bool:
+def _check_ranges(model: keras.Model, formats: list[str]) -> bool:
     """Whether the model is quantisation-aware; errors where its ranges do not fit the formats."""
     # Any layer that says what it rounds takes part; edgekit's do.
     rounding = defaultdict(list)
@@ -121,18 +171,6 @@ def _check_ranges(model: keras.Model, formats: list[str], calibration) -> bool:
                 "train the quantisation-aware model before converting it"
             )
         return True
-    untrained = [f for f in formats if FORMATS[f].integer and not FORMATS[f].calibrated]
-    if untrained:
-        raise ValueError(
-            f"{', '.join(untrained)} needs a model trained for it: "
-            f"ek.quantize_aware(model, {untrained[0]!r}), then fit"
-        )
-    integer = [f for f in formats if FORMATS[f].integer]
-    if integer and calibration is None:
-        raise ValueError(
-            f"{', '.join(integer)} needs `calibration`: samples to measure activation ranges "
-            "(a few hundred inputs), or a model trained with ek.quantize_aware"
-        )
     return False
 
 
@@ -144,49 +182,46 @@ def _trained_for(rounding: dict[str, list]) -> str:
     return "int16x8" if widths[16] > widths[8] else "int8"
 
 
-def _write_calibration(folder: Path, model: keras.Model, specs: dict, calibration) -> None:
+def _write_calibration(folder: Path, source: Source, calibration) -> None:
     if isinstance(calibration, Mapping):  # by the names the user gave, or by the file's
-        calibration = dict(calibration)
-        for name, own in zip(specs, keras_input_names(model), strict=True):
-            if own in calibration:
-                calibration[name] = calibration.pop(own)
-    arrays = match_inputs(calibration, specs, "calibration", in_order=True)
-    batch = next(iter(specs.values()))[0] or 1
+        calibration = {source.aliases.get(name, name): a for name, a in calibration.items()}
+    arrays = match_inputs(
+        calibration, source.shapes, "calibration", in_order=source.model is not None
+    )
     count = len(next(iter(arrays.values())))
-    if count < batch:
+    if count < source.batch:
         raise ValueError(
-            f"`calibration` must hold at least one batch of the model, {batch} samples. Received "
-            f"{count}"
+            f"`calibration` must hold at least one batch of the model, {source.batch} samples. "
+            f"Received {count}"
         )
-    dtypes = {
-        name: keras.backend.standardize_dtype(tensor.dtype)
-        for name, tensor in zip(specs, model.inputs, strict=True)
-    }
-    np.savez(folder / "calibration.npz", **{n: a.astype(dtypes[n]) for n, a in arrays.items()})
+    samples = {name: array.astype(source.dtypes[name]) for name, array in arrays.items()}
+    np.savez(folder / "calibration.npz", **samples)
 
 
-def _run(folder: Path, model: keras.Model) -> None:
+def _run(folder: Path, source: Source) -> None:
     try:
         run_module("converters.worker", str(folder))
     except ChildError as error:
         marker = folder / "current"
         current = marker.read_text() if marker.exists() else "start-up"
+        if str(error).startswith("ValueError: the file is quantised already"):
+            raise ValueError(str(error).removeprefix("ValueError: ")) from None
         raise ConversionError(
-            f"converting model {model.name!r} to {current} failed: {error}", error.output
+            f"converting {source.name} to {current} failed: {error}", error.output
         ) from None
 
 
-def _warn_of_leftovers(name: str, flatbuffer: Flatbuffer) -> None:
-    """Say aloud what a format left in float."""
-    report = inspect(flatbuffer)
-    if FORMATS[name].integer and not any(d.startswith("int") for d in report.op_dtypes):
-        raise ConversionError(f"{name}: the converter left every op in float: {report.op_dtypes}")
-    if FORMATS[name].integer and report.float_islands:
+def _check_result(name: str, flatbuffer: Flatbuffer) -> None:
+    """Raise where a format changed nothing; say aloud what it left in float."""
+    report, wanted = inspect(flatbuffer), FORMATS[name]
+    if wanted.integer and not any(d.startswith("int") for d in report.op_dtypes):
+        raise ConversionError(f"{name}: every op stayed in float: {report.op_dtypes}")
+    if wanted.integer and report.float_islands:
         islands = ", ".join(f"{op.name} ({op.outputs[0]})" for op in report.float_islands)
         warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=3)
-    if name == "dynamic" and not any(w.dtype == "int8" for w in report.weights):
-        warnings.warn(
-            "dynamic: no weight became int8, the file is as large as float32 (LiteRT leaves "
-            "weights under 1,024 elements alone); int8 quantises all",
-            stacklevel=3,
+    smaller = wanted.integer or wanted.weights == 32
+    if not smaller and all(w.dtype == "float32" for w in report.weights):
+        raise ConversionError(
+            f"{name}: no weight became smaller, the file is as large as float32 (kernels under "
+            f"{FEWEST_ELEMENTS:,} elements are left alone); int8 quantises all"
         )

@@ -1,61 +1,96 @@
 """The converter's own process: `python -m converters.worker JOB_FOLDER`.
 
-Reads `job.json`, `saved_model/` and, for calibration, `calibration.npz`; writes one
-`FORMAT.tflite` per format. A crash here is an exit code to whoever started it.
+Reads `job.json` and what `Job` names; writes one `FORMAT.tflite` per format. A crash here is an
+exit code to whoever started it, who finds in `current` what was being made.
 """
 
 import json
 import os
 import sys
+from functools import cached_property
 from pathlib import Path
 
-from converters.integer import to_integer
+from converters.formats import FORMATS
+from converters.integer import quantize, to_integer
+from converters.integer.float_weights import with_float_weights
 
 
-def main(folder: Path) -> None:
-    """Convert the job in `folder`."""
-    job = json.loads((folder / "job.json").read_text())
+class Job:
+    """The job in a folder.
+
+    `job.json` says what to make. `float` holds the model as a SavedModel, or as `float.tflite`;
+    `unrolled` is the same with its loops unrolled, where integer formats need that.
+    `calibration.npz` has samples by input name.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.options = json.loads((folder / "job.json").read_text())
+
+    def run(self) -> None:
+        """Make all files."""
+        for name in self.options["formats"]:
+            (self.folder / "current").write_text(name)
+            content = self.make(name)
+            (self.folder / f"{name}.tflite").write_bytes(content)
+
+    def make(self, name: str) -> bytes:
+        """The flatbuffer of a format."""
+        if self.options["quantization_aware"]:
+            return to_integer(self.plain, self.options["edges"])
+        if name == "float32":
+            return self.plain
+        if not FORMATS[name].integer:
+            from converters.weights import with_small_weights
+
+            return with_small_weights(self.plain, FORMATS[name], self.options["block"])
+        return quantize(
+            self.countable,
+            self.ranges,
+            activation_bits=FORMATS[name].activations,
+            weight_bits=FORMATS[name].weights,
+            symmetric=self.options["symmetric"],
+            edges=self.options["edges"],
+        )
+
+    @cached_property
+    def plain(self) -> bytes:
+        """The float flatbuffer."""
+        if (self.folder / "float.tflite").exists():
+            return with_float_weights((self.folder / "float.tflite").read_bytes())
+        return _flatbuffer_of(self.folder / "float")
+
+    @cached_property
+    def countable(self) -> bytes:
+        """The float flatbuffer that integer formats are made from."""
+        if (self.folder / "unrolled").exists():
+            return _flatbuffer_of(self.folder / "unrolled")
+        return self.plain
+
+    @cached_property
+    def ranges(self) -> dict[int, tuple[float, float]]:
+        """What the samples say, measured once for all formats."""
+        import numpy as np
+
+        from converters.calibration import measure_ranges
+
+        with np.load(self.folder / "calibration.npz") as loaded:
+            samples = {name: loaded[name] for name in loaded.files}
+        return measure_ranges(self.countable, samples, self.options["estimator"], self._progress)
+
+    def _progress(self, done: int, total: int) -> None:
+        (self.folder / "progress").write_text(f"{done} {total}")
+
+
+def _flatbuffer_of(saved_model: Path) -> bytes:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import numpy as np
     import tensorflow as tf
 
-    samples = None
-    if (folder / "calibration.npz").exists():
-        with np.load(folder / "calibration.npz") as loaded:
-            samples = {name: loaded[name] for name in loaded.files}
-    for name in job["formats"]:
-        (folder / "current").write_text(name)
-        converter = tf.lite.TFLiteConverter.from_saved_model(os.fspath(folder / "saved_model"))
-        if job["quantization_aware"]:
-            content = to_integer(converter.convert(), job["edges"])
-        else:
-            _set_up(converter, name, job, samples, tf)
-            content = converter.convert()
-        (folder / f"{name}.tflite").write_bytes(content)
-
-
-def _set_up(converter, name, job, samples, tf) -> None:
-    if name == "float32":
-        return
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if name == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if name == "int8":
-        converter.representative_dataset = lambda: _samples(samples, job["batch"])
-        converter.target_spec.supported_ops = [
-            tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
-            tf.lite.OpsSet.TFLITE_BUILTINS,  # what has no integer kernel stays float
-        ]
-        if job["edges"] == "integer":
-            converter.inference_input_type = tf.int8
-            converter.inference_output_type = tf.int8
-
-
-def _samples(samples, batch):
-    count = len(next(iter(samples.values())))
-    for start in range(0, count - batch + 1, batch):
-        yield {name: array[start : start + batch] for name, array in samples.items()}
+    return tf.lite.TFLiteConverter.from_saved_model(os.fspath(saved_model)).convert()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    Job(Path(sys.argv[1])).run()

@@ -1,10 +1,11 @@
-"""Integer flatbuffers from float ones that say where they round.
+"""Integer flatbuffers from float ones.
 
 A quantisation-aware model converts to a float flatbuffer with QUANTIZE → DEQUANTIZE around each
 rounded tensor, and weights whose values lie on a grid already. From that, `to_integer` makes the
-flatbuffer that computes in integers, with exactly those grids.
+flatbuffer that computes in integers, with exactly those grids. For a float flatbuffer without
+such pairs, `quantize` does the same with measured ranges.
 """
 
-from converters.integer.rewrite import to_integer
+from converters.integer.rewrite import quantize, to_integer
 
-__all__ = ["to_integer"]
+__all__ = ["quantize", "to_integer"]

@@ -18,6 +18,10 @@ class FlatFile:
 
         self.schema = schema
         self.model = schema.ModelT.InitFromPackedBuf(content, 0)
+        for buffer in self.model.buffers:
+            if buffer.offset > 1:  # its data lie behind the flatbuffer
+                data = content[buffer.offset : buffer.offset + buffer.size]
+                buffer.data, buffer.offset, buffer.size = np.frombuffer(data, "uint8"), 0, 0
         self.graph = self.model.subgraphs[0]
         self._op_names = {
             v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)
@@ -102,7 +106,7 @@ class FlatFile:
     def tobytes(self) -> bytes:
         """The file, without the tensors, buffers and op codes nothing uses any more."""
         self._drop_unused()
-        builder = flatbuffers.Builder(1024)
+        builder = _SharingBuilder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
@@ -142,6 +146,22 @@ class FlatFile:
         self.model.buffers = [self.model.buffers[old] for old in kept]
         for holder in [*tensors, *metadata]:
             holder.buffer = new[holder.buffer]
+
+
+class _SharingBuilder(flatbuffers.Builder):
+    """Writes equal vectors of numbers once, such as the zero points of every kernel."""
+
+    def __init__(self, size: int):
+        super().__init__(size)
+        self._written: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x):
+        if x.dtype == np.uint8:  # a buffer: its data are aligned on their own
+            return super().CreateNumpyVector(x)
+        key = x.dtype.str, x.tobytes()
+        if key not in self._written:
+            self._written[key] = super().CreateNumpyVector(x)
+        return self._written[key]
 
 
 def pack(values: np.ndarray, bits: int) -> np.ndarray:

@@ -6,6 +6,8 @@ import numpy as np
 
 # Float32 arithmetic leaves a value this far from its grid point at most, in steps.
 _ON_GRID = 5e-4
+# A tensor that is always zero still needs a step; LiteRT counts RELU6's 6 in it, in int32.
+_SMALLEST_STEP = 1e-8
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,23 @@ class Grid:
         """The nearest integers of the grid."""
         found = np.round(np.asarray(values, "float64") / self.scale) + self.zero_point
         return np.clip(found, *self.limits).astype(self.dtype)
+
+
+def range_grid(low: float, high: float, dtype: str, symmetric: bool = False) -> Grid:
+    """The grid over a range, with zero on it.
+
+    Args:
+        low: Smallest value.
+        high: Largest value.
+        dtype: `"int8"` or `"int16"`; the latter is always symmetric.
+        symmetric: Whether zero is the middle of the integers. Defaults to `False`.
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    if dtype == "int16" or symmetric:
+        steps = 32767 if dtype == "int16" else 127
+        return Grid(dtype, float(np.float32(max(-low, high, _SMALLEST_STEP * steps) / steps)))
+    scale = np.float32(max(high - low, _SMALLEST_STEP * 255) / 255)
+    return Grid(dtype, float(scale), int(np.clip(np.round(-128 - low / scale), -128, 127)))
 
 
 @dataclass(frozen=True)
@@ -114,6 +133,20 @@ def weight_grid(values: np.ndarray, axis: int | None) -> WeightGrid:
     return WeightGrid(largest, np.array([c or 127 for c in counts]), axis, None not in counts)
 
 
+def rounded_weight_grid(values: np.ndarray, axis: int | None, bits: int) -> WeightGrid:
+    """The symmetric grid of so many bits that reaches each channel's largest weight.
+
+    Weights that lie on such a grid already, as after adaptive rounding, keep theirs.
+    """
+    found = weight_grid(values, axis)
+    if found.fits(bits):
+        return found
+    others = None if axis is None else tuple(a for a in range(values.ndim) if a != axis)
+    largest = np.abs(values).max(axis=others, initial=0.0).reshape(-1)
+    steps = np.full(len(largest), 2 ** (bits - 1) - 1)
+    return WeightGrid(largest, steps, axis, True)
+
+
 def constant_grid(values: np.ndarray, dtype: str) -> Grid:
     """The grid of a constant that takes part in arithmetic: symmetric if it is on such a one."""
     found = weight_grid(values, None)
@@ -123,13 +156,13 @@ def constant_grid(values: np.ndarray, dtype: str) -> Grid:
         return Grid(
             dtype, float(np.float32((largest or 1.0) / steps / ((2 ** (bits - 1) - 1) // steps)))
         )
-    low, high = min(values.min(), 0.0), max(values.max(), 0.0)
-    scale = np.float32((high - low) / 255)
-    return Grid(dtype, float(scale), int(np.clip(np.round(-128 - low / scale), -128, 127)))
+    return range_grid(float(values.min()), float(values.max()), dtype)
 
 
 def _steps(values: np.ndarray) -> int | None:
     """The fewest steps from zero to the largest magnitude that put every value on a step."""
+    if len(np.unique(np.abs(values).ravel()[:1024])) > 128:
+        return None  # most float kernels, known without sorting them
     magnitudes = np.unique(np.abs(values)).astype("float64")
     if len(magnitudes) > 128:
         return None

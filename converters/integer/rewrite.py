@@ -1,10 +1,15 @@
-"""`to_integer`: from a float flatbuffer that says where it rounds to one that computes so."""
+"""From a float flatbuffer that says where it rounds, or to which ranges, to one in integers."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
+from converters.integer.dense_scales import channelwise_dense
 from converters.integer.file import FlatFile
-from converters.integer.grids import Grid, constant_grid, weight_grid
+from converters.integer.grids import Grid, constant_grid, rounded_weight_grid, weight_grid
 from converters.integer.kernels import KERNELS, Kernel, Rule
+from converters.integer.pairs import rounding_of_pairs
+from converters.integer.ranges import rounding_of_ranges
 from converters.integer.rounding import Rounding
 
 # With fewer weights per scale than this, fewer bits save nothing.
@@ -33,14 +38,51 @@ def to_integer(content: bytes, edges: str = "integer") -> bytes:
     Source: LiteRT 8-bit quantization specification.
     """
     file = FlatFile(content)
-    return _Rewriter(file, Rounding(file), edges).rewrite()
+    return _Rewriter(file, rounding_of_pairs(file), edges).rewrite()
+
+
+def quantize(
+    content: bytes,
+    ranges: Mapping[int, tuple[float, float]],
+    activation_bits: int = 8,
+    weight_bits: int | Mapping[int, int] = 8,
+    symmetric: bool = False,
+    edges: str = "integer",
+) -> bytes:
+    """The float flatbuffer with every op in integers that has a kernel, on measured ranges.
+
+    Args:
+        content: A float `.tflite`.
+        ranges: `{tensor: (smallest, largest)}` of what the first subgraph computes; ops on others
+            stay float.
+        activation_bits: 8 or 16. Defaults to `8`.
+        weight_bits: 8, or 4 where there is a kernel for it; or `{index of the op: bits}`, where
+            `0` leaves an op in float and others have 8. Defaults to `8`.
+        symmetric: Whether zero is the middle of an activation's integers. Defaults to `False`.
+        edges: As in `to_integer`. Defaults to `"integer"`.
+
+    Returns:
+        The bytes of the integer `.tflite`.
+
+    Source: LiteRT 8-bit quantization specification; Jacob et al. 2018, arXiv 1712.05877.
+    """
+    file = FlatFile(content)
+    rounding = rounding_of_ranges(file, ranges, f"int{activation_bits}", symmetric)
+    per_op = {}
+    for index, op in enumerate(file.graph.operators):
+        bits = weight_bits.get(index, 8) if isinstance(weight_bits, Mapping) else weight_bits
+        per_op[id(op)] = bits
+    return _Rewriter(file, rounding, edges, per_op).rewrite()
 
 
 class _Rewriter:
     """Emits the ops anew, each in integers or in float, and what converts between them."""
 
-    def __init__(self, file: FlatFile, rounding: Rounding, edges: str):
+    def __init__(self, file: FlatFile, rounding: Rounding, edges: str, bits=None):
         self.file = file
+        # `{id(op): bits of its weights}`; without it, each weight's values say on what grid.
+        self.bits: dict[int, int] | None = bits
+        self.channelwise = channelwise_dense(file) if bits else set()
         self.rounding = rounding
         self.integer_edges = edges == "integer"
         self.emitted: list = []
@@ -66,7 +108,8 @@ class _Rewriter:
 
     def _enter(self, tensor: int) -> None:
         grid = self.rounding.grid.get(tensor)
-        if grid and self.integer_edges and not self.rounding.readers[tensor]:
+        raw = self.bits is None and self.rounding.readers[tensor]  # as it is, beside rounded
+        if grid and self.integer_edges and not raw:
             integer = self._new_integer(tensor, grid)
             if not self.file.model.signatureDefs:  # then callers go by the tensor's name
                 self.file.graph.tensors[integer].name = self.file.graph.tensors[tensor].name
@@ -168,6 +211,8 @@ class _Rewriter:
     def _width(self, op) -> str | None:
         """Dtype the op computes in; None for float."""
         kernel = KERNELS.get(self.file.op_name(op))
+        if self.bits and self.bits[id(op)] == 0:
+            return None
         outputs = [self.rounding.grid.get(t) for t in self.rounding.float_outputs(op)]
         inputs = [self.rounding.grid_of(t) for t in self.rounding.float_inputs(op)]
         if kernel is None or not outputs or None in outputs + inputs:
@@ -246,7 +291,14 @@ class _Rewriter:
         """Put the integer kernel and bias into `inputs`; the version they ask for."""
         tensor = inputs[kernel.weights]
         values = self.file.constant(tensor)
-        grid = weight_grid(values, kernel.channel_axis)
+        asked = self.bits[id(op)] if self.bits and width == "int8" else 8
+        axis = kernel.channel_axis
+        if self.bits and self.file.op_name(op) == "FULLY_CONNECTED" and asked == 8:
+            axis = axis if id(op) in self.channelwise else None
+        if asked in kernel.narrow:
+            grid = rounded_weight_grid(values, axis, asked)
+        else:
+            grid = weight_grid(values, axis)
         bits = 8
         # The bias counts in steps of the kernel: where that is a factor or so, they stay fine.
         if width == "int8" and values.size >= _FEW_WEIGHTS * len(grid.steps):

@@ -1,4 +1,4 @@
-"""Where a float flatbuffer rounds: its QUANTIZE → DEQUANTIZE pairs, and what follows from them."""
+"""Which tensors of a float flatbuffer are on which grid, and what follows from that."""
 
 from collections import defaultdict
 
@@ -8,35 +8,33 @@ from converters.integer.file import FlatFile
 from converters.integer.grids import Grid
 from converters.integer.kernels import KERNELS, Rule
 
-_SIGNED = {
-    "uint8": ("int8", 128),
-    "int8": ("int8", 0),
-    "uint16": ("int16", 32768),
-    "int16": ("int16", 0),
-}
-
 
 class Rounding:
     """Which tensor is on which grid.
 
     Attributes:
-        ops: The operators that remain when the pairs are taken out.
+        ops: The operators to be emitted.
         source: `{rounded tensor: (the tensor it was rounded from, grid)}`.
         grid: `{computed tensor: the grid it is computed on}`.
-        readers: `{tensor: the ops that read it}`; None stands for the model's output.
         names: `{(tensor, grid): name of what rounded it}`.
+        readers: `{tensor: the ops that read it}`; None stands for the model's output.
 
     Args:
         file: The flatbuffer.
+        ops: As the attribute, as are the others.
     """
 
-    def __init__(self, file: FlatFile):
-        self.file = file
-        self.source: dict[int, tuple[int, Grid]] = {}
-        self.grid: dict[int, Grid] = {}
+    def __init__(
+        self,
+        file: FlatFile,
+        ops: list,
+        grid: dict[int, Grid],
+        source: dict[int, tuple[int, Grid]] | None = None,
+        names: dict[tuple[int, Grid], bytes] | None = None,
+    ):
+        self.file, self.ops, self.grid = file, ops, grid
+        self.source, self.names = source or {}, names or {}
         self.readers: dict[int, list] = defaultdict(list)
-        self.names: dict[tuple[int, Grid], bytes] = {}
-        self.ops = self._take_out_pairs()
         for op in self.ops:
             for tensor in op.inputs:
                 self.readers[int(tensor)].append(op)
@@ -60,39 +58,6 @@ class Rounding:
 
     def _float_tensors(self, tensors):
         return [int(t) for t in tensors if t >= 0 and self.file.dtype(int(t)) == "float32"]
-
-    def _take_out_pairs(self) -> list:
-        stored = self._take_out_grids()
-        kept = []
-        for op in self.file.graph.operators:
-            name = self.file.op_name(op)
-            first = int(op.inputs[0]) if len(op.inputs) else -1
-            target = int(op.outputs[0]) if len(op.outputs) else -1
-            if name == "QUANTIZE" and target in stored and first not in stored:
-                self.source[target] = first, stored[target]
-                self.names[first, stored[target]] = self.file.graph.tensors[target].name
-                if first not in self.source:  # else it is rounded a second time
-                    self.grid.setdefault(first, stored[target])
-            elif name == "DEQUANTIZE" and first in stored:
-                self.source[target] = self.source.get(first, (first, stored[first]))
-            else:
-                kept.append(op)
-                # The converter moves a RESHAPE between QUANTIZE and DEQUANTIZE now and then.
-                self.grid.update({t: stored[t] for t in map(int, op.outputs) if t in stored})
-        return kept
-
-    def _take_out_grids(self) -> dict[int, Grid]:
-        """The grids of the tensors stored as integers, which become float ones."""
-        grids = {}
-        for index, tensor in enumerate(self.file.graph.tensors):
-            parameters = tensor.quantization
-            if parameters is None or parameters.scale is None or not len(parameters.scale):
-                continue
-            dtype, offset = _SIGNED[self.file.dtype(index)]
-            zero_point = int(parameters.zeroPoint[0]) - offset
-            grids[index] = Grid(dtype, float(parameters.scale[0]), zero_point)
-            tensor.type, tensor.quantization = self.file.schema.TensorType.FLOAT32, None
-        return grids
 
     def _spread(self) -> None:
         """Give moved and picked values the grid of what they came from, or go to."""

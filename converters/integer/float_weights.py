@@ -1,0 +1,69 @@
+"""Float files whose weights are stored in fewer bits, as plain float files."""
+
+import numpy as np
+
+from converters.integer.file import FlatFile
+
+_STORED = {"float16": "<f2", "int8": "i1", "uint8": "u1", "int16": "<i2"}
+
+
+def with_float_weights(content: bytes) -> bytes:
+    """The file with every weight as float32; bytes that have nothing to change stay.
+
+    A file whose weights were quantised keeps their values, so quantising it again finds their
+    grid.
+
+    Args:
+        content: A `.tflite` that computes in float.
+
+    Raises:
+        ValueError: It computes in integers already.
+    """
+    file = FlatFile(content)
+    computed = {int(t) for op in file.graph.operators for t in op.outputs}
+    computed |= {int(t) for t in file.graph.inputs}
+    if any(_grid(file, t) for t in computed):
+        raise ValueError("the file is quantised already: start from the float model")
+    kept, changed, same = [], False, {}
+    for index in range(len(file.graph.tensors)):
+        changed |= index not in computed and _store_as_float(file, index)
+    for op in file.graph.operators:
+        source = int(op.inputs[0]) if len(op.inputs) else -1
+        if file.op_name(op) == "DEQUANTIZE" and file.constant(source) is not None:
+            same[int(op.outputs[0])] = source
+            changed = True
+        else:
+            op.inputs = np.array([same.get(int(t), int(t)) for t in op.inputs], "int32")
+            kept.append(op)
+    file.graph.operators = kept
+    return file.tobytes() if changed else content
+
+
+def _grid(file: FlatFile, tensor: int):
+    """The tensor's quantisation parameters if it has any."""
+    found = file.graph.tensors[tensor].quantization
+    has = found is not None and found.scale is not None and len(found.scale)
+    return found if has else None
+
+
+def _store_as_float(file: FlatFile, index: int) -> bool:
+    tensor, grid = file.graph.tensors[index], _grid(file, index)
+    data = file.model.buffers[tensor.buffer].data
+    dtype = file.dtype(index)
+    if data is None or len(data) == 0 or dtype not in _STORED:
+        return False
+    if grid is None and dtype != "float16":
+        return False  # integers that are no weights
+    stored = np.asarray(data, "uint8").view(_STORED[dtype])
+    values = stored.reshape(tensor.shape).astype("float32")
+    if grid is not None:
+        shape = [1] * values.ndim
+        if len(grid.scale) > 1:
+            shape[grid.quantizedDimension] = -1
+        zero = np.zeros(1) if grid.zeroPoint is None else np.asarray(grid.zeroPoint)
+        values = (values - zero.reshape(shape if len(zero) > 1 else -1)) * np.asarray(
+            grid.scale, "float32"
+        ).reshape(shape if len(grid.scale) > 1 else -1)
+    tensor.type, tensor.quantization = file.schema.TensorType.FLOAT32, None
+    file.set_values(index, values.astype("float32"))
+    return True

@@ -1,0 +1,87 @@
+"""What can be converted: a Keras model, its file, or a float flatbuffer."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from converters.files import existing_file
+from converters.flatbuffer import Flatbuffer
+from converters.full_precision import in_full_precision
+from converters.reader import read_model
+from converters.saved_model import input_specs, keras_input_names
+
+Convertible = keras.Model | Flatbuffer | str | os.PathLike
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model on its way to flatbuffers.
+
+    Attributes:
+        name: For messages.
+        model: The Keras model, in full precision; None for a flatbuffer.
+        flatbuffer: The float flatbuffer; None for a Keras model.
+        shapes: `{input name: shape with batch}`, by the names of the flatbuffer to be.
+        dtypes: `{input name: dtype}`.
+        aliases: `{name the user gave the input: name of the flatbuffer}`.
+    """
+
+    name: str
+    model: keras.Model | None
+    flatbuffer: Flatbuffer | None
+    shapes: dict[str, tuple[int | None, ...]]
+    dtypes: dict[str, str]
+    aliases: dict[str, str]
+
+    @property
+    def batch(self) -> int:
+        """Samples that one run of the flatbuffer takes."""
+        return next(iter(self.shapes.values()))[0] or 1
+
+
+def as_source(model: Convertible) -> Source:
+    """`model` as a `Source`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is nothing that can be converted.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        model = _load(existing_file(model))
+    if isinstance(model, Flatbuffer):
+        inputs = read_model(model.content).inputs
+        shapes = {name: tensor.shape for name, tensor in inputs.items()}
+        dtypes = {name: tensor.dtype for name, tensor in inputs.items()}
+        return Source("the flatbuffer", None, model, shapes, dtypes, {})
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            "`model` must be a Keras 3 model, a float Flatbuffer, or the path of a .keras or "
+            f".tflite file. Received: {type(model).__name__}"
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "converting needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow before importing "
+            f"keras. It runs on {keras.backend.backend()}"
+        )
+    model = in_full_precision(model)
+    shapes = input_specs(model)
+    dtypes = {
+        name: keras.backend.standardize_dtype(tensor.dtype)
+        for name, tensor in zip(shapes, model.inputs, strict=True)
+    }
+    aliases = dict(zip(keras_input_names(model), shapes, strict=True))
+    return Source(f"model {model.name!r}", model, None, shapes, dtypes, aliases)
+
+
+def _load(path: Path) -> keras.Model | Flatbuffer:
+    if path.suffix == ".tflite":
+        return Flatbuffer.from_file(path)
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # of every kind, as the file's layers please
+        raise ValueError(
+            f"{path} cannot be loaded as a Keras model: {str(error).splitlines()[0]}. Load it "
+            "with its custom objects and pass the model"
+        ) from None
