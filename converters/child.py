@@ -4,9 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 _PROJECT = Path(__file__).resolve().parent.parent
+_TICK = 0.2
 
 
 class ChildError(RuntimeError):
@@ -17,38 +20,60 @@ class ChildError(RuntimeError):
         self.output = output
 
 
-def run_module(module: str, *arguments: str, timeout: float | None = None) -> str:
+def run_module(
+    module: str,
+    *arguments: str,
+    timeout: float | None = None,
+    watch: Callable[[], None] | None = None,
+) -> str:
     """Run `python -m module arguments…` and return what it printed.
 
     Args:
         module: Dotted name of the module.
         *arguments: Its command line.
         timeout: Seconds after which it is killed. Defaults to `None`: never.
+        watch: Called a few times a second while it runs. Defaults to `None`.
 
     Raises:
         ChildError: It exited with an error, was killed by a signal or took too long; the text
             says which.
     """
     paths = [str(_PROJECT), os.environ.get("PYTHONPATH", "")]
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ChildError(f"no answer after {timeout:.0f} s", str(error.output)) from None
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        raise ChildError(f"the process crashed with {name}", done.stdout)
-    if done.returncode:
-        raise ChildError(_last_line(done.stdout), done.stdout)
-    return done.stdout
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
+    )
+    with process:
+        try:
+            output = _wait(process, timeout, watch)
+        except BaseException:  # an interrupted caller leaves no child behind
+            process.kill()
+            raise
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise ChildError(f"the process crashed with {name}", output)
+    if process.returncode:
+        raise ChildError(_last_line(output), output)
+    return output
+
+
+def _wait(process: subprocess.Popen, timeout: float | None, watch) -> str:
+    start = time.monotonic()
+    while True:
+        try:
+            return process.communicate(timeout=_TICK)[0]
+        except subprocess.TimeoutExpired as error:
+            if timeout is not None and time.monotonic() - start > timeout:
+                said = error.output or b""
+                said = said if isinstance(said, str) else said.decode(errors="replace")
+                raise ChildError(f"no answer after {timeout:.0f} s", said) from None
+        if watch is not None:
+            watch()
 
 
 def _last_line(output: str) -> str:

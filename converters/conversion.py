@@ -11,22 +11,27 @@ import keras
 import numpy as np
 
 from converters.calibration import check_estimator
+from converters.calibration.streams import CalibrationData, read_samples
+from converters.checks import SAMPLES, Check, probe, read_checks
 from converters.child import ChildError, run_module
 from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS, check_formats
 from converters.inspection import inspect
-from converters.samples import Samples, match_inputs
-from converters.saved_model import save_for_conversion
+from converters.progress import progress_of
+from converters.saved_model import named_outputs, save_for_conversion
 from converters.source import Convertible, Source, as_source
 from converters.unrolling import unrolled
 from converters.weights import BLOCKS, FEWEST_ELEMENTS
+
+# Below it, the noise of an output is a third of its size.
+_LEAST_DECIBEL = 10.0
 
 
 def convert(
     model: Convertible,
     formats: str | Sequence[str] = ("float32",),
-    calibration: Samples | None = None,
+    calibration: CalibrationData | None = None,
     edges: str = "integer",
     estimator: str | Mapping[str, str] = "minmax",
     symmetric: bool = False,
@@ -52,8 +57,10 @@ def convert(
         formats: Names out of `FORMATS`. Defaults to `("float32",)`.
         calibration: Samples like those the model will see, which integer formats need to
             measure ranges: a `(samples, ...)` array, one per input as a list or dict by name,
-            or the path of a `.npy` or `.npz` file. A few hundred are enough. Defaults to
-            `None`.
+            the path of a `.npy` or `.npz` file, a `tf.data.Dataset` or generator of batches or
+            of `(x, y)`, or a folder of images, whose pixels are 0 to 255 as Keras's own image
+            datasets give them. A few hundred are enough; of streams and folders 1,000 are
+            used. Defaults to `None`.
         edges: What goes in and comes out of an integer file: `"integer"`, or `"float32"` with
             a quantising op at each edge. Defaults to `"integer"`.
         estimator: How ranges come from samples: `"minmax"`, `"ema"`, `"percentile"`, `"mse"`,
@@ -64,7 +71,8 @@ def convert(
             `dynamic_int4`. Defaults to `None`: a scale per channel.
 
     Returns:
-        `{format: Flatbuffer}` in the order asked for.
+        `{format: Flatbuffer}` in the order asked for. Each was loaded and run, and its `check`
+        says how it compares with the model.
 
     Raises:
         ValueError: An unknown format or option, an integer format without calibration, unusable
@@ -85,10 +93,12 @@ def convert(
         _check_calibration(formats, calibration)
     with tempfile.TemporaryDirectory(prefix="edgekit-convert-") as temporary:
         folder = Path(temporary)
-        integer = any(FORMATS[f].integer for f in formats) and not quantization_aware
-        if integer:
-            _write_calibration(folder, source, calibration)
-        _write_model(folder, source, integer)
+        samples = None
+        if not quantization_aware and any(FORMATS[f].integer for f in formats):
+            samples = _calibration(source, calibration)
+            np.savez(folder / "calibration.npz", **samples)
+        _write_model(folder, source, unroll=samples is not None)
+        _write_probe(folder, source, samples)
         job = {
             "formats": formats,
             "edges": edges,
@@ -98,10 +108,13 @@ def convert(
             "quantization_aware": quantization_aware,
         }
         (folder / "job.json").write_text(json.dumps(job))
-        _run(folder, source)
-        results = {f: Flatbuffer((folder / f"{f}.tflite").read_bytes()) for f in formats}
+        checks = _run(folder, source)
+        results = {
+            name: Flatbuffer((folder / f"{name}.tflite").read_bytes(), checks[name])
+            for name in formats
+        }
     for name, flatbuffer in results.items():
-        _check_result(name, flatbuffer)
+        _judge(name, flatbuffer)
     return results
 
 
@@ -128,12 +141,12 @@ def _check_calibration(formats: list[str], calibration) -> None:
         )
 
 
-def _write_model(folder: Path, source: Source, integer: bool) -> None:
+def _write_model(folder: Path, source: Source, unroll: bool) -> None:
     if source.flatbuffer is not None:
         (folder / "float.tflite").write_bytes(source.flatbuffer.content)
         return
     save_for_conversion(source.model, folder / "float")
-    if integer:
+    if unroll:
         with unrolled(source.model) as layers:
             if layers:
                 save_for_conversion(source.model, folder / "unrolled")
@@ -182,25 +195,43 @@ def _trained_for(rounding: dict[str, list]) -> str:
     return "int16x8" if widths[16] > widths[8] else "int8"
 
 
-def _write_calibration(folder: Path, source: Source, calibration) -> None:
-    if isinstance(calibration, Mapping):  # by the names the user gave, or by the file's
-        calibration = {source.aliases.get(name, name): a for name, a in calibration.items()}
-    arrays = match_inputs(
-        calibration, source.shapes, "calibration", in_order=source.model is not None
-    )
+def _calibration(source: Source, data) -> dict[str, np.ndarray]:
+    if isinstance(data, Mapping):  # by the names the user gave, or by the file's
+        data = {source.aliases.get(name, name): array for name, array in data.items()}
+    arrays = read_samples(data, source.shapes, in_order=source.model is not None)
     count = len(next(iter(arrays.values())))
     if count < source.batch:
         raise ValueError(
             f"`calibration` must hold at least one batch of the model, {source.batch} samples. "
             f"Received {count}"
         )
-    samples = {name: array.astype(source.dtypes[name]) for name, array in arrays.items()}
-    np.savez(folder / "calibration.npz", **samples)
+    return {name: array.astype(source.dtypes[name]) for name, array in arrays.items()}
 
 
-def _run(folder: Path, source: Source) -> None:
+def _write_probe(folder: Path, source: Source, samples) -> None:
+    """A few samples, and what the Keras model says to them."""
+    if samples is None:
+        inputs = probe(source.shapes, source.dtypes, max(source.batch, SAMPLES // 2))
+    else:
+        inputs = {name: array[: max(source.batch, SAMPLES)] for name, array in samples.items()}
+    whole = len(next(iter(inputs.values()))) // source.batch * source.batch
+    inputs = {name: array[:whole] for name, array in inputs.items()}
+    np.savez(folder / "probe.npz", **inputs)
+    if source.model is None:
+        return
+    parts = []
+    step = source.batch if source.batch > 1 else whole
+    for start in range(0, whole, step):
+        batch = [array[start : start + step] for array in inputs.values()]
+        parts.append(named_outputs(source.model, batch))
+    outputs = {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
+    np.savez(folder / "expected.npz", **outputs)
+
+
+def _run(folder: Path, source: Source) -> dict[str, Check]:
     try:
-        run_module("converters.worker", str(folder))
+        with progress_of(folder) as watch:
+            run_module("converters.worker", str(folder), watch=watch)
     except ChildError as error:
         marker = folder / "current"
         current = marker.read_text() if marker.exists() else "start-up"
@@ -209,19 +240,28 @@ def _run(folder: Path, source: Source) -> None:
         raise ConversionError(
             f"converting {source.name} to {current} failed: {error}", error.output
         ) from None
+    return read_checks(folder / "checks.json")
 
 
-def _check_result(name: str, flatbuffer: Flatbuffer) -> None:
-    """Raise where a format changed nothing; say aloud what it left in float."""
+def _judge(name: str, flatbuffer: Flatbuffer) -> None:
+    """Raise where a format changed nothing; say aloud what it left in float, and what it lost."""
     report, wanted = inspect(flatbuffer), FORMATS[name]
     if wanted.integer and not any(d.startswith("int") for d in report.op_dtypes):
         raise ConversionError(f"{name}: every op stayed in float: {report.op_dtypes}")
-    if wanted.integer and report.float_islands:
-        islands = ", ".join(f"{op.name} ({op.outputs[0]})" for op in report.float_islands)
-        warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=3)
     smaller = wanted.integer or wanted.weights == 32
     if not smaller and all(w.dtype == "float32" for w in report.weights):
         raise ConversionError(
             f"{name}: no weight became smaller, the file is as large as float32 (kernels under "
             f"{FEWEST_ELEMENTS:,} elements are left alone); int8 quantises all"
+        )
+    if wanted.integer and report.float_islands:
+        islands = ", ".join(f"{op.name} ({op.outputs[0]})" for op in report.float_islands)
+        warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=3)
+    output, decibel = flatbuffer.check.worst
+    if decibel < _LEAST_DECIBEL:
+        warnings.warn(
+            f"{name}: output {output!r} is far from the model's, {decibel:.1f} dB of signal to "
+            f"noise on {flatbuffer.check.samples} samples: quantisation-aware training "
+            "(ek.quantize_aware), another `estimator` or int16x8 keep more",
+            stacklevel=3,
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.checks import Check
 from converters.files import existing_file, write_whole
 from converters.reader import DAMAGE, read_model
 from converters.samples import Samples, match_inputs
@@ -29,16 +30,21 @@ class Flatbuffer:
     Args:
         content: The bytes of the `.tflite` file.
 
+    Attributes:
+        check: How its outputs compare with those of the model it was converted from; None for a
+            file that was read.
+
     Raises:
         ValueError: The bytes are not a LiteRT flatbuffer.
     """
 
-    def __init__(self, content: bytes):
+    def __init__(self, content: bytes, check: Check | None = None):
         if len(content) < 8 or content[4:8] != _IDENTIFIER:
             raise ValueError(
                 f"not a LiteRT flatbuffer: {len(content)} bytes without the mark 'TFL3' at byte 4"
             )
         self.content = bytes(content)
+        self.check = check
         self._runners: dict[str, _Runner] = {}
 
     @classmethod
@@ -76,6 +82,11 @@ class Flatbuffer:
     def input_shapes(self) -> dict[str, tuple[int, ...]]:
         """`{input name: shape with batch}`, read without running the model."""
         return {name: tensor.shape for name, tensor in read_model(self.content).inputs.items()}
+
+    @cached_property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, read without running the model."""
+        return list(read_model(self.content).outputs)
 
     def named_inputs(self, x: Samples, argument: str = "x") -> dict[str, np.ndarray]:
         """`x` as one array per input name, checked against the model's shapes.

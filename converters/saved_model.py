@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 
 import keras
 from keras import tree
@@ -60,12 +61,7 @@ def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: in
 
     @tf.function
     def serve(*tensors):
-        sequential = isinstance(model, keras.Sequential)
-        inputs = tensors[0] if sequential else tree.pack_sequence_as(model.input, list(tensors))
-        outputs = model(inputs, training=False)
-        if isinstance(outputs, dict):
-            return outputs
-        return {f"output_{i}": output for i, output in enumerate(tree.flatten(outputs))}
+        return named_outputs(model, tensors)
 
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.variables]
@@ -74,6 +70,21 @@ def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: in
         os.fspath(folder),
         signatures={"serving_default": serve.get_concrete_function(*specs)},
     )
+
+
+def named_outputs(model: keras.Model, tensors: Sequence) -> dict:
+    """`{output name: tensor}` of an inference, by the names the flatbuffer has.
+
+    Args:
+        model: A Functional or Sequential model.
+        tensors: Its inputs, in the model's order.
+    """
+    sequential = isinstance(model, keras.Sequential)
+    inputs = tensors[0] if sequential else tree.pack_sequence_as(model.input, list(tensors))
+    outputs = model(inputs, training=False)
+    if isinstance(outputs, dict):
+        return outputs
+    return {f"output_{i}": output for i, output in enumerate(tree.flatten(outputs))}
 
 
 def _signature_name(name: str) -> str:

@@ -10,6 +10,10 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from converters.checks import Check, compare, write_checks
+from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS
 from converters.integer import quantize, to_integer
 from converters.integer.float_weights import with_float_weights
@@ -20,7 +24,8 @@ class Job:
 
     `job.json` says what to make. `float` holds the model as a SavedModel, or as `float.tflite`;
     `unrolled` is the same with its loops unrolled, where integer formats need that.
-    `calibration.npz` has samples by input name.
+    `calibration.npz` has samples by input name, `probe.npz` a few on which every file is run and
+    compared with `expected.npz`, what the model says.
 
     Args:
         folder: The folder.
@@ -29,13 +34,16 @@ class Job:
     def __init__(self, folder: Path):
         self.folder = folder
         self.options = json.loads((folder / "job.json").read_text())
+        self.checks: dict[str, Check] = {}
 
     def run(self) -> None:
         """Make all files."""
         for name in self.options["formats"]:
             (self.folder / "current").write_text(name)
             content = self.make(name)
+            self.checks[name] = self.check(content)
             (self.folder / f"{name}.tflite").write_bytes(content)
+        write_checks(self.folder / "checks.json", self.checks)
 
     def make(self, name: str) -> bytes:
         """The flatbuffer of a format."""
@@ -56,6 +64,23 @@ class Job:
             edges=self.options["edges"],
         )
 
+    def check(self, content: bytes) -> Check:
+        """Run a file and compare it with the model."""
+        found = _outputs(content, self.probe)
+        return compare(self.expected, found)
+
+    @cached_property
+    def probe(self) -> dict:
+        """Samples to run files on."""
+        return _arrays(self.folder / "probe.npz")
+
+    @cached_property
+    def expected(self) -> dict:
+        """What the model says to them."""
+        if (self.folder / "expected.npz").exists():
+            return _arrays(self.folder / "expected.npz")
+        return _outputs(self.plain, self.probe)
+
     @cached_property
     def plain(self) -> bytes:
         """The float flatbuffer."""
@@ -73,16 +98,26 @@ class Job:
     @cached_property
     def ranges(self) -> dict[int, tuple[float, float]]:
         """What the samples say, measured once for all formats."""
-        import numpy as np
-
         from converters.calibration import measure_ranges
 
-        with np.load(self.folder / "calibration.npz") as loaded:
-            samples = {name: loaded[name] for name in loaded.files}
+        samples = _arrays(self.folder / "calibration.npz")
         return measure_ranges(self.countable, samples, self.options["estimator"], self._progress)
 
     def _progress(self, done: int, total: int) -> None:
         (self.folder / "progress").write_text(f"{done} {total}")
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as loaded:
+        return {name: loaded[name] for name in loaded.files}
+
+
+def _outputs(content: bytes, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    flatbuffer = Flatbuffer(content)
+    found = flatbuffer.predict(inputs)
+    if isinstance(found, dict):
+        return found
+    return {next(iter(flatbuffer.output_names)): found}
 
 
 def _flatbuffer_of(saved_model: Path) -> bytes:

@@ -115,8 +115,15 @@ class FlatFile:
         used = set(graph.inputs) | set(graph.outputs)
         for op in graph.operators:
             used |= {int(t) for t in [*op.inputs, *op.outputs, *_intermediates(op)] if t >= 0}
+        used |= {t for index in used for t in _block_tensors(graph.tensors[int(index)])}
         new = {old: i for i, old in enumerate(sorted(int(t) for t in used))}
         graph.tensors = [graph.tensors[old] for old in new]
+        for tensor in graph.tensors:
+            if _block_tensors(tensor):
+                details = tensor.quantization.details
+                details.scales = new[details.scales]
+                if details.zeroPoints > 0:
+                    details.zeroPoints = new[details.zeroPoints]
         for op in graph.operators:
             op.inputs = _renumber(op.inputs, new)
             op.outputs = _renumber(op.outputs, new)
@@ -177,6 +184,14 @@ def pack(values: np.ndarray, bits: int) -> np.ndarray:
     flat = values.astype("int8").view("uint8").ravel() & (2**bits - 1)
     flat = np.pad(flat, (0, -len(flat) % per_byte)).reshape(-1, per_byte)
     return np.bitwise_or.reduce(flat << (np.arange(per_byte) * bits).astype("uint8"), axis=1)
+
+
+def _block_tensors(tensor) -> list[int]:
+    """The tensors with the scales and zero points of one that is quantised by blocks."""
+    details = tensor.quantization and tensor.quantization.details
+    if not hasattr(details, "blockSize"):
+        return []
+    return [t for t in (details.scales, details.zeroPoints) if t > 0]
 
 
 def _intermediates(op):
