@@ -121,7 +121,7 @@ def test_blocks_share_scales():
         with warnings.catch_warnings(action="ignore"):  # far from the model by channel
             file = ek.convert(model, "dynamic_int4", block=block)["dynamic_int4"]
         errors.append(np.mean((file.predict(x) - expected) ** 2))
-    assert errors[1] < 0.1 * errors[0]
+    assert errors[1] < 0.2 * errors[0]
 
 
 def test_estimators_give_other_ranges(wide):
