@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 # Samples that each file is run on once made.
-SAMPLES = 16
+SAMPLES = 8
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Running Python in a process of its own, so that native code may crash there."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,60 +21,90 @@ class ChildError(RuntimeError):
         self.output = output
 
 
-def run_module(
-    module: str,
-    *arguments: str,
-    timeout: float | None = None,
-    watch: Callable[[], None] | None = None,
-) -> str:
+def run_module(module: str, *arguments: str, timeout: float | None = None) -> str:
     """Run `python -m module arguments…` and return what it printed.
 
     Args:
         module: Dotted name of the module.
         *arguments: Its command line.
         timeout: Seconds after which it is killed. Defaults to `None`: never.
-        watch: Called a few times a second while it runs. Defaults to `None`.
 
     Raises:
         ChildError: It exited with an error, was killed by a signal or took too long; the text
             says which.
     """
-    paths = [str(_PROJECT), os.environ.get("PYTHONPATH", "")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
-    )
-    with process:
-        try:
-            output = _wait(process, timeout, watch)
-        except BaseException:  # an interrupted caller leaves no child behind
-            process.kill()
-            raise
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        raise ChildError(f"the process crashed with {name}", output)
-    if process.returncode:
-        raise ChildError(_last_line(output), output)
-    return output
+    with Child(module, *arguments) as child:
+        return child.wait(timeout)
 
 
-def _wait(process: subprocess.Popen, timeout: float | None, watch) -> str:
-    start = time.monotonic()
-    while True:
-        try:
-            return process.communicate(timeout=_TICK)[0]
-        except subprocess.TimeoutExpired as error:
-            if timeout is not None and time.monotonic() - start > timeout:
-                said = error.output or b""
-                said = said if isinstance(said, str) else said.decode(errors="replace")
-                raise ChildError(f"no answer after {timeout:.0f} s", said) from None
-        if watch is not None:
+class Child:
+    """`python -m module arguments…`, started; leaving its `with` block kills it if it still runs.
+
+    Args:
+        module: Dotted name of the module.
+        *arguments: Its command line.
+    """
+
+    def __init__(self, module: str, *arguments: str):
+        paths = [str(_PROJECT), os.environ.get("PYTHONPATH", "")]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process.poll() is None:
+            self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        self._process.wait()
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input; one that has ended says why in `wait`."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+
+    def wait(self, timeout: float | None = None, watch: Callable[[], None] = lambda: None) -> str:
+        """What it printed, once it has ended.
+
+        Args:
+            timeout: Seconds after which it is killed. Defaults to `None`: never.
+            watch: Called a few times a second while it runs. Defaults to nothing.
+
+        Raises:
+            ChildError: As in `run_module`.
+        """
+        start = time.monotonic()
+        while True:
+            try:
+                output = self._process.communicate(timeout=_TICK)[0]
+                break
+            except subprocess.TimeoutExpired as error:
+                if timeout is not None and time.monotonic() - start > timeout:
+                    raise ChildError(
+                        f"no answer after {timeout:.0f} s", _text(error.output)
+                    ) from None
             watch()
+        code = self._process.returncode
+        if code < 0:
+            raise ChildError(f"the process crashed with {signal.Signals(-code).name}", output)
+        if code:
+            raise ChildError(_last_line(output), output)
+        return output
+
+
+def _text(output: bytes | str | None) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
 
 
 def _last_line(output: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from converters.calibration import check_estimator
 from converters.calibration.streams import CalibrationData, read_samples
 from converters.checks import SAMPLES, Check, probe, read_checks
-from converters.child import ChildError, run_module
+from converters.child import Child, ChildError
 from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS, check_formats
@@ -91,7 +91,11 @@ def convert(
         quantization_aware = _check_ranges(source.model, formats)
     if not quantization_aware:
         _check_calibration(formats, calibration)
-    with tempfile.TemporaryDirectory(prefix="edgekit-convert-") as temporary:
+    kind = "flatbuffer" if source.model is None else "keras"
+    with (
+        tempfile.TemporaryDirectory(prefix="edgekit-convert-") as temporary,
+        Child("converters.worker", temporary, kind) as worker,  # loads TensorFlow meanwhile
+    ):
         folder = Path(temporary)
         samples = None
         if not quantization_aware and any(FORMATS[f].integer for f in formats):
@@ -108,7 +112,7 @@ def convert(
             "quantization_aware": quantization_aware,
         }
         (folder / "job.json").write_text(json.dumps(job))
-        checks = _run(folder, source)
+        checks = _run(worker, folder, source)
         results = {
             name: Flatbuffer((folder / f"{name}.tflite").read_bytes(), checks[name])
             for name in formats
@@ -211,7 +215,7 @@ def _calibration(source: Source, data) -> dict[str, np.ndarray]:
 def _write_probe(folder: Path, source: Source, samples) -> None:
     """A few samples, and what the Keras model says to them."""
     if samples is None:
-        inputs = probe(source.shapes, source.dtypes, max(source.batch, SAMPLES // 2))
+        inputs = probe(source.shapes, source.dtypes, max(source.batch, SAMPLES))
     else:
         inputs = {name: array[: max(source.batch, SAMPLES)] for name, array in samples.items()}
     whole = len(next(iter(inputs.values()))) // source.batch * source.batch
@@ -228,10 +232,11 @@ def _write_probe(folder: Path, source: Source, samples) -> None:
     np.savez(folder / "expected.npz", **outputs)
 
 
-def _run(folder: Path, source: Source) -> dict[str, Check]:
+def _run(worker: Child, folder: Path, source: Source) -> dict[str, Check]:
+    worker.tell("go")
     try:
         with progress_of(folder) as watch:
-            run_module("converters.worker", str(folder), watch=watch)
+            worker.wait(watch=watch)
     except ChildError as error:
         marker = folder / "current"
         current = marker.read_text() if marker.exists() else "start-up"
@@ -249,7 +254,7 @@ def _judge(name: str, flatbuffer: Flatbuffer) -> None:
     if wanted.integer and not any(d.startswith("int") for d in report.op_dtypes):
         raise ConversionError(f"{name}: every op stayed in float: {report.op_dtypes}")
     smaller = wanted.integer or wanted.weights == 32
-    if not smaller and all(w.dtype == "float32" for w in report.weights):
+    if not smaller and set(report.weight_dtypes) <= {"float32"}:
         raise ConversionError(
             f"{name}: no weight became smaller, the file is as large as float32 (kernels under "
             f"{FEWEST_ELEMENTS:,} elements are left alone); int8 quantises all"

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -90,12 +91,27 @@ class Inspection:
     """
 
     def __init__(self, model: ModelInfo, content: bytes):
+        self._content = content
         self.bytes = len(content)
-        self.gzip_bytes = len(gzip.compress(content, compresslevel=9, mtime=0))
         self.ops = [_op(op) for op in model.ops]
         self.inputs = [_edge(name, tensor) for name, tensor in model.inputs.items()]
         self.outputs = [_edge(name, tensor) for name, tensor in model.outputs.items()]
-        self.weights = [_weight(t) for t in model.tensors if _is_weight(t)]
+        self._weight_tensors = [t for t in model.tensors if _is_weight(t)]
+
+    @cached_property
+    def weights(self) -> list[Weight]:
+        """The constants the model computes with."""
+        return [_weight(tensor) for tensor in self._weight_tensors]
+
+    @property
+    def weight_dtypes(self) -> dict[str, int]:
+        """`{dtype: number of weights stored so}`."""
+        return dict(Counter(tensor.dtype for tensor in self._weight_tensors))
+
+    @cached_property
+    def gzip_bytes(self) -> int:
+        """Bytes after `gzip -9`."""
+        return len(gzip.compress(self._content, compresslevel=9, mtime=0))
 
     @property
     def macs(self) -> int:

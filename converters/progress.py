@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 @contextmanager
-def progress_of(folder: Path) -> Iterator[Callable[[], None] | None]:
+def progress_of(folder: Path) -> Iterator[Callable[[], None]]:
     """Shows, each time it is called, the format in the making and the samples calibrated.
 
     Args:
         folder: The worker's job folder.
     """
     if not sys.stderr.isatty():
-        yield None
+        yield lambda: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

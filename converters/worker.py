@@ -1,7 +1,7 @@
-"""The converter's own process: `python -m converters.worker JOB_FOLDER`.
+"""The converter's own process: `python -m converters.worker JOB_FOLDER keras|flatbuffer`.
 
-Reads `job.json` and what `Job` names; writes one `FORMAT.tflite` per format. A crash here is an
-exit code to whoever started it, who finds in `current` what was being made.
+Once told to go, reads `job.json` and what `Job` names; writes one `FORMAT.tflite` per format. A
+crash here is an exit code to whoever started it, who finds in `current` what was being made.
 """
 
 import json
@@ -121,11 +121,19 @@ def _outputs(content: bytes, inputs: dict[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _flatbuffer_of(saved_model: Path) -> bytes:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
     return tf.lite.TFLiteConverter.from_saved_model(os.fspath(saved_model)).convert()
 
 
+def main(folder: Path, kind: str) -> None:
+    """Get ready for a job while it is being written, and do it when told to."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if kind == "keras":
+        import tensorflow  # noqa: F401 - takes seconds
+    if sys.stdin.readline().strip() == "go":
+        Job(folder).run()
+
+
 if __name__ == "__main__":
-    Job(Path(sys.argv[1])).run()
+    main(Path(sys.argv[1]), sys.argv[2])

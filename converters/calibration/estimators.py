@@ -1,7 +1,6 @@
 """What many batches of a tensor say about the range to round it in."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 
@@ -13,37 +12,43 @@ _LEVELS = 255
 _SHARES = np.linspace(0.2, 1.0, 41)
 
 
-class RangeEstimator(Protocol):
-    """Follows a tensor over batches."""
+class RangeEstimator:
+    """Follows a tensor over batches.
 
-    def update(self, values: np.ndarray) -> None:
-        """Take a batch in: `(samples, ...)`, finite."""
-
-    def range(self) -> tuple[float, float]:
-        """`(smallest, largest)` value to be represented."""
-
-
-class MinMax:
-    """All values seen."""
+    Attributes:
+        low: Smallest value seen; NaN once one was.
+        high: Largest.
+    """
 
     def __init__(self):
         self.low, self.high = np.inf, -np.inf
 
     def update(self, values: np.ndarray) -> None:
-        self.low = min(self.low, float(values.min()))
-        self.high = max(self.high, float(values.max()))
+        """Take a batch in: `(samples, ...)`."""
+        self.low = float(np.minimum(self.low, values.min()))
+        self.high = float(np.maximum(self.high, values.max()))
+
+    def range(self) -> tuple[float, float]:
+        """`(smallest, largest)` value to be represented."""
+        raise NotImplementedError
+
+
+class MinMax(RangeEstimator):
+    """All values seen."""
 
     def range(self) -> tuple[float, float]:
         return self.low, self.high
 
 
-class MovingAverage:
+class MovingAverage(RangeEstimator):
     """Exponential moving average of the extremes of single samples, from the first one on."""
 
     def __init__(self):
+        super().__init__()
         self.extremes: np.ndarray | None = None
 
     def update(self, values: np.ndarray) -> None:
+        super().update(values)
         flat = values.reshape(len(values), -1)
         for extremes in np.stack([flat.min(axis=1), flat.max(axis=1)], axis=1).astype("float64"):
             if self.extremes is None:
@@ -54,18 +59,20 @@ class MovingAverage:
         return float(self.extremes[0]), float(self.extremes[1])
 
 
-class Histogram:
+class Histogram(RangeEstimator):
     """Counts of values in equal bins around zero, which widen as larger values come."""
 
     def __init__(self):
+        super().__init__()
         self.half = 0.0  # bins reach from -half to half
         self.counts = np.zeros(_BINS, "int64")
-        self.low, self.high = np.inf, -np.inf
 
     def update(self, values: np.ndarray) -> None:
-        self.low = min(self.low, float(values.min()))
-        self.high = max(self.high, float(values.max()))
-        self._reach(max(-self.low, self.high))
+        super().update(values)
+        largest = max(-self.low, self.high)
+        if not np.isfinite(largest):
+            return
+        self._reach(largest)
         if self.half > 0:
             places = values.ravel() * np.float32(_BINS / 2 / self.half) + np.float32(_BINS / 2)
             places = np.minimum(places.astype("int32"), _BINS - 1)
@@ -83,11 +90,6 @@ class Histogram:
     def centres(self) -> np.ndarray:
         """The values that the bins stand for."""
         return ((np.arange(_BINS) + 0.5) / (_BINS / 2) - 1) * self.half
-
-    def shares_of_range(self):
-        """The ranges to be tried, the full one last."""
-        for share in _SHARES:
-            yield min(self.low * float(share), 0.0), max(self.high * float(share), 0.0)
 
 
 class Percentile(Histogram):
@@ -130,7 +132,9 @@ class Entropy(Histogram):
     """
 
     def range(self) -> tuple[float, float]:
-        return min(self.shares_of_range(), key=self._divergence) if self.half else (0.0, 0.0)
+        low, high = min(self.low, 0.0), max(self.high, 0.0)
+        tried = ((low * float(share), high * float(share)) for share in _SHARES)
+        return min(tried, key=self._divergence) if self.half else (0.0, 0.0)
 
     def _divergence(self, limits) -> float:
         low, high = limits
@@ -154,7 +158,7 @@ class Entropy(Histogram):
         return float(np.sum(p * np.log(p / q)))
 
 
-ESTIMATORS: dict[str, type] = {
+ESTIMATORS: dict[str, type[RangeEstimator]] = {
     "minmax": MinMax,
     "ema": MovingAverage,
     "percentile": Percentile,

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from converters.calibration.estimators import ESTIMATORS
+from converters.calibration.estimators import ESTIMATORS, RangeEstimator
 from converters.errors import ConversionError
 
-BATCH = 16
+# More at a time fall out of the processor cache.
+BATCH = 8
 
 
 def measure_ranges(
@@ -39,14 +40,11 @@ def measure_ranges(
     for start in range(0, count - step + 1, step):
         _feed(runner, inputs, samples, start, step)
         for detail in watched:
-            values = runner.get_tensor(detail["index"])
-            if values.size and not np.isfinite(values.sum()) and not np.isfinite(values).all():
+            if not _follow(runner, detail, chosen[detail["index"]]):
                 raise ConversionError(
                     f"tensor {detail['name']!r} is NaN or infinite on a calibration sample "
                     f"between {start} and {start + step - 1}"
                 )
-            if values.size:
-                chosen[detail["index"]].update(np.atleast_1d(values))
         progress(min(start + step, count), count)
     return {index: found.range() for index, found in chosen.items()}
 
@@ -64,6 +62,15 @@ def _watched(interpreter) -> list[dict]:
     made |= {d["index"] for d in interpreter.get_input_details()}
     details = interpreter.get_tensor_details()
     return [d for d in details if d["index"] in made and d["dtype"] == np.float32]
+
+
+def _follow(interpreter, detail: dict, estimator: RangeEstimator) -> bool:
+    """Take in what the interpreter computed; whether it is finite."""
+    values = np.atleast_1d(interpreter.tensor(detail["index"])())  # a view, not a copy
+    if values.size:
+        estimator.update(values)
+        return bool(np.isfinite(estimator.low) and np.isfinite(estimator.high))
+    return True
 
 
 def _feed(interpreter, inputs, samples, start: int, step: int) -> None:

@@ -128,9 +128,13 @@ def weight_grid(values: np.ndarray, axis: int | None) -> WeightGrid:
         largest = np.abs(values).max(initial=0.0, keepdims=True).reshape(1)
         return WeightGrid(largest, np.array([steps or 127]), None, steps is not None)
     channels = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
-    counts = [_steps(channel) for channel in channels]
     largest = np.abs(channels).max(axis=1)
-    return WeightGrid(largest, np.array([c or 127 for c in counts]), axis, None not in counts)
+    counts = []
+    for channel in channels:
+        counts.append(_steps(channel))
+        if counts[-1] is None:  # no grid holds them all
+            return WeightGrid(largest, np.full(len(largest), 127), axis, False)
+    return WeightGrid(largest, np.array(counts), axis, True)
 
 
 def rounded_weight_grid(values: np.ndarray, axis: int | None, bits: int) -> WeightGrid:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
+from converters.calibration.estimators import ESTIMATORS
 from converters.formats import FORMATS
+from converters.weights import BLOCKS
 
 
 @click.command()
@@ -21,7 +23,23 @@ from converters.formats import FORMATS
     + "; ".join(f"{f.name}: {f.stores}" for f in FORMATS.values())
     + ".",
 )
-@click.option("--calibration", help=".npy or .npz with samples like those the model will see.")
+@click.option(
+    "--calibration",
+    help=".npy or .npz with samples like those the model will see, or a folder of images.",
+)
+@click.option(
+    "--estimator",
+    type=click.Choice(list(ESTIMATORS)),
+    default="minmax",
+    show_default=True,
+    help="How activation ranges come from the samples.",
+)
+@click.option("--symmetric", is_flag=True, help="Zero in the middle of an activation's integers.")
+@click.option(
+    "--block",
+    type=click.Choice([str(b) for b in BLOCKS]),
+    help="Weights that share a scale in the Dense kernels of dynamic_int4.  [default: a channel]",
+)
 @click.option(
     "--edges",
     type=click.Choice(["integer", "float32"]),
@@ -35,13 +53,16 @@ def convert(
     model: str,
     formats: tuple[str, ...],
     calibration: str | None,
+    estimator: str,
+    symmetric: bool,
+    block: str | None,
     edges: str,
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Convert a Keras MODEL (.keras, .h5) to LiteRT files.
+    """Convert a MODEL (.keras, .h5, or a float .tflite) to LiteRT files.
 
-    Writes MODEL_FORMAT.tflite for each format.
+    Writes MODEL_FORMAT.tflite for each format, each loaded, run and compared with the model.
 
     \b
     Example:
@@ -52,20 +73,20 @@ def convert(
     from rich.table import Table
 
     from converters import inspect
-    from converters.samples import load_samples
+    from converters.flatbuffer import Flatbuffer
     from edgekit.cli.keras_file import load_keras_model
     from edgekit.cli.quiet import quiet_start_up
 
     with quiet_start_up():
         from converters import convert as convert_model
 
-    samples = load_samples(calibration) if calibration else None
     folder = Path(out) if out else Path(model).parent
     if not folder.is_dir():
         raise ValueError(f"--out {folder} is not a folder: make it first")
-    keras_model = load_keras_model(model)
-    with Console(stderr=True).status(f"converting {model}"):
-        results = convert_model(keras_model, formats, samples, edges)
+    flatbuffer = Path(model).suffix == ".tflite"
+    source = Flatbuffer.from_file(model) if flatbuffer else load_keras_model(model)
+    options = {"estimator": estimator, "symmetric": symmetric, "block": block and int(block)}
+    results = convert_model(source, formats, calibration, edges, **options)
     rows = []
     for name, flatbuffer in results.items():
         path = flatbuffer.save(folder / f"{Path(model).stem}_{name}.tflite")
@@ -78,16 +99,18 @@ def convert(
                 "gzip_bytes": flatbuffer.gzip_size,
                 "op_dtypes": report.op_dtypes,
                 "float_islands": [op.name for op in report.float_islands],
+                "decibel": flatbuffer.check.worst[1],
             }
         )
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table("format", "bytes", "gzip", "ops by dtype", "file", box=box.SIMPLE_HEAD)
+    table = Table(
+        "format", "bytes", "gzip", "ops by dtype", "signal/noise", "file", box=box.SIMPLE_HEAD
+    )
     table.columns[-1].overflow = "fold"
     for row in rows:
         dtypes = ", ".join(f"{count} {dtype}" for dtype, count in row["op_dtypes"].items())
-        table.add_row(
-            row["format"], f"{row['bytes']:,}", f"{row['gzip_bytes']:,}", dtypes, row["file"]
-        )
+        sizes = f"{row['bytes']:,}", f"{row['gzip_bytes']:,}"
+        table.add_row(row["format"], *sizes, dtypes, f"{row['decibel']:.1f} dB", row["file"])
     Console().print(table)
