@@ -2,9 +2,9 @@
 
 import keras
 
+from edgekit.core.batchnorm import fold
 from edgekit.quantization.expansions import affine
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
-from edgekit.quantization.quantized_layer import fold
 
 
 @keras.saving.register_keras_serializable(package="edgekit")

@@ -6,13 +6,13 @@ from inspect import signature
 import keras
 from keras import ops, tree
 
+from edgekit.core.batchnorm import full_precision
 from edgekit.core.kernels import own_kernels
 from edgekit.core.selection import all_layers
 from edgekit.core.tracing import own_variables, placeholder, trace_layer
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.layer_functions import function_of, has_function
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
-from edgekit.quantization.quantized_layer import full_precision
 
 
 @keras.saving.register_keras_serializable(package="edgekit")

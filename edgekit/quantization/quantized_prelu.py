@@ -2,9 +2,9 @@
 
 import keras
 
+from edgekit.core.batchnorm import full_precision
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
-from edgekit.quantization.quantized_layer import full_precision
 
 
 @keras.saving.register_keras_serializable(package="edgekit")

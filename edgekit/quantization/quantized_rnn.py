@@ -5,9 +5,9 @@ from dataclasses import replace
 import keras
 from keras import ops, tree
 
+from edgekit.core.batchnorm import full_precision
 from edgekit.core.tracing import own_variables, trace_layer
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
-from edgekit.quantization.quantized_layer import full_precision
 
 
 @keras.saving.register_keras_serializable(package="edgekit")

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from edgekit.core.batchnorm import full_precision, scale_channels
 from edgekit.quantization.fake_quantize import FakeQuantize
-from edgekit.quantization.quantized_layer import QuantizedLayer, full_precision, scale_channels
+from edgekit.quantization.quantized_layer import QuantizedLayer
 
 
 @keras.saving.register_keras_serializable(package="edgekit")

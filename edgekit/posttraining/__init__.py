@@ -1,0 +1,5 @@
+"""Rewrites for those who cannot retrain: Keras in, plain Keras out, better to quantise."""
+
+from edgekit.posttraining.fold_batchnorm import fold_batchnorm
+
+__all__ = ["fold_batchnorm"]
