@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from converters import convert, inspect
     from device_bench import benchmark
     from edgekit.pipeline.verify import verify
+    from edgekit.posttraining import equalize, fold_batchnorm
     from edgekit.pruning import GradualPruning, KeepSparsity, schedules
     from edgekit.quantization import (
         DelayQuantization,
@@ -39,6 +40,8 @@ _HOMES = {
     "QuantScheme": "edgekit.quantization",
     "quantize_aware": "edgekit.quantization",
     "strip": "edgekit.quantization",
+    "equalize": "edgekit.posttraining",
+    "fold_batchnorm": "edgekit.posttraining",
     "verify": "edgekit.pipeline.verify",
     "convert": "converters",
     "inspect": "converters",
@@ -54,6 +57,8 @@ __all__ = [
     "QuantScheme",
     "benchmark",
     "convert",
+    "equalize",
+    "fold_batchnorm",
     "inspect",
     "quantize_aware",
     "schedules",
