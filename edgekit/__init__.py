@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from converters import convert, inspect
     from device_bench import benchmark
     from edgekit.pipeline.verify import verify
-    from edgekit.posttraining import equalize, fold_batchnorm
+    from edgekit.posttraining import correct_bias, equalize, fold_batchnorm
     from edgekit.pruning import GradualPruning, KeepSparsity, schedules
     from edgekit.quantization import (
         DelayQuantization,
@@ -40,6 +40,7 @@ _HOMES = {
     "QuantScheme": "edgekit.quantization",
     "quantize_aware": "edgekit.quantization",
     "strip": "edgekit.quantization",
+    "correct_bias": "edgekit.posttraining",
     "equalize": "edgekit.posttraining",
     "fold_batchnorm": "edgekit.posttraining",
     "verify": "edgekit.pipeline.verify",
@@ -57,6 +58,7 @@ __all__ = [
     "QuantScheme",
     "benchmark",
     "convert",
+    "correct_bias",
     "equalize",
     "fold_batchnorm",
     "inspect",
