@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from converters import convert, inspect
     from device_bench import benchmark
     from edgekit.pipeline.verify import verify
-    from edgekit.posttraining import correct_bias, equalize, fold_batchnorm
+    from edgekit.posttraining import adaround, correct_bias, equalize, fold_batchnorm
     from edgekit.pruning import GradualPruning, KeepSparsity, schedules
     from edgekit.quantization import (
         DelayQuantization,
@@ -40,6 +40,7 @@ _HOMES = {
     "QuantScheme": "edgekit.quantization",
     "quantize_aware": "edgekit.quantization",
     "strip": "edgekit.quantization",
+    "adaround": "edgekit.posttraining",
     "correct_bias": "edgekit.posttraining",
     "equalize": "edgekit.posttraining",
     "fold_batchnorm": "edgekit.posttraining",
@@ -56,6 +57,7 @@ __all__ = [
     "GradualPruning",
     "KeepSparsity",
     "QuantScheme",
+    "adaround",
     "benchmark",
     "convert",
     "correct_bias",

@@ -1,0 +1,120 @@
+"""Running a model twice over the same samples, as it is and as it is being rewritten."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from edgekit.core.graph import Graph, fill_in
+from edgekit.core.kernel_layout import kernel_layout
+
+_BATCH = 64
+
+
+class SideBySide:
+    """Runs a graph call by call on two sets of values.
+
+    Args:
+        treat: Called as `treat(layer, plain, rewritten)` for each convolution or Dense layer
+            that is called once, with its inputs on both sides; gives its outputs.
+    """
+
+    def __init__(self, treat: Callable):
+        self.treat = treat
+
+    def run(self, graph: Graph, plain: list, rewritten: list) -> tuple[list, list]:
+        """The graph's outputs on both sides, for arrays of its inputs."""
+        inputs = zip(graph.inputs, plain, rewritten, strict=True)
+        values = {id(tensor): (one, two) for tensor, one, two in inputs}
+        uses = Counter(id(call.operation) for call in graph.calls)
+        wanted = {id(tensor) for tensor in graph.outputs}
+        readers = Counter(id(t) for call in graph.calls for t in call.input_tensors)
+        for call in graph.calls:
+            found = self._call(call, values, uses[id(call.operation)] == 1)
+            for tensor, pair in zip(call.outputs, zip(*found, strict=True), strict=True):
+                values[id(tensor)] = pair
+            for tensor in call.input_tensors:
+                readers[id(tensor)] -= 1
+                if not readers[id(tensor)] and id(tensor) not in wanted:
+                    values.pop(id(tensor), None)  # many samples of many layers fill memory
+        outputs = [values[id(tensor)] for tensor in graph.outputs]
+        return [pair[0] for pair in outputs], [pair[1] for pair in outputs]
+
+    def _call(self, call, values, once: bool) -> tuple[list, list]:
+        layer = call.operation
+        sides = [[values[id(t)][side] for t in call.input_tensors] for side in (0, 1)]
+        if once and isinstance(layer, (keras.Sequential, keras.Model)):
+            return self.run(Graph(layer), *sides)
+        if once and has_kernel(layer):
+            one, two = self.treat(layer, sides[0][0], sides[1][0])
+            return [one], [two]
+        return tuple(_in_batches(call, tensors) for tensors in sides)
+
+
+def has_kernel(layer) -> bool:
+    """Whether it is a convolution or Dense layer whose kernel is known."""
+    try:
+        kernel_layout(layer)
+    except ValueError:
+        return False
+    return True
+
+
+def apply(layer, inputs: np.ndarray, mapping=()) -> np.ndarray:
+    """The layer's outputs, some samples at a time.
+
+    Args:
+        layer: A layer of one input.
+        inputs: `(samples, ...)`.
+        mapping: `[(variable, value to compute with)]`.
+    """
+    parts = []
+    for start in range(0, len(inputs), _BATCH):
+        batch = ops.convert_to_tensor(inputs[start : start + _BATCH])
+        with keras.StatelessScope(state_mapping=mapping):
+            parts.append(np.asarray(layer(batch)))
+    return np.concatenate(parts)
+
+
+def _in_batches(call, tensors: list[np.ndarray]) -> list[np.ndarray]:
+    count = max((len(t) for t in tensors if np.ndim(t)), default=1)
+    split = all(np.ndim(t) and len(t) == count for t in tensors)
+    step, parts = _BATCH if split else count, []
+    for start in range(0, count, step):
+        batch = [t[start : start + step] if split else t for t in tensors]
+        filled = {id(t): v for t, v in zip(call.input_tensors, batch, strict=True)}
+        args, kwargs = fill_in(call, {k: ops.convert_to_tensor(v) for k, v in filled.items()})
+        if "training" in kwargs:
+            kwargs["training"] = False
+        parts.append([np.asarray(t) for t in tree.flatten(call.operation(*args, **kwargs))])
+    return [np.concatenate(p) if split else p[0] for p in zip(*parts, strict=True)]
+
+
+def samples_of(data, graph: Graph) -> list[np.ndarray]:
+    """`data` as one array for each input of the graph.
+
+    Raises:
+        ValueError: Empty, NaN or infinite samples, wrong shapes or counts.
+    """
+    arrays = list(data) if isinstance(data, (list, tuple)) else [data]
+    shapes = [tuple(tensor.shape) for tensor in graph.inputs]
+    if len(arrays) != len(shapes):
+        raise ValueError(
+            f"`data` must hold an array for each of the model's {len(shapes)} inputs. Received: "
+            f"{len(arrays)}"
+        )
+    for array, shape, tensor in zip(arrays, shapes, graph.inputs, strict=True):
+        found = np.shape(array)
+        fits = len(found) == len(shape) and all(
+            want in (None, have) for want, have in zip(shape[1:], found[1:], strict=True)
+        )
+        if not fits or not found[0]:
+            raise ValueError(f"`data` must have shape {shape} with samples. Received: {found}")
+        if np.issubdtype(np.asarray(array).dtype, np.floating) and not np.isfinite(array).all():
+            raise ValueError(f"`data` for {tensor.name!r} holds NaN or infinite values")
+    pairs = zip(arrays, graph.inputs, strict=True)
+    return [
+        np.asarray(array).astype(keras.backend.standardize_dtype(t.dtype)) for array, t in pairs
+    ]
