@@ -47,7 +47,8 @@ def main(iterations, samples, test, out):
         rewritten = method()
         seconds = time.perf_counter() - start
         with warnings.catch_warnings(action="ignore"):  # that int4 is far from the model
-            files = ek.convert(rewritten, ["int4", "int8"], calibration=seen[:200])
+            formats = ["int4", "int8"] if rewritten is model else ["int4"]
+            files = ek.convert(rewritten, formats, calibration=seen[:200])
         for width, file in files.items():
             found[f"{name} {width}"] = {
                 "accuracy": _accuracy(file, unseen, answers),
