@@ -45,7 +45,7 @@ def main(rounds, out):
             flush=True,
         )
     ratios = [t / e for e, t in zip(seconds["edgekit"], seconds["tensorflow"], strict=True)]
-    calibration = _calibration(model, ours["float32"].content, samples)
+    calibration = _calibration(ours["float32"].content, samples)
     report = {
         "host": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
@@ -112,25 +112,26 @@ def _tensorflow(model, name, samples) -> bytes:
     return converter.convert()
 
 
-def _calibration(model, content, samples) -> dict[str, float]:
-    """Milliseconds per sample, from the difference between many samples and one."""
+def _calibration(content, samples) -> dict[str, float]:
+    """Milliseconds per sample: the calibrators alone, on the same float flatbuffer."""
+    from tensorflow.lite.python.optimize.calibrator import Calibrator
+
     from converters.calibration import measure_ranges
     from converters.reader import read_model
 
     (name,) = read_model(content).inputs
     found = {"edgekit": [], "tensorflow": []}
-    for _ in range(3):
-        for side in found:
-            spent = []
-            for count in (4, SAMPLES):
-                start = time.perf_counter()
-                if side == "edgekit":
-                    measure_ranges(content, {name: samples[:count]})
-                else:
-                    _tensorflow(model, "int8", samples[:count])
-                spent.append(time.perf_counter() - start)
-            found[side].append(1000 * (spent[1] - spent[0]) / (SAMPLES - 4))
-    return {side: round(statistics.median(values), 2) for side, values in found.items()}
+    for _ in range(5):
+        start = time.perf_counter()
+        measure_ranges(content, {name: samples})
+        found["edgekit"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        Calibrator(content).calibrate(lambda: ([x[None]] for x in samples))
+        found["tensorflow"].append(time.perf_counter() - start)
+    return {
+        side: round(1000 * statistics.median(values) / len(samples), 2)
+        for side, values in found.items()
+    }
 
 
 def _decibel(model, ours, theirs, test) -> dict:
