@@ -117,7 +117,7 @@ def _outputs(content: bytes, inputs: dict[str, np.ndarray]) -> dict[str, np.ndar
     found = flatbuffer.predict(inputs)
     if isinstance(found, dict):
         return found
-    return {next(iter(flatbuffer.output_names)): found}
+    return {flatbuffer.output_names[0]: found}
 
 
 def _flatbuffer_of(saved_model: Path) -> bytes:

@@ -12,8 +12,8 @@ _LEVELS = 255
 _SHARES = np.linspace(0.2, 1.0, 41)
 
 
-class RangeEstimator:
-    """Follows a tensor over batches.
+class MinMax:
+    """All values seen; also what every other estimator follows.
 
     Attributes:
         low: Smallest value seen; NaN once one was.
@@ -30,17 +30,10 @@ class RangeEstimator:
 
     def range(self) -> tuple[float, float]:
         """`(smallest, largest)` value to be represented."""
-        raise NotImplementedError
-
-
-class MinMax(RangeEstimator):
-    """All values seen."""
-
-    def range(self) -> tuple[float, float]:
         return self.low, self.high
 
 
-class MovingAverage(RangeEstimator):
+class MovingAverage(MinMax):
     """Exponential moving average of the extremes of single samples, from the first one on."""
 
     def __init__(self):
@@ -59,7 +52,7 @@ class MovingAverage(RangeEstimator):
         return float(self.extremes[0]), float(self.extremes[1])
 
 
-class Histogram(RangeEstimator):
+class Histogram(MinMax):
     """Counts of values in equal bins around zero, which widen as larger values come."""
 
     def __init__(self):
@@ -158,7 +151,7 @@ class Entropy(Histogram):
         return float(np.sum(p * np.log(p / q)))
 
 
-ESTIMATORS: dict[str, type[RangeEstimator]] = {
+ESTIMATORS: dict[str, type[MinMax]] = {
     "minmax": MinMax,
     "ema": MovingAverage,
     "percentile": Percentile,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from converters.calibration.estimators import ESTIMATORS, RangeEstimator
+from converters.calibration.estimators import ESTIMATORS, MinMax
 from converters.errors import ConversionError
 
 # More at a time fall out of the processor cache.
@@ -64,7 +64,7 @@ def _watched(interpreter) -> list[dict]:
     return [d for d in details if d["index"] in made and d["dtype"] == np.float32]
 
 
-def _follow(interpreter, detail: dict, estimator: RangeEstimator) -> bool:
+def _follow(interpreter, detail: dict, estimator: MinMax) -> bool:
     """Take in what the interpreter computed; whether it is finite."""
     values = np.atleast_1d(interpreter.tensor(detail["index"])())  # a view, not a copy
     if values.size:

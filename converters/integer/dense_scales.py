@@ -21,8 +21,8 @@ def channelwise_dense(file: FlatFile) -> set[int]:
         weights += sum(c.size for c in constants)
         if file.op_name(op) == "FULLY_CONNECTED" and constants:
             largest = np.abs(constants[0]).max(axis=1, initial=0.0).astype("float64")
-            noise = np.mean(largest.max(initial=0.0) ** 2 - largest**2) * constants[0].shape[1]
-            size = np.mean(constants[0].astype("float64") ** 2) * constants[0].shape[1]
+            noise = np.mean(largest.max(initial=0.0) ** 2 - largest**2)
+            size = np.mean(constants[0].astype("float64") ** 2)
             candidates.append((noise / max(size, 1e-30) / len(largest), len(largest), op))
     left, chosen = _SHARE_OF_WEIGHTS * weights, set()
     for _, channels, op in sorted(candidates, key=lambda c: -c[0]):

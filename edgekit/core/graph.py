@@ -4,7 +4,7 @@ This is the only file that touches Keras's private node API.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -86,6 +86,14 @@ class Graph:
             tree.map_structure(lambda old: read(values[id(old)]), self.model.output),
             name=self.model.name,
         )
+
+
+def with_nested(graph: Graph) -> Iterator[Graph]:
+    """The graph, and those of the models it calls, and of the models these call."""
+    yield graph
+    for call in graph.calls:
+        if isinstance(call.operation, keras.Model):
+            yield from with_nested(Graph(call.operation))
 
 
 def source_name(tensor: keras.KerasTensor) -> str:

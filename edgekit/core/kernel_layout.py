@@ -36,3 +36,17 @@ def kernel_layout(layer: keras.layers.Layer) -> KernelLayout:
         if isinstance(layer, kinds):
             return layout
     raise ValueError(f"layer {layer.name!r} of type {type(layer).__name__} has no known kernel")
+
+
+def has_kernel(layer: keras.layers.Layer) -> bool:
+    """Whether the layer is of a kind whose kernel is known."""
+    return isinstance(layer, tuple(kind for kinds in _LAYOUTS for kind in kinds))
+
+
+def kernel_of(layer: keras.layers.Layer) -> keras.Variable:
+    """The layer's kernel.
+
+    Raises:
+        ValueError: A kind of layer the table does not know.
+    """
+    return getattr(layer, kernel_layout(layer).attribute)

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from edgekit.core.graph import Graph
-from edgekit.core.kernel_layout import kernel_layout
+from edgekit.core.graph import Graph, with_nested
+from edgekit.core.kernel_layout import kernel_layout, kernel_of
 from edgekit.posttraining.fold_batchnorm import fold_batchnorm
 from edgekit.posttraining.rounding import check_bits, kernel_steps
 from edgekit.posttraining.side_by_side import SideBySide, apply, samples_of
@@ -71,7 +71,7 @@ def adaround(
     def treat(layer, plain, rounded):
         output = apply(layer, plain)
         axes = kernel_layout(layer).channel_axes if per_channel else ()
-        kernel = getattr(layer, kernel_layout(layer).attribute)
+        kernel = kernel_of(layer)
         steps = kernel_steps(np.asarray(kernel), axes, bits)
         follower = followers.get(id(layer))
         soft = _SoftRounding(layer, follower, steps, bits, iterations)
@@ -84,14 +84,13 @@ def adaround(
 
 def _followers(graph: Graph) -> dict[int, keras.layers.Layer]:
     """`{id(layer): the activation layer that alone reads it}`: what the outputs are for."""
+    kinds = (keras.layers.ReLU, keras.layers.Activation, keras.layers.LeakyReLU)
     found = {}
-    for call in graph.calls:
-        if isinstance(call.operation, (keras.Sequential, keras.Model)):
-            found |= _followers(Graph(call.operation))
-        following = graph.sole_consumer(call.outputs[0])
-        kinds = (keras.layers.ReLU, keras.layers.Activation, keras.layers.LeakyReLU)
-        if following is not None and isinstance(following.operation, kinds):
-            found[id(call.operation)] = following.operation
+    for inner in with_nested(graph):
+        for call in inner.calls:
+            following = inner.sole_consumer(call.outputs[0])
+            if following is not None and isinstance(following.operation, kinds):
+                found[id(call.operation)] = following.operation
     return found
 
 
@@ -102,7 +101,7 @@ class _SoftRounding(keras.layers.Layer):
         super().__init__(name="soft_rounding")
         self.inside = (layer, follower)
         self.steps, self.levels, self.iterations = steps, 2 ** (bits - 1) - 1, iterations
-        kernel = np.asarray(getattr(layer, kernel_layout(layer).attribute)) / steps
+        kernel = np.asarray(kernel_of(layer)) / steps
         self.floor = np.floor(kernel)
         share = np.clip((kernel - self.floor - _LOW) / (_HIGH - _LOW), 1e-4, 1 - 1e-4)
         self.start = np.log(share / (1 - share)).astype("float32")
@@ -119,7 +118,7 @@ class _SoftRounding(keras.layers.Layer):
         layer, follower = self.inside
         up = ops.clip(ops.sigmoid(self.choice) * (_HIGH - _LOW) + _LOW, 0.0, 1.0)
         kernel = ops.clip(self.floor + up, -self.levels, self.levels) * self.steps
-        variable = getattr(layer, kernel_layout(layer).attribute)
+        variable = kernel_of(layer)
         with keras.StatelessScope(state_mapping=[(variable, kernel)]):
             outputs = layer(inputs)
         done = self.step / self.iterations

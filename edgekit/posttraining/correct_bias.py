@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from edgekit.core.graph import Graph
-from edgekit.core.kernel_layout import kernel_layout
+from edgekit.core.kernel_layout import kernel_of
 from edgekit.posttraining.fold_batchnorm import fold_batchnorm
 from edgekit.posttraining.rounding import check_bits, rounded_kernel
 from edgekit.posttraining.side_by_side import SideBySide, apply, samples_of
@@ -55,7 +55,7 @@ def correct_bias(model: keras.Model, data, bits: int = 8, per_channel: bool = Tr
 def _correct(layer, plain, rounded, steps) -> tuple[np.ndarray, np.ndarray]:
     """Correct the layer's bias; its outputs as it was and as it will be."""
     output = apply(layer, plain)
-    mapping = [(getattr(layer, kernel_layout(layer).attribute), ops.convert_to_tensor(steps))]
+    mapping = [(kernel_of(layer), ops.convert_to_tensor(steps))]
     if layer.use_bias:
         activation, layer.activation = layer.activation, keras.activations.linear
         # Both are linear, so the mean output is the output of the mean input.

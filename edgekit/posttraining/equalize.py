@@ -6,8 +6,10 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-from edgekit.core.graph import Graph
-from edgekit.core.kernel_layout import kernel_layout
+from edgekit.core.batchnorm import scale_channels
+from edgekit.core.graph import Graph, with_nested
+from edgekit.core.kernel_layout import kernel_layout, kernel_of
+from edgekit.core.kernels import is_depthwise
 from edgekit.posttraining.fold_batchnorm import find_folds, fold_batchnorm
 from edgekit.posttraining.pairs import Pair, find_pairs
 
@@ -44,9 +46,9 @@ def equalize(model: keras.Model) -> keras.Model:
 
     Source: Nagel et al. 2019, Data-Free Quantization, arXiv 1906.04721, sections 4.1.1–4.1.3.
     """
-    heights = _statistics(Graph(model))
+    heights = _statistics(model)
     folded = fold_batchnorm(model)
-    pairs = _all_pairs(Graph(folded))
+    pairs = _all_pairs(folded)
     clipping = {id(layer): layer for pair in pairs for layer in pair.clipping}
     for layer in clipping.values():
         _unclip(layer)
@@ -64,25 +66,20 @@ def equalize(model: keras.Model) -> keras.Model:
     return folded
 
 
-def _all_pairs(graph: Graph) -> list[Pair]:
-    found = find_pairs(graph)
-    for call in graph.calls:
-        if isinstance(call.operation, (keras.Sequential, keras.Model)):
-            found += _all_pairs(Graph(call.operation))
-    return found
+def _all_pairs(model: keras.Model) -> list[Pair]:
+    return [pair for graph in with_nested(Graph(model)) for pair in find_pairs(graph)]
 
 
-def _statistics(graph: Graph) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _statistics(model: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """`{layer: (mean, deviation) of its channels}`, as the BatchNormalization after it says."""
     found = {}
-    for batchnorm, before in ((c.operation, b) for c, b in find_folds(graph).values()):
+    folds = (f for graph in with_nested(Graph(model)) for f in find_folds(graph).values())
+    for call, before in folds:
+        batchnorm = call.operation
         channels = int(batchnorm.moving_mean.shape[0])
         mean = np.asarray(batchnorm.beta) if batchnorm.center else np.zeros(channels)
         deviation = np.abs(batchnorm.gamma) if batchnorm.scale else np.ones(channels)
         found[before.operation.name] = mean.astype("float64"), deviation.astype("float64")
-    for call in graph.calls:
-        if isinstance(call.operation, (keras.Sequential, keras.Model)):
-            found |= _statistics(Graph(call.operation))
     return found
 
 
@@ -115,11 +112,12 @@ def _absorb(pair: Pair, heights) -> None:
     mean, deviation = heights[pair.first.name]
     height = np.maximum(0.0, mean - _DEVIATIONS * deviation)
     pair.first.bias.assign(np.asarray(pair.first.bias) - height)
-    kernel = np.asarray(getattr(pair.second, kernel_layout(pair.second).attribute), "float64")
-    if _is_depthwise(pair.second):
-        taken = (kernel.sum(axis=tuple(range(kernel.ndim - 2))) * height[:, None]).reshape(-1)
+    kernel = np.asarray(kernel_of(pair.second), "float64")
+    kernel = kernel.sum(axis=tuple(range(kernel.ndim - 2)))
+    if is_depthwise(pair.second, kernel_of(pair.second)):
+        taken = (kernel * height[:, None]).reshape(-1)
     else:
-        taken = np.tensordot(kernel.sum(axis=tuple(range(kernel.ndim - 2))), height, ([0], [0]))
+        taken = np.tensordot(kernel, height, ([0], [0]))
     pair.second.bias.assign(np.asarray(pair.second.bias) + taken)
 
 
@@ -130,17 +128,9 @@ def _has_bias(pair: Pair) -> bool:
     return pair.first.use_bias and pair.second.use_bias and not padded
 
 
-def _is_depthwise(layer) -> bool:
-    return isinstance(layer, (kl.DepthwiseConv1D, kl.DepthwiseConv2D))
-
-
-def _kernel(layer) -> keras.Variable:
-    return getattr(layer, kernel_layout(layer).attribute)
-
-
 def _outgoing(layer) -> np.ndarray:
     """`(output channels, weights)`."""
-    kernel = np.asarray(_kernel(layer), "float64")
+    kernel = np.asarray(kernel_of(layer), "float64")
     axes = [axis % kernel.ndim for axis in kernel_layout(layer).channel_axes]
     channels = int(np.prod([kernel.shape[axis] for axis in axes]))
     return np.moveaxis(kernel, axes, range(len(axes))).reshape(channels, -1)
@@ -148,19 +138,17 @@ def _outgoing(layer) -> np.ndarray:
 
 def _incoming(layer) -> np.ndarray:
     """`(input channels, weights)`."""
-    kernel = np.asarray(_kernel(layer), "float64")
+    kernel = np.asarray(kernel_of(layer), "float64")
     return np.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1)
 
 
 def _scale_outgoing(layer, factor: np.ndarray) -> None:
-    kernel = _kernel(layer)
-    axes = [axis % len(kernel.shape) for axis in kernel_layout(layer).channel_axes]
-    shape = [kernel.shape[axis] if axis in axes else 1 for axis in range(len(kernel.shape))]
-    kernel.assign(np.asarray(kernel) * factor.reshape(shape))
+    factor, kernel = factor.astype("float32"), kernel_of(layer)
+    kernel.assign(scale_channels(kernel.value, factor, kernel_layout(layer).channel_axes))
     if layer.use_bias:
         layer.bias.assign(np.asarray(layer.bias) * factor)
 
 
 def _scale_incoming(layer, factor: np.ndarray) -> None:
-    kernel = _kernel(layer)
+    kernel = kernel_of(layer)
     kernel.assign(np.asarray(kernel) * factor[:, None])

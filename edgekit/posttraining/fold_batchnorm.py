@@ -7,7 +7,7 @@ from keras import layers as kl
 
 from edgekit.core.batchnorm import fold, full_precision, scale_channels
 from edgekit.core.graph import Cloner, Graph, fill_in
-from edgekit.core.kernel_layout import kernel_layout
+from edgekit.core.kernel_layout import has_kernel, kernel_layout, kernel_of
 
 
 def fold_batchnorm(model: keras.Model) -> keras.Model:
@@ -55,9 +55,7 @@ def find_folds(graph: Graph) -> dict[int, tuple]:
 
 
 def _is_linear(layer) -> bool:
-    try:
-        kernel_layout(layer)
-    except ValueError:
+    if not has_kernel(layer):
         return False
     channels_last = getattr(layer, "data_format", "channels_last") == "channels_last"
     return layer.activation is keras.activations.linear and channels_last
@@ -101,7 +99,7 @@ class _Folder:
             config = {**operation.get_config(), "use_bias": True}
             self.new.append((operation, type(operation).from_config(config)))
             return self.new[-1][1]
-        if isinstance(operation, (keras.Sequential, keras.Model)):
+        if isinstance(operation, keras.Model):
             if id(operation) not in self.nested:
                 self.nested[id(operation)] = fold_batchnorm(operation)
             return self.nested[id(operation)]
@@ -110,9 +108,8 @@ class _Folder:
 
 def _take_in(original, batchnorm, layer) -> None:
     factor, shift = fold(batchnorm, batchnorm.moving_mean, batchnorm.moving_variance)
-    layout = kernel_layout(original)
-    kernel = full_precision(getattr(original, layout.attribute))
-    getattr(layer, layout.attribute).assign(scale_channels(kernel, factor, layout.channel_axes))
+    axes = kernel_layout(original).channel_axes
+    kernel_of(layer).assign(scale_channels(full_precision(kernel_of(original)), factor, axes))
     bias = full_precision(original.bias) * factor if original.use_bias else 0.0
     layer.bias.assign(bias + shift)
     layer.trainable = original.trainable

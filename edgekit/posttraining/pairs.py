@@ -6,7 +6,8 @@ import keras
 from keras import layers as kl
 
 from edgekit.core.graph import Graph
-from edgekit.core.kernel_layout import kernel_layout
+from edgekit.core.kernel_layout import has_kernel, kernel_of
+from edgekit.core.kernels import is_depthwise
 
 # What a positive factor per channel passes through unchanged.
 _PASSING = (
@@ -103,15 +104,11 @@ def _name(layer) -> str:
 
 
 def _gives(layer) -> bool:
-    try:
-        kernel_layout(layer)
-    except ValueError:
-        return False
-    return getattr(layer, "data_format", "channels_last") == "channels_last"
+    return has_kernel(layer) and getattr(layer, "data_format", "channels_last") == "channels_last"
 
 
 def _takes(layer) -> bool:
     transposed = isinstance(layer, (kl.Conv1DTranspose, kl.Conv2DTranspose))
-    depthwise = isinstance(layer, (kl.DepthwiseConv1D, kl.DepthwiseConv2D))
-    grouped = getattr(layer, "groups", 1) > 1 and not depthwise
-    return _gives(layer) and not transposed and not grouped
+    if not _gives(layer) or transposed:
+        return False
+    return getattr(layer, "groups", 1) == 1 or is_depthwise(layer, kernel_of(layer))

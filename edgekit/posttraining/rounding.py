@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from edgekit.core.kernel_layout import kernel_layout
+from edgekit.core.kernel_layout import kernel_layout, kernel_of
 
 
 def rounded_kernel(layer: keras.layers.Layer, bits: int, per_channel: bool = True) -> np.ndarray:
@@ -14,9 +14,9 @@ def rounded_kernel(layer: keras.layers.Layer, bits: int, per_channel: bool = Tru
         bits: 2 to 8.
         per_channel: Whether each output channel has its own step, or all have one.
     """
-    layout = kernel_layout(layer)
-    kernel = np.asarray(getattr(layer, layout.attribute), "float32")
-    step = kernel_steps(kernel, layout.channel_axes if per_channel else (), bits)
+    kernel = np.asarray(kernel_of(layer), "float32")
+    axes = kernel_layout(layer).channel_axes if per_channel else ()
+    step = kernel_steps(kernel, axes, bits)
     return np.round(kernel / step) * step
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops, tree
 
 from edgekit.core.graph import Graph, fill_in
-from edgekit.core.kernel_layout import kernel_layout
+from edgekit.core.kernel_layout import has_kernel
 
 _BATCH = 64
 
@@ -45,21 +45,12 @@ class SideBySide:
     def _call(self, call, values, once: bool) -> tuple[list, list]:
         layer = call.operation
         sides = [[values[id(t)][side] for t in call.input_tensors] for side in (0, 1)]
-        if once and isinstance(layer, (keras.Sequential, keras.Model)):
+        if once and isinstance(layer, keras.Model):
             return self.run(Graph(layer), *sides)
         if once and has_kernel(layer):
             one, two = self.treat(layer, sides[0][0], sides[1][0])
             return [one], [two]
         return tuple(_in_batches(call, tensors) for tensors in sides)
-
-
-def has_kernel(layer) -> bool:
-    """Whether it is a convolution or Dense layer whose kernel is known."""
-    try:
-        kernel_layout(layer)
-    except ValueError:
-        return False
-    return True
 
 
 def apply(layer, inputs: np.ndarray, mapping=()) -> np.ndarray:

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from edgekit.core.batchnorm import fold, full_precision, scale_channels
-from edgekit.core.kernel_layout import kernel_layout
+from edgekit.core.kernel_layout import kernel_layout, kernel_of
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.policy import ACTIVATIONS, activation_of
@@ -84,7 +84,7 @@ class QuantizedLayer(QuantizeWrapper):
 
     @property
     def _kernel(self):
-        return getattr(self.layer, kernel_layout(self.layer).attribute)
+        return kernel_of(self.layer)
 
     def start_scales(self):
         kernel = full_precision(self._kernel)

@@ -4,10 +4,9 @@ import pytest
 
 import edgekit as ek
 from converters.reader import read_model
-from edgekit.core.kernel_layout import kernel_layout
+from edgekit.core.kernel_layout import has_kernel, kernel_layout
 from edgekit.posttraining import adaround, fold_batchnorm
 from edgekit.posttraining.rounding import kernel_steps
-from edgekit.posttraining.side_by_side import has_kernel
 from tests.edgekit.posttraining.test_correct_bias import data, net, with_rounded_kernels
 
 
