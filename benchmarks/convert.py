@@ -20,6 +20,7 @@ import numpy as np
 
 THEIRS = ("float32", "float16", "dynamic", "int8", "int16x8")
 SAMPLES = 100
+CALIBRATED = 300
 
 
 @click.command()
@@ -45,7 +46,7 @@ def main(rounds, out):
             flush=True,
         )
     ratios = [t / e for e, t in zip(seconds["edgekit"], seconds["tensorflow"], strict=True)]
-    calibration = _calibration(ours["float32"].content, samples)
+    calibration = _calibration(ours["float32"].content)
     report = {
         "host": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
@@ -112,8 +113,9 @@ def _tensorflow(model, name, samples) -> bytes:
     return converter.convert()
 
 
-def _calibration(content, samples) -> dict[str, float]:
+def _calibration(content) -> dict[str, float]:
     """Milliseconds per sample: the calibrators alone, on the same float flatbuffer."""
+    samples = _images(np.random.default_rng(1), CALIBRATED)
     from tensorflow.lite.python.optimize.calibrator import Calibrator
 
     from converters.calibration import measure_ranges

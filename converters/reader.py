@@ -182,8 +182,10 @@ class _Reader:
         item = getattr(owner, vector)
         return (item(i) for i in range(self._length(owner, vector)))
 
-    def _numbers(self, owner, vector: str) -> list[int]:
-        return [int(n) for n in self._walk(owner, vector)]
+    def _numbers(self, owner, vector: str) -> list:
+        if self._length(owner, vector) == 0:
+            return []
+        return getattr(owner, f"{vector}AsNumpy")().tolist()
 
     def _length(self, owner, vector: str) -> int:
         length = getattr(owner, f"{vector}Length")()
@@ -204,7 +206,7 @@ class _Reader:
         quantization = tensor.Quantization()
         scales, zero_points = (), ()
         if quantization is not None:
-            scales = tuple(float(s) for s in self._walk(quantization, "Scale"))
+            scales = tuple(self._numbers(quantization, "Scale"))
             zero_points = tuple(self._numbers(quantization, "ZeroPoint"))
         return TensorInfo(
             index=index,

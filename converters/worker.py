@@ -7,6 +7,7 @@ crash here is an exit code to whoever started it, who finds in `current` what wa
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS
 from converters.integer import quantize, to_integer
 from converters.integer.float_weights import with_float_weights
+
+CHECKS_AT_ONCE = 2
 
 
 class Job:
@@ -34,16 +37,24 @@ class Job:
     def __init__(self, folder: Path):
         self.folder = folder
         self.options = json.loads((folder / "job.json").read_text())
-        self.checks: dict[str, Check] = {}
+        self.formats: list[str] = self.options["formats"]
+        self._unfinished: list[str] = []
 
     def run(self) -> None:
-        """Make all files."""
-        for name in self.options["formats"]:
-            (self.folder / "current").write_text(name)
-            content = self.make(name)
-            self.checks[name] = self.check(content)
-            (self.folder / f"{name}.tflite").write_bytes(content)
-        write_checks(self.folder / "checks.json", self.checks)
+        """Make all files, and run each while the next one is made."""
+        with ThreadPoolExecutor(CHECKS_AT_ONCE) as pool:
+            running = [pool.submit(self.check, name, self.file(name)) for name in self.formats]
+            checks = [check.result() for check in running]
+        write_checks(self.folder / "checks.json", dict(zip(self.formats, checks, strict=True)))
+
+    def file(self, name: str) -> bytes:
+        """The flatbuffer of a format, written to the folder."""
+        self._unfinished.append(name)
+        self._say()
+        content = self.make(name)
+        (self.folder / f"{name}.tflite").write_bytes(content)
+        _ = self.expected, self.probe  # read here, not in two threads at once
+        return content
 
     def make(self, name: str) -> bytes:
         """The flatbuffer of a format."""
@@ -64,10 +75,12 @@ class Job:
             edges=self.options["edges"],
         )
 
-    def check(self, content: bytes) -> Check:
+    def check(self, name: str, content: bytes) -> Check:
         """Run a file and compare it with the model."""
-        found = _outputs(content, self.probe)
-        return compare(self.expected, found)
+        check = compare(self.expected, _outputs(content, self.probe))
+        self._unfinished.remove(name)
+        self._say()
+        return check
 
     @cached_property
     def probe(self) -> dict:
@@ -103,6 +116,9 @@ class Job:
         samples = _arrays(self.folder / "calibration.npz")
         return measure_ranges(self.countable, samples, self.options["estimator"], self._progress)
 
+    def _say(self) -> None:
+        (self.folder / "current").write_text(", ".join(self._unfinished))
+
     def _progress(self, done: int, total: int) -> None:
         (self.folder / "progress").write_text(f"{done} {total}")
 
@@ -123,13 +139,17 @@ def _outputs(content: bytes, inputs: dict[str, np.ndarray]) -> dict[str, np.ndar
 def _flatbuffer_of(saved_model: Path) -> bytes:
     import tensorflow as tf
 
-    return tf.lite.TFLiteConverter.from_saved_model(os.fspath(saved_model)).convert()
+    converter = tf.lite.TFLiteConverter.from_saved_model(os.fspath(saved_model))
+    converter.exclude_conversion_metadata = True
+    return converter.convert()
 
 
 def main(folder: Path, kind: str) -> None:
     """Get ready for a job while it is being written, and do it when told to."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if kind == "keras":
+        # TensorFlow loads Keras where it finds it, which takes as long as the rest of it.
+        sys.modules["keras"] = None
         import tensorflow  # noqa: F401 - takes seconds
     if sys.stdin.readline().strip() == "go":
         Job(folder).run()

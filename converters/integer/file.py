@@ -106,6 +106,10 @@ class FlatFile:
     def tobytes(self) -> bytes:
         """The file, without the tensors, buffers and op codes nothing uses any more."""
         self._drop_unused()
+        return self.with_all_tensors()
+
+    def with_all_tensors(self) -> bytes:
+        """The file with every tensor at the index it had."""
         builder = _SharingBuilder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
