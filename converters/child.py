@@ -74,6 +74,19 @@ class Child:
             self._process.stdin.write(f"{line}\n")
             self._process.stdin.flush()
 
+    def ask(self, line: str) -> str:
+        """Write a line, and return the one it answers.
+
+        Raises:
+            ChildError: It ended instead.
+        """
+        self.tell(line)
+        answer = self._process.stdout.readline()
+        if not answer.endswith("\n"):
+            self.wait()
+            raise ChildError("the process ended without a word", answer)
+        return answer
+
     def wait(self, timeout: float | None = None, watch: Callable[[], None] = lambda: None) -> str:
         """What it printed, once it has ended.
 

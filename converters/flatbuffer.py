@@ -2,20 +2,18 @@
 
 import gzip
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from converters.checks import Check
 from converters.files import existing_file, write_whole
-from converters.reader import DAMAGE, read_model
+from converters.isolation import run_isolated
+from converters.reader import read_model
+from converters.runner import KERNELS, Runner, Tensor
 from converters.samples import Samples, match_inputs
 
-KERNELS = ("xnnpack", "reference")
 _IDENTIFIER = b"TFL3"
 
 
@@ -45,7 +43,7 @@ class Flatbuffer:
             )
         self.content = bytes(content)
         self.check = check
-        self._runners: dict[str, _Runner] = {}
+        self._runners: dict[str, Runner] = {}
 
     @classmethod
     def from_file(cls, path: str | os.PathLike) -> "Flatbuffer":
@@ -106,6 +104,9 @@ class Flatbuffer:
     def predict(self, x: Samples, kernels: str = "xnnpack") -> np.ndarray | dict[str, np.ndarray]:
         """Run the model in the LiteRT interpreter, one thread.
 
+        A file that `convert` made has run before, and runs in this process. Any other may crash
+        native code or never end, and runs in a process of its own.
+
         Example:
             >>> fb.predict(images)                          # one input
             >>> fb.predict({"image": images, "meta": meta})  # by signature name
@@ -126,14 +127,18 @@ class Flatbuffer:
             ValueError: Wrong number, names, shapes or batch sizes of inputs, no samples, NaN
                 or infinite values, unknown kernels, or a file that LiteRT refuses.
         """
-        if kernels not in KERNELS:
-            raise ValueError(f"`kernels` must be one of {KERNELS}. Received: kernels={kernels!r}")
+        _check_kernels(kernels)
         arrays = self.named_inputs(x)
-        if kernels not in self._runners:
-            self._runners[kernels] = _Runner(self.content, kernels)
-        return self._runners[kernels].predict(arrays)
+        if self.check is None:
+            found = run_isolated(self.content, kernels, "outputs", arrays)
+        else:
+            if kernels not in self._runners:
+                self._runners[kernels] = Runner(self.content, kernels)
+            found = self._runners[kernels].outputs(arrays)
+        values = {name: tensor.values for name, tensor in found.items()}
+        return values if len(values) > 1 else next(iter(values.values()))
 
-    def tensors(self, x: Samples, kernels: str = "reference") -> dict[str, "Tensor"]:
+    def tensors(self, x: Samples, kernels: str = "reference") -> dict[str, Tensor]:
         """Every tensor the model computes, sample by sample: for finding where values depart.
 
         Example:
@@ -149,114 +154,10 @@ class Flatbuffer:
         Raises:
             ValueError: As in `predict`.
         """
-        if kernels not in KERNELS:
-            raise ValueError(f"`kernels` must be one of {KERNELS}. Received: kernels={kernels!r}")
-        return _Runner(self.content, kernels, keep_tensors=True).tensors(self.named_inputs(x))
+        _check_kernels(kernels)
+        return run_isolated(self.content, kernels, "tensors", self.named_inputs(x))
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """A computed tensor.
-
-    Args:
-        values: `(samples, ...)`, real.
-        scale: Its step; None for a float tensor.
-    """
-
-    values: np.ndarray
-    scale: float | None
-
-
-class _Runner:
-    """A LiteRT interpreter that feeds and reads a model by its signature's names."""
-
-    def __init__(self, content: bytes, kernels: str, keep_tensors: bool = False):
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        resolver = {"xnnpack": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}
-        try:
-            self.interpreter = Interpreter(
-                model_content=content,
-                num_threads=1,
-                experimental_op_resolver_type=resolver[kernels],
-                experimental_preserve_all_tensors=keep_tensors,
-            )
-            self.interpreter.allocate_tensors()
-            self.inputs, self.outputs = signature_details(self.interpreter)
-        except (RuntimeError, *DAMAGE) as error:
-            raise ValueError(f"LiteRT cannot load this model: {_first_line(error)}") from None
-
-    def predict(self, arrays: Mapping[str, np.ndarray]):
-        outputs = self._run(arrays, self.outputs)
-        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
-
-    def tensors(self, arrays: Mapping[str, np.ndarray]) -> dict[str, "Tensor"]:
-        made = {index for op in self.interpreter._get_ops_details() for index in op["outputs"]}
-        made |= {detail["index"] for detail in self.inputs.values()}
-        details = self.interpreter.get_tensor_details()
-        computed = {d["name"]: d for d in details if d["index"] in made}
-        values = self._run(arrays, computed)
-        return {
-            name: Tensor(array, computed[name]["quantization"][0] or None)
-            for name, array in values.items()
-        }
-
-    def _run(self, arrays: Mapping[str, np.ndarray], wanted: Mapping[str, dict]) -> dict:
-        """The tensors of `wanted`, `{name: details}`, for all samples."""
-        stored = {name: quantize(arrays[name], detail) for name, detail in self.inputs.items()}
-        step = next(iter(self.inputs.values()))["shape"][0]
-        results: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-        for start in range(0, len(next(iter(stored.values()))), step):
-            for name, array in stored.items():
-                self.interpreter.set_tensor(self.inputs[name]["index"], array[start : start + step])
-            try:
-                self.interpreter.invoke()
-            except RuntimeError as error:
-                raise ValueError(f"LiteRT cannot run this model: {_first_line(error)}") from None
-            for name, detail in wanted.items():
-                values = self.interpreter.get_tensor(detail["index"])
-                results[name].append(np.atleast_1d(values))  # loops compute with scalars
-        return {
-            name: dequantize(np.concatenate(parts), wanted[name]) for name, parts in results.items()
-        }
-
-
-def signature_details(interpreter) -> tuple[dict[str, dict], dict[str, dict]]:
-    """`({input name: details}, {output name: details})` of the first signature, by name.
-
-    A model without a signature is read by its tensors' own names.
-    """
-    inputs = {d["index"]: d for d in interpreter.get_input_details()}
-    outputs = {d["index"]: d for d in interpreter.get_output_details()}
-    signatures = interpreter._get_full_signature_list()  # the public list leaves out the indices
-    if not signatures:
-        return (
-            {d["name"]: d for d in inputs.values()},
-            {d["name"]: d for d in outputs.values()},
-        )
-    signature = next(iter(signatures.values()))
-    return (
-        {name: inputs[index] for name, index in sorted(signature["inputs"].items())},
-        {name: outputs[index] for name, index in sorted(signature["outputs"].items())},
-    )
-
-
-def quantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-    """Real values as the tensor stores them: `round(x / scale) + zero_point`, clipped."""
-    dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
-    if array.dtype == dtype or not scale:
-        return array.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.round(array / scale) + zero_point, limits.min, limits.max).astype(dtype)
-
-
-def dequantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-    """Stored values as reals: `(q − zero_point) · scale`; unquantised ones stay."""
-    scale, zero_point = detail["quantization"]
-    if not scale:
-        return array
-    return (array.astype(np.float32) - zero_point) * np.float32(scale)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _check_kernels(kernels: str) -> None:
+    if kernels not in KERNELS:
+        raise ValueError(f"`kernels` must be one of {KERNELS}. Received: kernels={kernels!r}")

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from converters.checks import Check, compare, write_checks
-from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS
 from converters.integer import quantize, to_integer
 from converters.integer.float_weights import with_float_weights
+from converters.runner import Runner
 
 CHECKS_AT_ONCE = 2
 
@@ -129,11 +129,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _outputs(content: bytes, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    flatbuffer = Flatbuffer(content)
-    found = flatbuffer.predict(inputs)
-    if isinstance(found, dict):
-        return found
-    return {flatbuffer.output_names[0]: found}
+    found = Runner(content, "xnnpack").outputs(inputs)
+    return {name: tensor.values for name, tensor in found.items()}
 
 
 def _flatbuffer_of(saved_model: Path) -> bytes:

@@ -27,7 +27,7 @@ def main(job: dict) -> dict:
     started = clock()
     from ai_edge_litert.interpreter import Interpreter
 
-    from converters.flatbuffer import signature_details
+    from converters.runner import signature_details
 
     imported = clock()
     interpreter = Interpreter(model_path=job["model"], num_threads=job["threads"])
@@ -77,7 +77,7 @@ def _batches(job: dict, inputs: dict) -> list[list[tuple]]:
     """What is fed: a list of runs, each a list of `(tensor index, values)`."""
     import numpy as np
 
-    from converters.flatbuffer import quantize
+    from converters.runner import quantize
 
     if job["inputs"]:
         with np.load(job["inputs"]) as loaded:

@@ -5,7 +5,7 @@ from keras import layers
 
 import edgekit as ek
 from converters import Flatbuffer
-from converters.flatbuffer import dequantize, quantize
+from converters.runner import dequantize, quantize
 
 
 @pytest.fixture(scope="module")
