@@ -19,11 +19,13 @@ class Check:
         samples: How many.
         decibel: `{output: signal-to-noise ratio in dB}`; infinite where nothing differs.
         agreement: `{output: share of equal top-1 answers}`, of outputs with classes.
+        notes: What was done on the way that the user did not ask for, in words.
     """
 
     samples: int
     decibel: dict[str, float]
     agreement: dict[str, float]
+    notes: tuple[str, ...] = ()
 
     @property
     def worst(self) -> tuple[str, float]:

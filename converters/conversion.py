@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -17,7 +18,7 @@ from converters.child import Child, ChildError
 from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS, check_formats
-from converters.inspection import inspect
+from converters.inspection import Inspection, inspect
 from converters.progress import progress_of
 from converters.saved_model import named_outputs, save_for_conversion
 from converters.source import Convertible, Source, as_source
@@ -101,7 +102,7 @@ def convert(
         if not quantization_aware and any(FORMATS[f].integer for f in formats):
             samples = _calibration(source, calibration)
             np.savez(folder / "calibration.npz", **samples)
-        _write_model(folder, source, unroll=samples is not None)
+        loops = _write_model(folder, source, unroll=samples is not None)
         _write_probe(folder, source, samples)
         job = {
             "formats": formats,
@@ -113,13 +114,8 @@ def convert(
         }
         (folder / "job.json").write_text(json.dumps(job))
         checks = _run(worker, folder, source)
-        results = {
-            name: Flatbuffer((folder / f"{name}.tflite").read_bytes(), checks[name])
-            for name in formats
-        }
-    for name, flatbuffer in results.items():
-        _judge(name, flatbuffer)
-    return results
+        contents = {name: (folder / f"{name}.tflite").read_bytes() for name in formats}
+    return {name: _judged(name, contents[name], checks[name], loops) for name in formats}
 
 
 def _check_options(formats, edges, symmetric, block) -> None:
@@ -145,15 +141,18 @@ def _check_calibration(formats: list[str], calibration) -> None:
         )
 
 
-def _write_model(folder: Path, source: Source, unroll: bool) -> None:
+def _write_model(folder: Path, source: Source, unroll: bool) -> list[str]:
+    """Put the float model where the worker looks; names of the layers unrolled for integers."""
     if source.flatbuffer is not None:
         (folder / "float.tflite").write_bytes(source.flatbuffer.content)
-        return
+        return []
     save_for_conversion(source.model, folder / "float")
     if unroll:
         with unrolled(source.model) as layers:
             if layers:
                 save_for_conversion(source.model, folder / "unrolled")
+            return [layer.name for layer in layers]
+    return []
 
 
 def _check_weights(model: keras.Model) -> None:
@@ -248,8 +247,9 @@ def _run(worker: Child, folder: Path, source: Source) -> dict[str, Check]:
     return read_checks(folder / "checks.json")
 
 
-def _judge(name: str, flatbuffer: Flatbuffer) -> None:
-    """Raise where a format changed nothing; say aloud what it left in float, and what it lost."""
+def _judged(name: str, content: bytes, check: Check, loops: list[str]) -> Flatbuffer:
+    """The file; raises where a format changed nothing, says aloud what it left or lost."""
+    flatbuffer = Flatbuffer(content, check)
     report, wanted = inspect(flatbuffer), FORMATS[name]
     if wanted.integer and not any(d.startswith("int") for d in report.op_dtypes):
         raise ConversionError(f"{name}: every op stayed in float: {report.op_dtypes}")
@@ -261,12 +261,29 @@ def _judge(name: str, flatbuffer: Flatbuffer) -> None:
         )
     if wanted.integer and report.float_islands:
         islands = ", ".join(f"{op.name} ({op.outputs[0]})" for op in report.float_islands)
-        warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=3)
-    output, decibel = flatbuffer.check.worst
+        warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=4)
+    output, decibel = check.worst
     if decibel < _LEAST_DECIBEL:
         warnings.warn(
             f"{name}: output {output!r} is far from the model's, {decibel:.1f} dB of signal to "
-            f"noise on {flatbuffer.check.samples} samples: quantisation-aware training "
+            f"noise on {check.samples} samples: quantisation-aware training "
             "(ek.quantize_aware), another `estimator` or int16x8 keep more",
-            stacklevel=3,
+            stacklevel=4,
         )
+    return Flatbuffer(content, replace(check, notes=_notes(name, report, loops)))
+
+
+def _notes(name: str, report: Inspection, loops: list[str]) -> tuple[str, ...]:
+    notes = []
+    if loops and FORMATS[name].integer:
+        notes.append(
+            f"unrolled {', '.join(loops)} into one copy of the cell per step: LiteRT has no loops "
+            "in integers, microcontrollers none at all"
+        )
+    floats = report.weight_dtypes.get("float32", 0)
+    if not FORMATS[name].integer and FORMATS[name].weights < 16 and floats:
+        notes.append(
+            f"{floats} weight tensors stayed float32: under {FEWEST_ELEMENTS:,} elements, or no "
+            "kernel takes them smaller"
+        )
+    return tuple(notes)

@@ -19,6 +19,7 @@ from converters.reader import (
     TensorInfo,
     read_model,
 )
+from converters.targets import Unsupported, unsupported
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "CAST")
@@ -93,6 +94,7 @@ class Inspection:
     def __init__(self, model: ModelInfo, content: bytes):
         self._content = content
         self.bytes = len(content)
+        self._model_ops = model.ops
         self.ops = [_op(op) for op in model.ops]
         self.inputs = [_edge(name, tensor) for name, tensor in model.inputs.items()]
         self.outputs = [_edge(name, tensor) for name, tensor in model.outputs.items()]
@@ -142,6 +144,21 @@ class Inspection:
             if _computes(op):
                 counts[op.dtype] = counts.get(op.dtype, 0) + 1
         return counts
+
+    def unsupported(self, target: str) -> list[Unsupported]:
+        """The ops that do not run on a target, each with the reason.
+
+        Example:
+            >>> inspect("model.tflite").unsupported("ethos-u")
+            [Unsupported(index=3, op='GATHER', reason='ethos-u has no such op')]
+
+        Args:
+            target: `"litert"`, `"litert-gpu"`, `"tflite-micro"`, `"ethos-u"` or `"edgetpu"`.
+
+        Raises:
+            ValueError: An unknown target.
+        """
+        return unsupported(self._model_ops, target)
 
     def summary(self) -> str:
         """Size, work, sparsity and float islands in one line."""

@@ -7,7 +7,7 @@ is an error and not an endless loop.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -259,6 +259,14 @@ class _Reader:
         entries = self._walk(self.root.SignatureDefs(0), vector)
         named = {e.Name().decode(errors="replace"): tensors[e.TensorIndex()] for e in entries}
         return dict(sorted(named.items()))
+
+
+@cache
+def builtin_names() -> frozenset[str]:
+    """Names of the ops that every LiteRT runtime has."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    return frozenset(_names(BuiltinOperator).values())
 
 
 def _names(enum) -> dict[int, str]:

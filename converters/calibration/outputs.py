@@ -12,7 +12,9 @@ def with_all_outputs(content: bytes) -> bytes:
     """
     file = FlatFile(content)
     computed = [int(t) for op in file.graph.operators for t in op.outputs if t >= 0]
-    file.graph.outputs = np.array(list(dict.fromkeys(computed)), "int32")
+    # A model may hand out what it does not compute, such as its input.
+    outputs = dict.fromkeys([*map(int, file.graph.outputs), *computed])
+    file.graph.outputs = np.array(list(outputs), "int32")
     shapes, others = set(), set()
     for op in file.graph.operators:
         reshape = file.op_name(op) == "RESHAPE"

@@ -7,6 +7,7 @@ import click
 
 from converters.calibration.estimators import ESTIMATORS
 from converters.formats import FORMATS
+from converters.targets import TARGETS
 from converters.weights import BLOCKS
 
 
@@ -47,6 +48,13 @@ from converters.weights import BLOCKS
     show_default=True,
     help="What goes in and comes out of an integer file.",
 )
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=click.Choice(list(TARGETS)),
+    help="Name the ops that do not run there; may be given several times.",
+)
 @click.option("--out", help="Folder for the files.  [default: that of the model]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def convert(
@@ -57,6 +65,7 @@ def convert(
     symmetric: bool,
     block: str | None,
     edges: str,
+    targets: tuple[str, ...],
     out: str | None,
     as_json: bool,
 ) -> None:
@@ -74,6 +83,7 @@ def convert(
 
     from converters import inspect
     from converters.flatbuffer import Flatbuffer
+    from converters.targets import Unsupported, describe_target
     from edgekit.cli.keras_file import load_keras_model
     from edgekit.cli.quiet import quiet_start_up
 
@@ -100,6 +110,9 @@ def convert(
                 "op_dtypes": report.op_dtypes,
                 "float_islands": [op.name for op in report.float_islands],
                 "decibel": flatbuffer.check.worst[1],
+                "agreement": flatbuffer.check.agreement,
+                "notes": flatbuffer.check.notes,
+                "unsupported": {t: [vars(u) for u in report.unsupported(t)] for t in targets},
             }
         )
     if as_json:
@@ -113,4 +126,11 @@ def convert(
         dtypes = ", ".join(f"{count} {dtype}" for dtype, count in row["op_dtypes"].items())
         sizes = f"{row['bytes']:,}", f"{row['gzip_bytes']:,}"
         table.add_row(row["format"], *sizes, dtypes, f"{row['decibel']:.1f} dB", row["file"])
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        for note in row["notes"]:
+            console.print(f"{row['format']}: {note}", highlight=False, soft_wrap=True)
+        for target, ops in row["unsupported"].items():
+            verdict = describe_target(target, [Unsupported(**op) for op in ops])
+            console.print(f"{row['format']}: {verdict}", highlight=False, soft_wrap=True)

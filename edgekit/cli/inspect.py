@@ -1,27 +1,43 @@
 """`edgekit inspect`."""
 
+import json
+
 import click
+
+from converters.targets import TARGETS, describe_target
 
 
 @click.command()
 @click.argument("model")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=click.Choice(list(TARGETS)),
+    help="Name the ops that do not run there; may be given several times.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(model: str, as_json: bool) -> None:
+def inspect(model: str, targets: tuple[str, ...], as_json: bool) -> None:
     """Show what a MODEL (.tflite) computes: ops, dtypes, sparsity, inputs, outputs.
 
     \b
     Example:
-      edgekit inspect model.tflite
+      edgekit inspect model.tflite --target tflite-micro
     """
     from rich.console import Console
 
     from converters import inspect as inspect_model
 
     report = inspect_model(model)
+    found = {target: report.unsupported(target) for target in targets}
     if as_json:
-        click.echo(report.to_json())
+        verdicts = {target: [vars(op) for op in ops] for target, ops in found.items()}
+        both = {**report.to_dict(), **({"unsupported": verdicts} if targets else {})}
+        click.echo(json.dumps(both, indent=2, ensure_ascii=False))
         return
     console = Console()
     for table in report.tables():
         console.print(table)
     console.print(report.summary(), highlight=False)
+    for target, ops in found.items():
+        console.print(describe_target(target, ops), highlight=False)

@@ -57,8 +57,9 @@ def test_several_inputs_and_outputs_by_name(two_by_two):
 
 def test_a_model_that_returns_its_input():
     x = keras.Input((3,), name="x")
-    file = ek.convert(keras.Model(x, [layers.Dense(2)(x), x]))["float32"]
     data = np.random.default_rng(0).random((4, 3)).astype("float32")
+    model = keras.Model(x, [layers.Dense(2)(x), x])
+    file = ek.convert(model, ["float32", "int8"], calibration=data)["float32"]
     np.testing.assert_array_equal(file.predict(data)["output_1"], data)
     report = ek.inspect(file)
     assert [e.name for e in report.inputs] == ["x"]
