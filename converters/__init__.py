@@ -7,22 +7,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from converters.bit_allocation import MixedPrecision, mixed_precision
     from converters.conversion import convert
     from converters.errors import ConversionError
     from converters.flatbuffer import Flatbuffer
     from converters.formats import FORMATS
     from converters.inspection import Inspection, inspect
+    from converters.sensitivity_analysis import Sensitivity, sensitivity
 
 _HOMES = {
     "ConversionError": "errors",
     "convert": "conversion",
+    "MixedPrecision": "bit_allocation",
+    "mixed_precision": "bit_allocation",
+    "Sensitivity": "sensitivity_analysis",
+    "sensitivity": "sensitivity_analysis",
     "Flatbuffer": "flatbuffer",
     "FORMATS": "formats",
     "Inspection": "inspection",
     "inspect": "inspection",
 }
 
-__all__ = ["FORMATS", "ConversionError", "Flatbuffer", "Inspection", "convert", "inspect"]
+__all__ = [
+    "FORMATS",
+    "ConversionError",
+    "Flatbuffer",
+    "Inspection",
+    "MixedPrecision",
+    "Sensitivity",
+    "convert",
+    "inspect",
+    "mixed_precision",
+    "sensitivity",
+]
 
 
 def __getattr__(name: str):

@@ -4,7 +4,8 @@ import json
 import tempfile
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,36 @@ def convert(
         quantization_aware = _check_ranges(source.model, formats)
     if not quantization_aware:
         _check_calibration(formats, calibration)
+    job = {
+        "formats": formats,
+        "edges": edges,
+        "estimator": estimator,
+        "symmetric": symmetric,
+        "block": block,
+        "quantization_aware": quantization_aware,
+    }
+    integer = not quantization_aware and any(FORMATS[f].integer for f in formats)
+    with done_job(source, job, calibration if integer else None) as (folder, loops):
+        checks = read_checks(folder / "checks.json")
+        contents = {name: (folder / f"{name}.tflite").read_bytes() for name in formats}
+    return {name: _judged(name, contents[name], checks[name], loops) for name in formats}
+
+
+@contextmanager
+def done_job(
+    source: Source, job: dict, calibration: CalibrationData | None
+) -> Iterator[tuple[Path, list[str]]]:
+    """What the worker made of a job: its folder, and the names of the layers that were unrolled.
+
+    Args:
+        source: The model.
+        job: What `converters.worker.Job` reads as `job.json`.
+        calibration: As in `convert`; `None` where no ranges are measured.
+
+    Raises:
+        ValueError: Unusable samples.
+        ConversionError: The worker failed or crashed.
+    """
     kind = "flatbuffer" if source.model is None else "keras"
     with (
         tempfile.TemporaryDirectory(prefix="edgekit-convert-") as temporary,
@@ -99,23 +130,14 @@ def convert(
     ):
         folder = Path(temporary)
         samples = None
-        if not quantization_aware and any(FORMATS[f].integer for f in formats):
+        if calibration is not None:
             samples = _calibration(source, calibration)
             np.savez(folder / "calibration.npz", **samples)
         loops = _write_model(folder, source, unroll=samples is not None)
         _write_probe(folder, source, samples)
-        job = {
-            "formats": formats,
-            "edges": edges,
-            "estimator": estimator,
-            "symmetric": symmetric,
-            "block": block,
-            "quantization_aware": quantization_aware,
-        }
         (folder / "job.json").write_text(json.dumps(job))
-        checks = _run(worker, folder, source)
-        contents = {name: (folder / f"{name}.tflite").read_bytes() for name in formats}
-    return {name: _judged(name, contents[name], checks[name], loops) for name in formats}
+        _run(worker, folder, source)
+        yield folder, loops
 
 
 def _check_options(formats, edges, symmetric, block) -> None:
@@ -231,7 +253,7 @@ def _write_probe(folder: Path, source: Source, samples) -> None:
     np.savez(folder / "expected.npz", **outputs)
 
 
-def _run(worker: Child, folder: Path, source: Source) -> dict[str, Check]:
+def _run(worker: Child, folder: Path, source: Source) -> None:
     worker.tell("go")
     try:
         with progress_of(folder) as watch:
@@ -239,12 +261,9 @@ def _run(worker: Child, folder: Path, source: Source) -> dict[str, Check]:
     except ChildError as error:
         marker = folder / "current"
         current = marker.read_text() if marker.exists() else "start-up"
-        if str(error).startswith("ValueError: the file is quantised already"):
-            raise ValueError(str(error).removeprefix("ValueError: ")) from None
         raise ConversionError(
             f"converting {source.name} to {current} failed: {error}", error.output
         ) from None
-    return read_checks(folder / "checks.json")
 
 
 def _judged(name: str, content: bytes, check: Check, loops: list[str]) -> Flatbuffer:

@@ -127,6 +127,11 @@ class Flatbuffer:
             ValueError: Wrong number, names, shapes or batch sizes of inputs, no samples, NaN
                 or infinite values, unknown kernels, or a file that LiteRT refuses.
         """
+        values = self.outputs(x, kernels)
+        return values if len(values) > 1 else next(iter(values.values()))
+
+    def outputs(self, x: Samples, kernels: str = "xnnpack") -> dict[str, np.ndarray]:
+        """As `predict`, by name however many outputs there are."""
         _check_kernels(kernels)
         arrays = self.named_inputs(x)
         if self.check is None:
@@ -135,8 +140,7 @@ class Flatbuffer:
             if kernels not in self._runners:
                 self._runners[kernels] = Runner(self.content, kernels)
             found = self._runners[kernels].outputs(arrays)
-        values = {name: tensor.values for name, tensor in found.items()}
-        return values if len(values) > 1 else next(iter(values.values()))
+        return {name: tensor.values for name, tensor in found.items()}
 
     def tensors(self, x: Samples, kernels: str = "reference") -> dict[str, Tensor]:
         """Every tensor the model computes, sample by sample: for finding where values depart.

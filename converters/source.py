@@ -51,7 +51,10 @@ def as_source(model: Convertible) -> Source:
     if isinstance(model, (str, os.PathLike)):
         model = _load(existing_file(model))
     if isinstance(model, Flatbuffer):
-        inputs = read_model(model.content).inputs
+        found = read_model(model.content)
+        if any(tensor.scales for op in found.ops for tensor in op.output_tensors):
+            raise ValueError("the file is quantised already: start from the float model")
+        inputs = found.inputs
         shapes = {name: tensor.shape for name, tensor in inputs.items()}
         dtypes = {name: tensor.dtype for name, tensor in inputs.items()}
         return Source("the flatbuffer", None, model, shapes, dtypes, {})

@@ -25,10 +25,10 @@ CHECKS_AT_ONCE = 2
 class Job:
     """The job in a folder.
 
-    `job.json` says what to make. `float` holds the model as a SavedModel, or as `float.tflite`;
-    `unrolled` is the same with its loops unrolled, where integer formats need that.
-    `calibration.npz` has samples by input name, `probe.npz` a few on which every file is run and
-    compared with `expected.npz`, what the model says.
+    `job.json` says which files to make, or in which `bits` to try each op. `float` holds the
+    model as a SavedModel, or as `float.tflite`; `unrolled` is the same with its loops unrolled,
+    where integer formats need that. `calibration.npz` has samples by input name, `probe.npz` a
+    few on which every file is run and compared with `expected.npz`, what the model says.
 
     Args:
         folder: The folder.
@@ -37,10 +37,30 @@ class Job:
     def __init__(self, folder: Path):
         self.folder = folder
         self.options = json.loads((folder / "job.json").read_text())
-        self.formats: list[str] = self.options["formats"]
+        self.formats: list[str] = self.options.get("formats", [])
         self._unfinished: list[str] = []
 
     def run(self) -> None:
+        """Make all files, or say what rounding each op alone does."""
+        if "bits" in self.options:
+            self.measure_damage()
+        else:
+            self.make_files()
+
+    def measure_damage(self) -> None:
+        """Write `damage.json`, and what files of any bits are made from."""
+        from converters.damage import measure_damage
+
+        (self.folder / "current").write_text("integers, op by op")
+        samples = _arrays(self.folder / "calibration.npz")
+        found = measure_damage(
+            self.countable, self.ranges, samples, self.options["bits"], self._progress
+        )
+        (self.folder / "countable.tflite").write_bytes(self.countable)
+        (self.folder / "ranges.json").write_text(json.dumps(list(self.ranges.items())))
+        (self.folder / "damage.json").write_text(json.dumps(found))
+
+    def make_files(self) -> None:
         """Make all files, and run each while the next one is made."""
         with ThreadPoolExecutor(CHECKS_AT_ONCE) as pool:
             running = [pool.submit(self.check, name, self.file(name)) for name in self.formats]

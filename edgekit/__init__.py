@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from converters import convert, inspect
+    from converters import convert, inspect, mixed_precision, sensitivity
     from device_bench import benchmark
     from edgekit.pipeline.verify import verify
     from edgekit.posttraining import adaround, correct_bias, equalize, fold_batchnorm
@@ -47,6 +47,8 @@ _HOMES = {
     "verify": "edgekit.pipeline.verify",
     "convert": "converters",
     "inspect": "converters",
+    "mixed_precision": "converters",
+    "sensitivity": "converters",
     "benchmark": "device_bench",
 }
 
@@ -64,8 +66,10 @@ __all__ = [
     "equalize",
     "fold_batchnorm",
     "inspect",
+    "mixed_precision",
     "quantize_aware",
     "schedules",
+    "sensitivity",
     "strip",
     "verify",
 ]

@@ -12,6 +12,7 @@ TECHNIQUES = ("posttraining", "pruning", "quantization")
 # device_bench knows .tflite files and how to run a child process, but nothing of Keras.
 BENCH_MAY_IMPORT = {
     "converters.flatbuffer",
+    "converters.runner",
     "converters.samples",
     "converters.files",
     "converters.child",

@@ -15,15 +15,10 @@ def with_float_weights(content: bytes) -> bytes:
 
     Args:
         content: A `.tflite` that computes in float.
-
-    Raises:
-        ValueError: It computes in integers already.
     """
     file = FlatFile(content)
     computed = {int(t) for op in file.graph.operators for t in op.outputs}
     computed |= {int(t) for t in file.graph.inputs}
-    if any(_grid(file, t) for t in computed):
-        raise ValueError("the file is quantised already: start from the float model")
     kept, changed, same = [], False, {}
     for index in range(len(file.graph.tensors)):
         changed |= index not in computed and _store_as_float(file, index)

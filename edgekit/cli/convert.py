@@ -82,9 +82,8 @@ def convert(
     from rich.table import Table
 
     from converters import inspect
-    from converters.flatbuffer import Flatbuffer
     from converters.targets import Unsupported, describe_target
-    from edgekit.cli.keras_file import load_keras_model
+    from edgekit.cli.model_file import load_convertible
     from edgekit.cli.quiet import quiet_start_up
 
     with quiet_start_up():
@@ -93,10 +92,8 @@ def convert(
     folder = Path(out) if out else Path(model).parent
     if not folder.is_dir():
         raise ValueError(f"--out {folder} is not a folder: make it first")
-    flatbuffer = Path(model).suffix == ".tflite"
-    source = Flatbuffer.from_file(model) if flatbuffer else load_keras_model(model)
     options = {"estimator": estimator, "symmetric": symmetric, "block": block and int(block)}
-    results = convert_model(source, formats, calibration, edges, **options)
+    results = convert_model(load_convertible(model), formats, calibration, edges, **options)
     rows = []
     for name, flatbuffer in results.items():
         path = flatbuffer.save(folder / f"{Path(model).stem}_{name}.tflite")

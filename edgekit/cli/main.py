@@ -11,6 +11,8 @@ from edgekit.cli.bench import bench
 from edgekit.cli.convert import convert
 from edgekit.cli.demo import demo
 from edgekit.cli.inspect import inspect
+from edgekit.cli.mixed_precision import mixed_precision
+from edgekit.cli.sensitivity import sensitivity
 
 BAD_INPUT = 2
 
@@ -41,7 +43,7 @@ def main() -> None:
     """
 
 
-for command in (demo, convert, inspect, bench):
+for command in (demo, convert, inspect, sensitivity, mixed_precision, bench):
     main.add_command(command)
 
 

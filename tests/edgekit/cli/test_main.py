@@ -69,7 +69,7 @@ def bad_inputs(folder, tmp_path):
     return {
         "missing model": (["convert", "none.keras"], "no such file: none.keras"),
         "broken model": (["convert", tmp_path / "broken.keras"], "cannot be read as a Keras model"),
-        "wrong kind": (["convert", x], "expected a Keras model"),
+        "wrong kind": (["convert", x], "expected a model"),
         "no calibration": (int8, "int8 needs `calibration`"),
         "missing calibration": ([*int8, "--calibration", "none.npz"], "no such file: none.npz"),
         "empty calibration": ([*int8, "--calibration", tmp_path / "empty.npy"], "is empty"),
