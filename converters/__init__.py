@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from converters.flatbuffer import Flatbuffer
     from converters.formats import FORMATS
     from converters.inspection import Inspection, inspect
+    from converters.packaging import package
     from converters.sensitivity_analysis import Sensitivity, sensitivity
 
 _HOMES = {
@@ -26,6 +27,7 @@ _HOMES = {
     "FORMATS": "formats",
     "Inspection": "inspection",
     "inspect": "inspection",
+    "package": "packaging",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "convert",
     "inspect",
     "mixed_precision",
+    "package",
     "sensitivity",
 ]
 

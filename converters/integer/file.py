@@ -108,9 +108,14 @@ class FlatFile:
         self._drop_unused()
         return self.with_all_tensors()
 
-    def with_all_tensors(self) -> bytes:
-        """The file with every tensor at the index it had."""
-        builder = _SharingBuilder(1024)
+    def with_all_tensors(self, alignment: int = 1) -> bytes:
+        """The file with every tensor at the index it had.
+
+        Args:
+            alignment: Of the data of constants, in bytes from the start of the file. Defaults
+                to 1: wherever they fall.
+        """
+        builder = _SharingBuilder(1024, alignment)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
@@ -162,17 +167,24 @@ class FlatFile:
 class _SharingBuilder(flatbuffers.Builder):
     """Writes equal vectors of numbers once, such as the zero points of every kernel."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, alignment: int):
         super().__init__(size)
+        self._alignment = alignment
         self._written: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x):
-        if x.dtype == np.uint8:  # a buffer: its data are aligned on their own
-            return super().CreateNumpyVector(x)
+        if x.dtype == np.uint8:  # a buffer
+            return self._create_bytes(x)
         key = x.dtype.str, x.tobytes()
         if key not in self._written:
             self._written[key] = super().CreateNumpyVector(x)
         return self._written[key]
+
+    def _create_bytes(self, x: np.ndarray) -> int:
+        self.StartVector(1, len(x), self._alignment)
+        self.head -= len(x)
+        self.Bytes[self.head : self.head + len(x)] = x.tobytes()
+        return self.EndVector()
 
 
 def pack(values: np.ndarray, bits: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from edgekit.cli.convert import convert
 from edgekit.cli.demo import demo
 from edgekit.cli.inspect import inspect
 from edgekit.cli.mixed_precision import mixed_precision
+from edgekit.cli.package import package
 from edgekit.cli.sensitivity import sensitivity
 
 BAD_INPUT = 2
@@ -43,7 +44,7 @@ def main() -> None:
     """
 
 
-for command in (demo, convert, inspect, sensitivity, mixed_precision, bench):
+for command in (demo, convert, inspect, sensitivity, mixed_precision, bench, package):
     main.add_command(command)
 
 

@@ -1,0 +1,129 @@
+"""The folder for an Android app."""
+
+from collections.abc import Mapping
+
+from converters.flatbuffer import Flatbuffer
+from converters.inspection import inspect
+from converters.packaging.contract import as_json, contract, sha256
+from converters.packaging.kotlin import model_runner, unsupported_dtypes
+from converters.packaging.metadata import LABELS_FILE, lines, with_metadata
+from converters.packaging.normalization import Normalization
+from converters.packaging.ports import Port, Ports
+from converters.packaging.sample import one_sample, run
+from converters.packaging.words import in_words, table
+
+# What an app may run a model on, as `Inspection.unsupported` calls it.
+_RUNTIMES = {"litert": "LiteRT, CPU", "litert-gpu": "LiteRT, GPU"}
+
+
+def android_files(
+    stem: str,
+    source: Flatbuffer,
+    ports: Ports,
+    normalizations: Mapping[str, Normalization],
+    labels: tuple[Port, list[str]] | None,
+) -> dict[str, bytes | str]:
+    """`{file name: content}` of the folder.
+
+    Args:
+        stem: Of the model's file name.
+        source: The model.
+        ports: Its inputs and outputs.
+        normalizations: `{input name: Normalization}` where known.
+        labels: The output that scores classes, and their names.
+
+    Raises:
+        ValueError: LiteRT cannot run the model.
+    """
+    file = f"{stem}.tflite"
+    model = Flatbuffer(with_metadata(source.content, stem, ports, normalizations, labels))
+    _check_same(source, model, ports)
+    found = contract("android", file, source, ports, normalizations, labels)
+    found["model"] |= {"sha256": sha256(model.content), "bytes": model.size}
+    found["sizes"] = {
+        "raw_bytes": model.size,
+        "gzip_bytes": model.gzip_size,
+        "apk_bytes": model.size,
+    }
+    found["unsupported"] = _unsupported(source)
+    missing = unsupported_dtypes(ports)
+    files: dict[str, bytes | str] = {file: model.content}
+    if labels is not None:
+        files[LABELS_FILE] = lines(labels[1])
+    if not missing:
+        files["ModelRunner.kt"] = model_runner(file, ports)
+    files["contract.json"] = as_json(found)
+    files["CONTRACT.md"] = in_words(
+        found,
+        {
+            "Into the app": _into_the_app(file, missing),
+            "Size": _sizes(found["sizes"]),
+            "What runs it": _verdicts(found["unsupported"]),
+        },
+    )
+    return files
+
+
+def _check_same(source: Flatbuffer, model: Flatbuffer, ports: Ports) -> None:
+    """Metadata must not change what the model computes."""
+    sample = one_sample(source, ports, None)
+    before, after = (run(file, sample, "xnnpack") for file in (source, model))
+    for name, values in before.items():
+        if values.tobytes() != after[name].tobytes():
+            raise RuntimeError(f"with metadata, output {name!r} differs: please report this model")
+
+
+def _unsupported(source: Flatbuffer) -> dict[str, list[dict]]:
+    report = inspect(source)
+    return {
+        target: [
+            {"index": op.index, "op": op.op, "reason": op.reason}
+            for op in report.unsupported(target)
+        ]
+        for target in _RUNTIMES
+    }
+
+
+def _into_the_app(file: str, missing: list[str]) -> list[str]:
+    runner = "`ModelRunner.kt` runs it: give it the package of its place."
+    if missing:
+        runner = (
+            f"There is no `ModelRunner.kt`: the buffers of LiteRT's CompiledModel have no methods "
+            f"for {', '.join(missing)}. Convert with `--edges float32`, or run the model with "
+            "`InterpreterApi` and a `ByteBuffer`."
+        )
+    return [
+        f"`{file}` belongs in `app/src/main/assets`. {runner}",
+        "In `build.gradle.kts` of the app:",
+        "",
+        "```kotlin",
+        "android {",
+        '    androidResources { noCompress += "tflite" }',
+        "}",
+        "dependencies {",
+        '    implementation("com.google.ai.edge.litert:litert:2.+")',
+        "}",
+        "```",
+        "",
+        "Inputs and outputs are counted as above, from 0.",
+    ]
+
+
+def _sizes(sizes: dict[str, int]) -> list[str]:
+    return table(
+        ["", "bytes"],
+        [
+            ["file", f"{sizes['raw_bytes']:,}"],
+            ["download, by gzip", f"{sizes['gzip_bytes']:,}"],
+            ["in the APK, stored uncompressed to be mapped", f"{sizes['apk_bytes']:,}"],
+        ],
+    )
+
+
+def _verdicts(unsupported: dict[str, list[dict]]) -> list[str]:
+    lines = []
+    for target, name in _RUNTIMES.items():
+        ops = unsupported[target]
+        lines.append(f"- {name}: {'every op' if not ops else 'not these ops'}")
+        lines += [f"  - {op['index']} {op['op']}: {op['reason']}" for op in ops]
+    return lines

@@ -1,0 +1,115 @@
+"""The contract of a packaged model: what to feed it, what it gives, what it needs."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from converters.flatbuffer import Flatbuffer
+from converters.packaging.normalization import Normalization
+from converters.packaging.ports import Port, Ports
+
+SCHEMA_VERSION = 1
+REAL_VALUE = "(q - zero_point) * scale"
+NOT_KNOWN = "as in training: not known to the file"
+
+
+def contract(
+    target: str,
+    file: str,
+    source: Flatbuffer,
+    ports: Ports,
+    normalizations: Mapping[str, Normalization],
+    labels: tuple[Port, list[str]] | None,
+) -> dict:
+    """What any program needs to know of a model, as JSON-ready values.
+
+    Args:
+        target: What the folder is for.
+        file: Name of the model.
+        source: The model as it was given.
+        ports: Its inputs and outputs.
+        normalizations: `{input name: Normalization}` where known.
+        labels: The output that scores classes, and their names.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "target": target,
+        "model": {
+            "file": file,
+            "source_sha256": sha256(source.content),
+            "source_bytes": source.size,
+            "signature": ports.signature,
+        },
+        "inputs": [
+            {**_port(port), "normalization": _normalization(normalizations.get(port.name))}
+            for port in ports.inputs
+        ],
+        "outputs": [
+            {**_port(port), "labels": labels[1] if labels and port is labels[0] else None}
+            for port in ports.outputs
+        ],
+        "ops": used_ops(source.content),
+        "runtime": {"litert": litert_version()},
+    }
+
+
+def used_ops(content: bytes) -> list[dict]:
+    """`{name, version, count}` of the ops in all graphs of a `.tflite`, by name."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+    root = schema.Model.GetRootAs(content, 0)
+    counts: dict[tuple[str, int], int] = {}
+    for graph in (root.Subgraphs(i) for i in range(root.SubgraphsLength())):
+        for op in (graph.Operators(i) for i in range(graph.OperatorsLength())):
+            code = root.OperatorCodes(op.OpcodeIndex())
+            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            name = names.get(number, f"UNKNOWN_{number}")
+            if name == "CUSTOM" and code.CustomCode():
+                name = code.CustomCode().decode(errors="replace")
+            key = name, int(code.Version())
+            counts[key] = counts.get(key, 0) + 1
+    return [
+        {"name": name, "version": version, "count": count}
+        for (name, version), count in sorted(counts.items())
+    ]
+
+
+def litert_version() -> str:
+    """Version of the LiteRT that runs here."""
+    from importlib.metadata import version
+
+    return version("ai-edge-litert")
+
+
+def sha256(content: bytes) -> str:
+    """Its checksum, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def as_json(found: dict) -> str:
+    """A contract as text."""
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def _port(port: Port) -> dict:
+    return {
+        "name": port.name,
+        "position": port.position,
+        "tensor": port.tensor,
+        "shape": list(port.shape),
+        "open_shape": list(port.open_shape) if port.open_shape != port.shape else None,
+        "dtype": port.dtype,
+        "scale": port.scale,
+        "zero_point": port.zero_point,
+        "real_value": REAL_VALUE if port.scale is not None else None,
+        "range": list(port.range) if port.range else None,
+        "layout": port.layout,
+        "layout_is_a_guess": port.layout is not None,
+    }
+
+
+def _normalization(found: Normalization | None) -> dict:
+    if found is None:
+        return {"mean": None, "std": None, "note": NOT_KNOWN}
+    return {"mean": list(found.mean), "std": list(found.std), "note": "(x - mean) / std"}
