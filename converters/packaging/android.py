@@ -11,9 +11,10 @@ from converters.packaging.normalization import Normalization
 from converters.packaging.ports import Port, Ports
 from converters.packaging.sample import one_sample, run
 from converters.packaging.words import in_words, table
+from converters.targets import TARGETS
 
-# What an app may run a model on, as `Inspection.unsupported` calls it.
-_RUNTIMES = {"litert": "LiteRT, CPU", "litert-gpu": "LiteRT, GPU"}
+# What an app may run a model on.
+_RUNTIMES = ("litert", "litert-gpu")
 
 
 def android_files(
@@ -122,8 +123,8 @@ def _sizes(sizes: dict[str, int]) -> list[str]:
 
 def _verdicts(unsupported: dict[str, list[dict]]) -> list[str]:
     lines = []
-    for target, name in _RUNTIMES.items():
-        ops = unsupported[target]
-        lines.append(f"- {name}: {'every op' if not ops else 'not these ops'}")
+    for name, ops in unsupported.items():
+        verdict = f"not these ops; {TARGETS[name].elsewhere}" if ops else "every op"
+        lines.append(f"- {TARGETS[name].runs}: {verdict}")
         lines += [f"  - {op['index']} {op['op']}: {op['reason']}" for op in ops]
     return lines

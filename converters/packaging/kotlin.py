@@ -123,7 +123,8 @@ def _helpers(ports: Ports) -> str:
         found += """
     private fun quantize(real: FloatArray, scale: Float, zero: Int, low: Int, high: Int) =
         ByteArray(real.size) {
-            (round(real[it] / scale) + zero).coerceIn(low.toFloat(), high.toFloat()).toInt().toByte()
+            val stored = round(real[it] / scale) + zero
+            stored.coerceIn(low.toFloat(), high.toFloat()).toInt().toByte()
         }
 """
     dtypes = {p.dtype for p in ports.outputs if p.scale is not None}

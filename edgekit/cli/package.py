@@ -38,8 +38,8 @@ def package(
 
     \b
     Example:
-      edgekit package model.tflite --target android --out app --labels labels.txt --mean 127.5 --std 127.5
       edgekit package model.tflite --target mcu --out firmware
+      edgekit package model.tflite --target android --out app --mean 127.5 --std 127.5
     """
     from converters import package as package_model
 

@@ -1,0 +1,220 @@
+"""The folder for firmware with TensorFlow Lite Micro."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from string import Template
+
+import numpy as np
+
+from converters.flatbuffer import Flatbuffer
+from converters.packaging.arena import KERNELS, MARGIN_PERCENT, MicroRun, run_micro
+from converters.packaging.c_text import TYPES, c_identifier, comment, guarded
+from converters.packaging.contract import as_json, contract, used_ops
+from converters.packaging.golden import STEPS, golden_header, golden_test
+from converters.packaging.model_data import model_header, model_source
+from converters.packaging.model_settings import label, model_settings
+from converters.packaging.normalization import Normalization
+from converters.packaging.op_resolver import op_resolver
+from converters.packaging.ports import Port, Ports
+from converters.packaging.sample import Values, one_sample, run
+from converters.packaging.templates import template
+from converters.packaging.words import in_words, table
+from converters.samples import Samples
+
+
+def mcu_files(
+    stem: str,
+    source: Flatbuffer,
+    ports: Ports,
+    normalizations: Mapping[str, Normalization],
+    labels: tuple[Port, list[str]] | None,
+    sample: Samples | None,
+) -> dict[str, str]:
+    """`{file name: content}` of the folder.
+
+    Args:
+        stem: Of the model's file name, from which its name in code comes.
+        source: The model.
+        ports: Its inputs and outputs.
+        normalizations: `{input name: Normalization}` where known.
+        labels: The output that scores classes, and their names.
+        sample: The golden input; None for seeded noise.
+
+    Raises:
+        ValueError: TensorFlow Lite Micro cannot run the model.
+        ImportError: tflite-micro is not installed.
+    """
+    name = c_identifier(stem)
+    _check_dtypes(ports)
+    used = used_ops(source.content)
+    resolver = op_resolver(name, (op["name"] for op in used))
+    inputs = one_sample(source, ports, sample)
+    golden_inputs = [inputs[port.name].stored for port in ports.inputs]
+    micro = run_micro(source.content, golden_inputs, len(ports.outputs))
+    outputs = _outputs(ports, micro)
+    found = contract("mcu", f"g_{name} in model_data.cc", source, ports, normalizations, labels)
+    found["runtime"]["tflite_micro"] = micro.version
+    found["arena"] = {
+        "head": micro.head,
+        "tail": micro.tail,
+        "total": micro.total,
+        "margin_percent": MARGIN_PERCENT,
+        "recommended": micro.arena,
+        "measured_with": KERNELS,
+    }
+    found["golden"] = {
+        "input": "seeded noise" if sample is None else "a sample of the user",
+        "against_litert": _differences(ports, outputs, run(source, inputs, "reference")),
+        "allowed_steps": STEPS,
+    }
+    digest = found["model"]["source_sha256"]
+    about = _comment(
+        f"Made by `edgekit package` from {stem}.tflite, {source.size} bytes, sha256", digest
+    )
+    vectors = _comment(
+        f"One run of {stem}.tflite: {found['golden']['input']}, and what tflite-micro "
+        f"{micro.version} gives for it. sha256 of the model:",
+        digest,
+    )
+    return {
+        "model_data.h": model_header(name, about),
+        "model_data.cc": model_source(name, about, source.content),
+        "model_settings.h": model_settings(
+            name, about, ports, micro, labels[1] if labels else None
+        ),
+        "op_resolver.h": guarded(name, "op_resolver.h", about, resolver),
+        "golden.h": golden_header(name, vectors, source.content, ports, inputs, outputs),
+        "golden_test.c": golden_test(name, ports),
+        "main_example.cc": _main_example(name, ports, used),
+        "contract.json": as_json(found),
+        "CONTRACT.md": in_words(
+            found,
+            {
+                "Memory": _memory(found["arena"], source),
+                "Golden vector": _golden(found["golden"]),
+                "Into the firmware": _into_the_firmware(name),
+            },
+        ),
+    }
+
+
+def _check_dtypes(ports: Ports) -> None:
+    for port in (*ports.inputs, *ports.outputs):
+        if port.dtype not in TYPES:
+            raise ValueError(
+                f"{port.name!r} is of dtype {port.dtype}, which TensorFlow Lite Micro does not "
+                "take: convert to float32, int8 or int16x8"
+            )
+        if port.open_shape[1:] != port.shape[1:]:
+            raise ValueError(
+                f"{port.name!r} has the open shape {list(port.open_shape)}, and TensorFlow Lite "
+                "Micro plans its memory once: convert with fixed shapes"
+            )
+
+
+def _outputs(ports: Ports, micro: MicroRun) -> dict[str, Values]:
+    found = {}
+    for port, values in zip(ports.outputs, micro.outputs, strict=True):
+        stored = np.asarray(values).reshape(port.shape)
+        if not np.isfinite(stored).all():
+            raise ValueError(
+                f"output {port.name!r} is not finite on the golden input: give a `sample` on which "
+                "it is"
+            )
+        found[port.name] = Values(port.real(stored), stored)
+    return found
+
+
+def _differences(
+    ports: Ports, outputs: dict[str, Values], expected: dict[str, np.ndarray]
+) -> dict[str, dict]:
+    """The largest difference of each output from LiteRT's reference kernels."""
+    found = {}
+    for port in ports.outputs:
+        real = outputs[port.name].real.astype(np.float64)
+        apart = np.max(np.abs(real - expected[port.name].astype(np.float64)), initial=0.0)
+        steps = None if port.scale is None else round(float(apart) / port.scale)
+        found[port.name] = {"largest_difference": float(apart), "steps": steps}
+    return found
+
+
+def _comment(text: str, digest: str) -> str:
+    return f"/* {comment(text)}\n   {digest} */"
+
+
+def _main_example(name: str, ports: Ports, used: list[dict]) -> str:
+    variables = sum(op["count"] for op in used if op["name"] == "VAR_HANDLE")
+    interpreter = (
+        "  static tflite::MicroInterpreter interpreter(model, resolver, tensor_arena,\n"
+        "                                              kTensorArenaSize);"
+    )
+    if variables:
+        interpreter = (
+            "  tflite::MicroAllocator* allocator =\n"
+            "      tflite::MicroAllocator::Create(tensor_arena, kTensorArenaSize);\n"
+            "  static tflite::MicroInterpreter interpreter(\n"
+            "      model, resolver, allocator,\n"
+            f"      tflite::MicroResourceVariables::Create(allocator, {variables}));"
+        )
+    copies = []
+    for port in ports.inputs:
+        vector = f"kGolden{label('Input', port, ports.inputs)}"
+        copies.append(
+            f"  std::memcpy(interpreter.input({port.position})->data.raw, {vector}, "
+            f"sizeof({vector}));"
+        )
+    outputs = (
+        f"interpreter.typed_output_tensor<{TYPES[port.dtype]}>({port.position})"
+        for port in ports.outputs
+    )
+    return Template(template("main_example.cc")).substitute(
+        name=name,
+        interpreter=interpreter,
+        inputs="\n".join(copies),
+        outputs=", ".join(outputs),
+    )
+
+
+def _memory(arena: dict, source: Flatbuffer) -> list[str]:
+    return [
+        *table(
+            ["", "bytes"],
+            [
+                ["flash: the model", f"{source.size:,}"],
+                ["RAM: arena, measured", f"{arena['total']:,}"],
+                ["of it tensors (head)", f"{arena['head']:,}"],
+                ["of it structures and scratch memory (tail)", f"{arena['tail']:,}"],
+                [
+                    f"`kTensorArenaSize`, {arena['margin_percent']} % more",
+                    f"{arena['recommended']:,}",
+                ],
+            ],
+        ),
+        "",
+        f"Measured with tflite-micro's {arena['measured_with']}. Pointers are half as long on a "
+        "32-bit core; kernels made for it may take other scratch memory. `arena_used_bytes()` "
+        "tells on the device. Code is not counted.",
+    ]
+
+
+def _golden(golden: dict) -> list[str]:
+    lines = [f"The input is {golden['input']}. Against LiteRT's reference kernels:", ""]
+    for name, apart in golden["against_litert"].items():
+        steps = "" if apart["steps"] is None else f", {apart['steps']} steps"
+        lines.append(f"- `{name}`: at most {apart['largest_difference']:.3g} apart{steps}")
+    return [
+        *lines,
+        "",
+        "Firmware runs `kGoldenInput` and gives the outputs to `golden_check`, which counts the "
+        f"values more than {golden['allowed_steps']} step off. `golden_test.c` checks the folder "
+        "itself, on any computer; its first lines say how.",
+    ]
+
+
+def _into_the_firmware(name: str) -> list[str]:
+    return [
+        f"Compile `model_data.cc`, and run the model as `main_example.cc` does: `g_{name}` in "
+        f"`{name}::OpResolver`, with an arena of `kTensorArenaSize` bytes. Quantise with "
+        "`model_settings.h`. The versions of the ops below came with LiteRT; a TensorFlow Lite "
+        "Micro from before September 2024 refuses a FULLY_CONNECTED with a scale per channel.",
+    ]
