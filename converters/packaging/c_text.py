@@ -16,13 +16,20 @@ TYPES = {
     "bool": "uint8_t",
 }
 _WIDTH = 96
-_KEYWORDS = frozenset(
-    "alignas alignof and asm auto bool break case catch char class const continue default delete "
-    "do double else enum explicit extern false final float for friend goto if inline int long "
-    "mutable namespace new not operator or override private protected public register restrict "
-    "return short signed sizeof static std struct switch template this throw true try typedef "
-    "typename union unsigned using virtual void volatile while xor".split()
-)
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+_KEYWORDS = words("""
+    alignas alignof and asm auto bool break case catch char class const continue default delete do
+    double else enum explicit extern false final float for friend goto if inline int long mutable
+    namespace new not operator or override private protected public register restrict return short
+    signed sizeof static std struct switch template tflite this throw true try typedef typename
+    union unsigned using virtual void volatile while xor
+""")
 
 
 def c_identifier(text: str) -> str:

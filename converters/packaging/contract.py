@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from converters.flatbuffer import Flatbuffer
 from converters.packaging.normalization import Normalization
 from converters.packaging.ports import Port, Ports
+from converters.reader import DAMAGE, CorruptFlatbuffer
 
 SCHEMA_VERSION = 1
 REAL_VALUE = "(q - zero_point) * scale"
@@ -54,7 +55,18 @@ def contract(
 
 
 def used_ops(content: bytes) -> list[dict]:
-    """`{name, version, count}` of the ops in all graphs of a `.tflite`, by name."""
+    """`{name, version, count}` of the ops in all graphs of a `.tflite`, by name.
+
+    Raises:
+        CorruptFlatbuffer: It is damaged, maybe in a graph that nothing calls.
+    """
+    try:
+        return _used_ops(content)
+    except DAMAGE as error:
+        raise CorruptFlatbuffer(f"damaged LiteRT flatbuffer: {error}") from None
+
+
+def _used_ops(content: bytes) -> list[dict]:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}

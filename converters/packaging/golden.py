@@ -4,7 +4,7 @@ from string import Template
 
 import numpy as np
 
-from converters.packaging.c_text import TYPES, array, comment, guarded, number
+from converters.packaging.c_text import TYPES, array, guarded, number, string
 from converters.packaging.model_data import fnv1a
 from converters.packaging.model_settings import label
 from converters.packaging.ports import Port, Ports
@@ -91,6 +91,7 @@ def _check(ports: Ports, outputs: dict[str, Values]) -> str:
         name = label("Output", port, ports.outputs)
         argument = "output" if name == "Output" else f"output{port.position}"
         parameters.append(f"const {TYPES[port.dtype]} *{argument}")
+        apart = ""
         if port.integers is None:
             most = float(np.max(np.abs(outputs[port.name].real), initial=0.0))
             allowed = number(max(most, 1e-3) * _FLOAT_SHARE, "float32")
@@ -99,9 +100,11 @@ def _check(ports: Ports, outputs: dict[str, Values]) -> str:
         elif port.scale is None:
             wrong = f"{argument}[i] != kGolden{name}[i]"
         else:
-            apart = f"(int64_t){argument}[i] - kGolden{name}[i]"
-            wrong = f"{apart} > {STEPS} || {apart} < -{STEPS}"
-        blocks.append(f"  for (i = 0; i < {port.size}; ++i) {{\n    if ({wrong}) ++found;\n  }}\n")
+            apart = f"    const int64_t apart = (int64_t){argument}[i] - kGolden{name}[i];\n"
+            wrong = f"apart > {STEPS} || apart < -{STEPS}"
+        blocks.append(
+            f"  for (i = 0; i < {port.size}; ++i) {{\n{apart}    if ({wrong}) ++found;\n  }}\n"
+        )
     return (
         "/* How many values of an output depart from the golden one; 0 is a pass. Integers may be\n"
         f"   {STEPS} step off, as kernels of different makers are. */\n"
@@ -111,23 +114,23 @@ def _check(ports: Ports, outputs: dict[str, Values]) -> str:
 
 
 def _quantize_check(name: str, port: Port) -> str:
-    title = comment(port.name).replace('"', "'").replace("%", "%%").replace("\\", "/")
+    what = string(f"input '{port.name}', quantised, is the golden one")
     return f"""  wrong = 0;
   for (i = 0; i < k{name}Size; ++i) {{
     if (Quantize{name}(kGolden{name}Real[i]) != kGolden{name}[i]) ++wrong;
   }}
-  check("input '{title}', quantised, is the golden one", wrong == 0);
+  check({what}, wrong == 0);
 """
 
 
 def _dequantize_check(name: str, port: Port) -> str:
-    title = comment(port.name).replace('"', "'").replace("%", "%%").replace("\\", "/")
+    what = string(f"output '{port.name}', dequantised, is within half a step")
     return f"""  wrong = 0;
   for (i = 0; i < k{name}Size; ++i) {{
     const float apart = Dequantize{name}(kGolden{name}[i]) - kGolden{name}Real[i];
     if (!(fabsf(apart) <= k{name}Scale / 2)) ++wrong;
   }}
-  check("output '{title}', dequantised, is within half a step", wrong == 0);
+  check({what}, wrong == 0);
 """
 
 

@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from string import Template
 
+from converters.packaging.c_text import words
 from converters.packaging.contract import litert_version
 from converters.packaging.ports import Port, Ports, identifiers
 from converters.packaging.templates import template
 
-_RESERVED = frozenset(
-    "as break class continue do else false for fun if in interface is null object package return "
-    "super this throw true try typealias typeof val var when while inputs outputs model run "
-    "close quantize dequantize".split()
-)
+_RESERVED = words("""
+    as break class continue do else false for fun if in interface is null object package return
+    super this throw true try typealias typeof val var when while
+    inputs outputs model run close quantize dequantize
+""")
 
 
 @dataclass(frozen=True)

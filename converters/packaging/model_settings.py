@@ -29,9 +29,10 @@ def model_settings(
 #define {_CONSTANT} static const
 #endif
 
-/* Bytes of the tensor arena: {run.total} measured by tflite-micro {run.version} with its {KERNELS}
-   (head {run.head}, tail {run.tail}), and {MARGIN_PERCENT} % more. Pointers are half as long on a
-   32-bit core; kernels made for it may take other scratch memory. arena_used_bytes() tells there. */
+/* Bytes of the tensor arena: {run.total} measured (head {run.head}, tail {run.tail}), and
+   {MARGIN_PERCENT} % more. Measured by tflite-micro {run.version}, {KERNELS}.
+   Pointers are half as long on a 32-bit core; kernels made for it may take other scratch memory.
+   arena_used_bytes() tells there. */
 {_CONSTANT} int kTensorArenaSize = {run.arena};
 """
     ]

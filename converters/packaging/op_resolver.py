@@ -11,6 +11,7 @@ _SPELLED = {
     "PADV2": "PadV2",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
 }
+# Custom ops that come with TensorFlow Lite Micro.
 _CUSTOM = {
     "CIRCULAR_BUFFER": "CircularBuffer",
     "TFLite_Detection_PostProcess": "DetectionPostprocess",
@@ -31,6 +32,9 @@ _CUSTOM = {
     "SignalStacker": "Stacker",
     "SignalWindow": "Window",
 }
+
+
+MICRO_ONLY = frozenset(_CUSTOM) - {"TFLite_Detection_PostProcess"}
 
 
 def add_method(op: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.reader import DAMAGE, CorruptFlatbuffer, ModelInfo, TensorInfo, read_model
+from converters.reader import DAMAGE, CorruptFlatbuffer, ModelInfo, read_model
 
 _LAYOUTS = {2: "NC", 3: "NTC", 4: "NHWC", 5: "NDHWC"}
 _DTYPES = ("float32", "float16", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64")
@@ -114,28 +114,31 @@ def read_ports(content: bytes) -> Ports:
             signature = (root.SignatureDefs(0).SignatureKey() or b"").decode() or None
         return Ports(
             signature,
-            _ports(model, graph, graph.InputsAsNumpy(), model.inputs, "input"),
-            _ports(model, graph, graph.OutputsAsNumpy(), model.outputs, "output"),
+            _ports(model, graph, "input"),
+            _ports(model, graph, "output"),
         )
     except DAMAGE as error:
-        if isinstance(error, _UnknownDtype):
+        if isinstance(error, _NoNumbers):
             raise
         raise CorruptFlatbuffer(f"damaged LiteRT flatbuffer: {error}") from None
 
 
-class _UnknownDtype(ValueError):
-    """An edge that holds no plain numbers."""
+class _NoNumbers(ValueError):
+    """A model that takes or gives none."""
 
 
-def _ports(model: ModelInfo, graph, indices, named: dict[str, TensorInfo], kind: str) -> tuple:
+def _ports(model: ModelInfo, graph, kind: str) -> tuple[Port, ...]:
+    vector, named = ("Inputs", model.inputs) if kind == "input" else ("Outputs", model.outputs)
+    if not getattr(graph, f"{vector}Length")():
+        raise _NoNumbers(f"the model has no {kind}s: there is nothing to package")
     names = {name: tensor.index for name, tensor in named.items()}
     found = []
-    for position, index in enumerate(np.atleast_1d(indices).tolist()):
+    for position, index in enumerate(getattr(graph, f"{vector}AsNumpy")().tolist()):
         tensor = model.tensors[index]
         name = next((n for n, i in names.items() if i == index), tensor.name)
         names.pop(name, None)
         if tensor.dtype not in (*_DTYPES, "bool"):
-            raise _UnknownDtype(
+            raise _NoNumbers(
                 f"{kind} {name!r} is of dtype {tensor.dtype}: only numbers and booleans can be "
                 "packaged"
             )
