@@ -38,6 +38,7 @@ def convert(
     estimator: str | Mapping[str, str] = "minmax",
     symmetric: bool = False,
     block: int | None = None,
+    sparse: bool = False,
 ) -> dict[str, Flatbuffer]:
     """The model as LiteRT flatbuffers, one per format.
 
@@ -71,6 +72,9 @@ def convert(
             ask. Defaults to `False`.
         block: 32, 64, 128 or 256: so many weights share a scale in the Dense kernels of
             `dynamic_int4`. Defaults to `None`: a scale per channel.
+        sparse: Whether kernels that are mostly zero, as pruning leaves them, are stored sparse
+            where that is smaller and LiteRT runs it. Microcontroller runtimes do not. Defaults
+            to `False`.
 
     Returns:
         `{format: Flatbuffer}` in the order asked for. Each was loaded and run, and its `check`
@@ -85,7 +89,7 @@ def convert(
     """
     formats = check_formats(formats)
     check_estimator(estimator)
-    _check_options(formats, edges, symmetric, block)
+    _check_options(formats, edges, symmetric, block, sparse)
     source = as_source(model)
     quantization_aware = False
     if source.model is not None:
@@ -99,6 +103,7 @@ def convert(
         "estimator": estimator,
         "symmetric": symmetric,
         "block": block,
+        "sparse": sparse,
         "quantization_aware": quantization_aware,
     }
     integer = not quantization_aware and any(FORMATS[f].integer for f in formats)
@@ -140,11 +145,12 @@ def done_job(
         yield folder, loops
 
 
-def _check_options(formats, edges, symmetric, block) -> None:
+def _check_options(formats, edges, symmetric, block, sparse) -> None:
     if edges not in ("integer", "float32"):
         raise ValueError(f"`edges` must be 'integer' or 'float32'. Received: edges={edges!r}")
-    if not isinstance(symmetric, bool):
-        raise ValueError(f"`symmetric` must be True or False. Received: symmetric={symmetric!r}")
+    for name, value in (("symmetric", symmetric), ("sparse", sparse)):
+        if not isinstance(value, bool):
+            raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
     if block not in (None, *BLOCKS):
         raise ValueError(f"`block` must be one of {BLOCKS} or None. Received: block={block!r}")
     if block is not None and "dynamic_int4" not in formats:
@@ -305,4 +311,7 @@ def _notes(name: str, report: Inspection, loops: list[str]) -> tuple[str, ...]:
             f"{floats} weight tensors stayed float32: under {FEWEST_ELEMENTS:,} elements, or no "
             "kernel takes them smaller"
         )
+    whole = [op for op in report.ops if op.name == "DENSIFY"]
+    if whole:
+        notes.append(f"{len(whole)} kernels are stored sparse: microcontrollers cannot load them")
     return tuple(notes)

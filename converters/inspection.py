@@ -22,7 +22,7 @@ from converters.reader import (
 from converters.targets import Unsupported, unsupported
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
-_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "CAST")
+_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "DENSIFY", "CAST")
 _CONTROL = ("WHILE", "IF", "CALL_ONCE", "STABLEHLO_WHILE")  # what they call computes
 _WEIGHT_DTYPES = ("float16", "float32", "int8", "int4", "int2", "uint8")
 
@@ -98,7 +98,8 @@ class Inspection:
         self.ops = [_op(op) for op in model.ops]
         self.inputs = [_edge(name, tensor) for name, tensor in model.inputs.items()]
         self.outputs = [_edge(name, tensor) for name, tensor in model.outputs.items()]
-        self._weight_tensors = [t for t in model.tensors if _is_weight(t)]
+        made = {t.index for op in model.ops for t in op.output_tensors if op.name == "DENSIFY"}
+        self._weight_tensors = [t for t in model.tensors if _is_weight(t) and t.index not in made]
 
     @cached_property
     def weights(self) -> list[Weight]:
@@ -285,7 +286,7 @@ def _weight(tensor: TensorInfo) -> Weight:
         name=tensor.name,
         shape=tensor.shape,
         dtype=tensor.dtype,
-        bytes=len(tensor.data),
+        bytes=tensor.stored_bytes,
         zeros=0 if values is None else int(np.sum(values == zero)),
         elements=tensor.size,
         distinct=None if values is None else len(np.unique(values)),

@@ -6,10 +6,12 @@ is an error and not an endless loop.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
 import numpy as np
+
+from converters.sparse_tensor import decode
 
 # The options that name the subgraphs an op runs, and their accessors.
 _CALLS = {
@@ -73,12 +75,19 @@ class TensorInfo:
     scales: tuple[float, ...] = ()
     zero_points: tuple[int, ...] = ()
     data: bytes | None = field(default=None, repr=False)
-    stored_sparse: bool = False
+    sparsity: tuple | None = field(default=None, repr=False)
 
     @property
     def constant(self) -> bool:
         """Whether its values are in the file."""
         return self.data is not None
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes a constant takes in the file."""
+        levels = self.sparsity[2] if self.sparsity else ()
+        parts = (part for level in levels if isinstance(level, tuple) for part in level)
+        return len(self.data or b"") + sum(part.nbytes for part in parts)
 
     @property
     def size(self) -> int:
@@ -88,8 +97,13 @@ class TensorInfo:
     @cached_property
     def values(self) -> np.ndarray | None:
         """A constant's stored values; None where the dtype has no plain array form."""
-        if self.data is None or self.stored_sparse:
+        if self.data is None:
             return None
+        if self.sparsity is not None:
+            try:
+                return decode(np.frombuffer(self.data, self.dtype), self.shape, *self.sparsity)
+            except (TypeError, ValueError):
+                return None
         if self.dtype == "int4":
             packed = np.frombuffer(self.data, dtype=np.int8)
             both = np.stack([np.left_shift(packed, 4) >> 4, packed >> 4], axis=-1).ravel()
@@ -147,6 +161,7 @@ class _Reader:
         self.content = content
         self.types = _names(schema.TensorType)
         self.op_names = _names(schema.BuiltinOperator)
+        self.vectors = _names(schema.SparseIndexVector)
         self.root = schema.Model.GetRootAs(content, 0)
 
     def model(self) -> ModelInfo:
@@ -175,8 +190,13 @@ class _Reader:
             raise CorruptFlatbuffer(f"damaged LiteRT flatbuffer: no subgraph {number}")
         graph = self.root.Subgraphs(number)
         tensors = [self._tensor(i, t) for i, t in enumerate(self._walk(graph, "Tensors"))]
-        ops = enumerate(self._walk(graph, "Operators"), first)
-        return tensors, [self._op(i, op, tensors, number) for i, op in ops]
+        ops = []
+        for i, op in enumerate(self._walk(graph, "Operators"), first):
+            ops.append(self._op(i, op, tensors, number))
+            if ops[-1].name == "DENSIFY":  # the same constant to whoever reads it
+                whole = ops[-1].output_tensors[0].index
+                tensors[whole] = replace(ops[-1].input_tensors[0], index=whole)
+        return tensors, ops
 
     def _walk(self, owner, vector: str) -> Iterator:
         item = getattr(owner, vector)
@@ -216,8 +236,26 @@ class _Reader:
             scales=scales,
             zero_points=zero_points,
             data=self._data(tensor.Buffer()),
-            stored_sparse=tensor.Sparsity() is not None,
+            sparsity=None if tensor.Sparsity() is None else self._sparsity(tensor.Sparsity()),
         )
+
+    def _sparsity(self, parameters) -> tuple:
+        """What `decode` takes: order, block map and levels."""
+        levels = []
+        for level in self._walk(parameters, "DimMetadata"):
+            if level.Format() == self.schema.DimensionType.DENSE:
+                levels.append(int(level.DenseSize()))
+                continue
+            pair = []
+            for name in ("ArraySegments", "ArrayIndices"):
+                kind = self.vectors[getattr(level, f"{name}Type")()]
+                vector, table = getattr(self.schema, kind)(), getattr(level, name)()
+                vector.Init(table.Bytes, table.Pos)
+                self._length(vector, "Values")
+                pair.append(np.atleast_1d(vector.ValuesAsNumpy()))
+            levels.append(tuple(pair))
+        order = self._numbers(parameters, "TraversalOrder")
+        return order, self._numbers(parameters, "BlockMap"), levels
 
     def _data(self, index: int) -> bytes | None:
         if index == 0 or index >= self.root.BuffersLength():

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from converters.checks import Check, compare, write_checks
 from converters.formats import FORMATS
 from converters.integer import quantize, to_integer
 from converters.integer.float_weights import with_float_weights
+from converters.isolation import run_isolated
 from converters.runner import Runner
+from converters.sparse_weights import KINDS, with_sparse_weights
 
 CHECKS_AT_ONCE = 2
 
@@ -72,6 +75,8 @@ class Job:
         self._unfinished.append(name)
         self._say()
         content = self.make(name)
+        if self.options["sparse"]:
+            content = self.sparse(content)
         (self.folder / f"{name}.tflite").write_bytes(content)
         _ = self.expected, self.probe  # read here, not in two threads at once
         return content
@@ -94,6 +99,15 @@ class Job:
             symmetric=self.options["symmetric"],
             edges=self.options["edges"],
         )
+
+    def sparse(self, content: bytes) -> bytes:
+        """The smallest file with sparse kernels that LiteRT runs; the same one if none is."""
+        tried = {with_sparse_weights(content, kinds) for kinds in KINDS}
+        for smaller in sorted(tried - {content}, key=len):
+            with suppress(ValueError):
+                run_isolated(smaller, "xnnpack", "outputs", self.probe)
+                return smaller
+        return content
 
     def check(self, name: str, content: bytes) -> Check:
         """Run a file and compare it with the model."""

@@ -3,8 +3,9 @@
 import numpy as np
 
 from converters.integer.file import FlatFile
+from converters.sparse_tensor import decode
 
-_STORED = {"float16": "<f2", "int8": "i1", "uint8": "u1", "int16": "<i2"}
+_STORED = {"float32": "<f4", "float16": "<f2", "int8": "i1", "uint8": "u1", "int16": "<i2"}
 
 
 def with_float_weights(content: bytes) -> bytes:
@@ -24,7 +25,7 @@ def with_float_weights(content: bytes) -> bytes:
         changed |= index not in computed and _store_as_float(file, index)
     for op in file.graph.operators:
         source = int(op.inputs[0]) if len(op.inputs) else -1
-        if file.op_name(op) == "DEQUANTIZE" and file.constant(source) is not None:
+        if file.op_name(op) in ("DEQUANTIZE", "DENSIFY") and file.constant(source) is not None:
             same[int(op.outputs[0])] = source
             changed = True
         else:
@@ -47,9 +48,13 @@ def _store_as_float(file: FlatFile, index: int) -> bool:
     dtype = file.dtype(index)
     if data is None or len(data) == 0 or dtype not in _STORED:
         return False
-    if grid is None and dtype != "float16":
+    if grid is None and not dtype.startswith("float"):
         return False  # integers that are no weights
     stored = np.asarray(data, "uint8").view(_STORED[dtype])
+    if tensor.sparsity is not None:
+        stored, tensor.sparsity = _whole(file.schema, tensor, stored), None
+    elif dtype == "float32":
+        return False
     values = stored.reshape(tensor.shape).astype("float32")
     if grid is not None:
         shape = [1] * values.ndim
@@ -62,3 +67,16 @@ def _store_as_float(file: FlatFile, index: int) -> bool:
     tensor.type, tensor.quantization = file.schema.TensorType.FLOAT32, None
     file.set_values(index, values.astype("float32"))
     return True
+
+
+def _whole(schema, tensor, stored: np.ndarray) -> np.ndarray:
+    """A sparse tensor's values with the zeros between them."""
+    parameters = tensor.sparsity
+    levels = [
+        int(level.denseSize)
+        if level.format == schema.DimensionType.DENSE
+        else (level.arraySegments.values, level.arrayIndices.values)
+        for level in parameters.dimMetadata
+    ]
+    blocks = [] if parameters.blockMap is None else parameters.blockMap
+    return decode(stored, tuple(tensor.shape), list(parameters.traversalOrder), blocks, levels)

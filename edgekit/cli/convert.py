@@ -42,6 +42,9 @@ from converters.weights import BLOCKS
     help="Weights that share a scale in the Dense kernels of dynamic_int4.  [default: a channel]",
 )
 @click.option(
+    "--sparse", is_flag=True, help="Store kernels sparse where that is smaller and LiteRT runs it."
+)
+@click.option(
     "--edges",
     type=click.Choice(["integer", "float32"]),
     default="integer",
@@ -64,6 +67,7 @@ def convert(
     estimator: str,
     symmetric: bool,
     block: str | None,
+    sparse: bool,
     edges: str,
     targets: tuple[str, ...],
     out: str | None,
@@ -93,6 +97,7 @@ def convert(
     if not folder.is_dir():
         raise ValueError(f"--out {folder} is not a folder: make it first")
     options = {"estimator": estimator, "symmetric": symmetric, "block": block and int(block)}
+    options["sparse"] = sparse
     results = convert_model(load_convertible(model), formats, calibration, edges, **options)
     rows = []
     for name, flatbuffer in results.items():
