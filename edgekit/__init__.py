@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from converters import convert, inspect, mixed_precision, sensitivity
+    from converters import convert, inspect, mixed_precision, package, sensitivity
     from device_bench import benchmark
     from edgekit.pipeline.verify import verify
     from edgekit.posttraining import adaround, correct_bias, equalize, fold_batchnorm
@@ -48,6 +48,7 @@ _HOMES = {
     "convert": "converters",
     "inspect": "converters",
     "mixed_precision": "converters",
+    "package": "converters",
     "sensitivity": "converters",
     "benchmark": "device_bench",
 }
@@ -67,6 +68,7 @@ __all__ = [
     "fold_batchnorm",
     "inspect",
     "mixed_precision",
+    "package",
     "quantize_aware",
     "schedules",
     "sensitivity",

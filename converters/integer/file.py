@@ -4,6 +4,8 @@ import flatbuffers
 import numpy as np
 
 _PACKED = {"INT4": 4, "INT2": 2}
+# What the schema promises of a constant's data, and vector loads rely on, in bytes.
+ALIGNMENT = 16
 
 
 class FlatFile:
@@ -108,14 +110,9 @@ class FlatFile:
         self._drop_unused()
         return self.with_all_tensors()
 
-    def with_all_tensors(self, alignment: int = 1) -> bytes:
-        """The file with every tensor at the index it had.
-
-        Args:
-            alignment: Of the data of constants, in bytes from the start of the file. Defaults
-                to 1: wherever they fall.
-        """
-        builder = _SharingBuilder(1024, alignment)
+    def with_all_tensors(self) -> bytes:
+        """The file with every tensor at the index it had."""
+        builder = _SharingBuilder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
@@ -167,9 +164,8 @@ class FlatFile:
 class _SharingBuilder(flatbuffers.Builder):
     """Writes equal vectors of numbers once, such as the zero points of every kernel."""
 
-    def __init__(self, size: int, alignment: int):
+    def __init__(self, size: int):
         super().__init__(size)
-        self._alignment = alignment
         self._written: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x):
@@ -181,7 +177,7 @@ class _SharingBuilder(flatbuffers.Builder):
         return self._written[key]
 
     def _create_bytes(self, x: np.ndarray) -> int:
-        self.StartVector(1, len(x), self._alignment)
+        self.StartVector(1, len(x), ALIGNMENT)
         self.head -= len(x)
         self.Bytes[self.head : self.head + len(x)] = x.tobytes()
         return self.EndVector()

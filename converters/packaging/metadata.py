@@ -18,8 +18,6 @@ from converters.packaging.ports import Port, Ports
 NAME = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
 _IDENTIFIER = b"M001"
-# What the schema of the model promises of constants, and vector loads rely on.
-_ALIGNMENT = 16
 # That of the oldest parser that knows all fields written here.
 _MIN_PARSER_VERSION = "1.0.0"
 _TENSOR_AXIS_LABELS = 2
@@ -55,7 +53,7 @@ def with_metadata(
         model.metadata.append(entry)
         model.buffers.append(file.schema.BufferT())
     model.buffers[entry.buffer].data = described
-    found = file.with_all_tensors(_ALIGNMENT)
+    found = file.with_all_tensors()
     return found if labels is None else _with_files(found, {LABELS_FILE: lines(labels[1])})
 
 

@@ -1,8 +1,12 @@
+from contextlib import nullcontext
+
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
 import edgekit as ek
+from converters.packaging.arena import run_micro
 from converters.targets import TARGETS, describe_target
 
 
@@ -15,6 +19,31 @@ def kinds(trained, data):
     found = ek.convert(wide, ["float32", "float16", "dynamic"])
     small = ek.convert(trained, ["int8", "int16x8"], calibration=x)
     return {name: ek.inspect(file) for name, file in {**found, **small}.items()}
+
+
+@pytest.fixture(scope="module")
+def micro_files(data):
+    """Files whose ops have kernels in tflite-micro, and some that have not."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(16, 3, activation="relu")(image)
+    x = layers.Conv2D(64, 3, activation="silu")(x)
+    model = keras.Model(image, layers.Dense(64)(layers.GlobalAveragePooling2D()(x)))
+    x, _ = data
+    return ek.convert(
+        model, ["float32", "float16", "dynamic", "int8", "int16x8", "int4"], calibration=x
+    )
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "dynamic", "int8", "int16x8", "int4"])
+def test_the_table_says_what_tflite_micro_does(micro_files, kind):
+    """The real interpreter takes the file exactly where no op is unsupported."""
+    pytest.importorskip("tflite_micro")
+    file = micro_files[kind]
+    edge = ek.inspect(file).inputs[0]
+    refused = ek.inspect(file).unsupported("tflite-micro")
+    assert bool(refused) == (kind in ("float16", "dynamic", "int4"))
+    with pytest.raises(ValueError) if refused else nullcontext():
+        run_micro(file.content, [np.zeros(edge.shape, edge.dtype)], 1)
 
 
 @pytest.mark.parametrize(
