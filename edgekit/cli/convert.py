@@ -7,8 +7,8 @@ import click
 
 from converters.calibration.estimators import ESTIMATORS
 from converters.formats import FORMATS
-from converters.targets import TARGETS
 from converters.weights import BLOCKS
+from edgekit.cli import options
 
 
 @click.command()
@@ -51,13 +51,7 @@ from converters.weights import BLOCKS
     show_default=True,
     help="What goes in and comes out of an integer file.",
 )
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    type=click.Choice(list(TARGETS)),
-    help="Name the ops that do not run there; may be given several times.",
-)
+@options.targets
 @click.option("--out", help="Folder for the files.  [default: that of the model]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def convert(
@@ -96,9 +90,16 @@ def convert(
     folder = Path(out) if out else Path(model).parent
     if not folder.is_dir():
         raise ValueError(f"--out {folder} is not a folder: make it first")
-    options = {"estimator": estimator, "symmetric": symmetric, "block": block and int(block)}
-    options["sparse"] = sparse
-    results = convert_model(load_convertible(model), formats, calibration, edges, **options)
+    results = convert_model(
+        load_convertible(model),
+        formats,
+        calibration,
+        edges,
+        estimator=estimator,
+        symmetric=symmetric,
+        block=block and int(block),
+        sparse=sparse,
+    )
     rows = []
     for name, flatbuffer in results.items():
         path = flatbuffer.save(folder / f"{Path(model).stem}_{name}.tflite")

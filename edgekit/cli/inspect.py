@@ -4,18 +4,13 @@ import json
 
 import click
 
-from converters.targets import TARGETS, describe_target
+from converters.targets import describe_target
+from edgekit.cli import options
 
 
 @click.command()
 @click.argument("model")
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    type=click.Choice(list(TARGETS)),
-    help="Name the ops that do not run there; may be given several times.",
-)
+@options.targets
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(model: str, targets: tuple[str, ...], as_json: bool) -> None:
     """Show what a MODEL (.tflite) computes: ops, dtypes, sparsity, inputs, outputs.

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import click
 
+from edgekit.cli import options
+
 
 @click.command()
 @click.argument("model")
-@click.option(
-    "--calibration",
-    required=True,
-    help=".npy or .npz with samples like those the model will see, or a folder of images.",
-)
+@options.calibration
 @click.option("--max-bytes", type=click.IntRange(min=1), help="The largest file.")
 @click.option("--max-drop", type=float, help="The most accuracy to lose; 0.01 is one point.")
 @click.option("--labels", help=".npy with the right classes of the samples, for --max-drop.")
@@ -43,11 +41,14 @@ def mixed_precision(
 
     with quiet_start_up():
         from converters import mixed_precision as allocate
+    path = Path(out) if out else Path(model).with_name(f"{Path(model).stem}_mixed.tflite")
+    if not path.parent.is_dir():
+        raise ValueError(f"--out {path}: there is no folder {path.parent}: make it first")
     classes = None if labels is None else load_samples(labels)
     if isinstance(classes, dict):
         raise ValueError(f"--labels {labels} holds several arrays: give a .npy file with one")
     found = allocate(load_convertible(model), calibration, max_bytes, max_drop, classes)
-    path = found.file.save(out or Path(model).with_name(f"{Path(model).stem}_mixed.tflite"))
+    found.file.save(path)
     result = {
         "file": str(path),
         "bytes": found.file.size,

@@ -4,14 +4,12 @@ import json
 
 import click
 
+from edgekit.cli import options
+
 
 @click.command()
 @click.argument("model")
-@click.option(
-    "--calibration",
-    required=True,
-    help=".npy or .npz with samples like those the model will see, or a folder of images.",
-)
+@options.calibration
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sensitivity(model: str, calibration: str, as_json: bool) -> None:
     """Rank the ops of a MODEL by the damage each does when it alone computes in integers.

@@ -40,6 +40,32 @@ def test_convert_writes_the_files(folder, tmp_path):
     assert rows[1]["float_islands"] == []
 
 
+def test_targets_are_judged(folder, tmp_path):
+    found = run("inspect", folder / "int8.tflite", "--target", "ethos-u", "--target", "litert")
+    assert "all ops run on ethos-u" in found.output
+    report = json.loads(
+        run("inspect", folder / "float32.tflite", "--target", "ethos-u", "--json").stdout
+    )
+    assert report["unsupported"]["ethos-u"][0]["op"] == "CONV_2D"
+    found = run("convert", folder / "model.keras", "--target", "edgetpu", "--out", tmp_path)
+    assert "not on edgetpu" in found.output, found.output
+
+
+def test_sensitivity_and_mixed_precision(folder, tmp_path):
+    arguments = [folder / "model.keras", "--calibration", folder / "x.npy"]
+    found = run("sensitivity", *arguments)
+    assert found.exit_code == 0, found.output
+    assert "8-bit weights" in found.output
+    assert json.loads(run("sensitivity", *arguments, "--json").stdout)["ops"][0]["noise"]
+    out = tmp_path / "mixed.tflite"
+    found = run("mixed-precision", *arguments, "--max-bytes", 60_000, "--out", out, "--json")
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["bytes"] == out.stat().st_size
+    found = run("mixed-precision", *arguments, "--max-bytes", 10, "--out", out)
+    assert found.exit_code == 2
+    assert "no file fits 10 bytes" in found.stderr
+
+
 def test_inspect_prints_tables_and_json(folder):
     found = run("inspect", folder / "int8.tflite")
     assert found.exit_code == 0
