@@ -137,7 +137,10 @@ class _Allocator:
     def within_drop(self, drop: float, samples, labels) -> MixedPrecision:
         """The smallest file that loses no more than `drop` on the samples."""
         answers = _answers(Flatbuffer(self.found.content), samples)
-        labels = answers if labels is None else _check_labels(labels, answers)
+        if labels is None:
+            labels = answers
+        else:
+            labels = _check_labels(labels, answers, _classes(self.expected))
         float_accuracy = float(np.mean(answers == labels))
         best = None
         low, high = self.all_4.size, self.all_8.size
@@ -190,14 +193,28 @@ def _answers(file: Flatbuffer, samples) -> np.ndarray:
     return found.reshape(len(found), -1).argmax(-1)
 
 
-def _check_labels(labels, answers: np.ndarray) -> np.ndarray:
+def _classes(outputs: Mapping[str, np.ndarray]) -> int:
+    found = next(iter(outputs.values()))
+    return found[0].size
+
+
+def _check_labels(labels, answers: np.ndarray, classes: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.shape not in (answers.shape, (*answers.shape, 1)):
         raise ValueError(
             f"`labels` must be one class for each of the {len(answers)} samples. Received shape "
             f"{labels.shape}"
         )
+    numbers = np.issubdtype(labels.dtype, np.number)
+    if not numbers or (labels != labels.astype(int)).any() or not _within(labels, classes):
+        raise ValueError(
+            f"`labels` must be classes from 0 to {classes - 1}. Received {labels.flat[0]!r}, …"
+        )
     return labels.reshape(-1).astype(int)
+
+
+def _within(labels: np.ndarray, classes: int) -> bool:
+    return bool(labels.min() >= 0 and labels.max() < classes)
 
 
 def _check_budget(max_bytes, max_drop) -> None:

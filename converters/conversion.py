@@ -28,6 +28,8 @@ from converters.weights import BLOCKS, FEWEST_ELEMENTS
 
 # Below it, the noise of an output is a third of its size.
 _LEAST_DECIBEL = 10.0
+# What the order of additions costs in float32 is far above it.
+_LEAST_FLOAT_DECIBEL = 40.0
 
 
 def convert(
@@ -71,7 +73,8 @@ def convert(
         symmetric: Whether zero is the middle of an activation's integers, as some accelerators
             ask. Defaults to `False`.
         block: 32, 64, 128 or 256: so many weights share a scale in the Dense kernels of
-            `dynamic_int4`. Defaults to `None`: a scale per channel.
+            `dynamic_int4`, whose inputs must be a multiple of it. Defaults to `None`: a scale per
+            channel.
         sparse: Whether kernels that are mostly zero, as pruning leaves them, are stored sparse
             where that is smaller and LiteRT runs it. Microcontroller runtimes do not. Defaults
             to `False`.
@@ -97,6 +100,7 @@ def convert(
         quantization_aware = _check_ranges(source.model, formats)
     if not quantization_aware:
         _check_calibration(formats, calibration)
+        _check_sizes(source, formats)
     job = {
         "formats": formats,
         "edges": edges,
@@ -110,7 +114,7 @@ def convert(
     with done_job(source, job, calibration if integer else None) as (folder, loops):
         checks = read_checks(folder / "checks.json")
         contents = {name: (folder / f"{name}.tflite").read_bytes() for name in formats}
-    return {name: _judged(name, contents[name], checks[name], loops) for name in formats}
+    return {name: _judged(name, contents[name], checks[name], loops, sparse) for name in formats}
 
 
 @contextmanager
@@ -157,6 +161,17 @@ def _check_options(formats, edges, symmetric, block, sparse) -> None:
         raise ValueError(
             f"`block` is for the format dynamic_int4: LiteRT computes no other by blocks. "
             f"Received: formats={formats}"
+        )
+
+
+def _check_sizes(source: Source, formats: list[str]) -> None:
+    """Refuse a format that can do nothing before the work for the others."""
+    wanted = [f for f in formats if not FORMATS[f].integer and FORMATS[f].weights < 16]
+    if wanted and source.largest_weight < FEWEST_ELEMENTS:
+        raise ConversionError(
+            f"{', '.join(wanted)}: no weight became smaller, the largest has "
+            f"{source.largest_weight:,} elements (kernels under {FEWEST_ELEMENTS:,} elements are "
+            "left alone); int8 quantises all"
         )
 
 
@@ -236,6 +251,13 @@ def _calibration(source: Source, data) -> dict[str, np.ndarray]:
             f"`calibration` must hold at least one batch of the model, {source.batch} samples. "
             f"Received {count}"
         )
+    for name, array in arrays.items():
+        if np.issubdtype(array.dtype, np.floating) and np.ptp(array) == 0:
+            warnings.warn(
+                f"`calibration` gives input {name!r} nothing but {array.flat[0]:g}: ranges "
+                "measured on it say little",
+                stacklevel=5,
+            )
     return {name: array.astype(source.dtypes[name]) for name, array in arrays.items()}
 
 
@@ -254,9 +276,18 @@ def _write_probe(folder: Path, source: Source, samples) -> None:
     step = source.batch if source.batch > 1 else whole
     for start in range(0, whole, step):
         batch = [array[start : start + step] for array in inputs.values()]
-        parts.append(named_outputs(source.model, batch))
+        try:
+            with keras.StatelessScope():  # a layer that keeps a state stays as it is
+                parts.append(named_outputs(source.model, batch))
+        except Exception as error:  # of every kind, as layers please
+            what = "random samples" if samples is None else "`calibration`"
+            raise ValueError(f"{source.name} fails on {what}: {_first_line(error)}") from None
     outputs = {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
     np.savez(folder / "expected.npz", **outputs)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _run(worker: Child, folder: Path, source: Source) -> None:
@@ -272,7 +303,7 @@ def _run(worker: Child, folder: Path, source: Source) -> None:
         ) from None
 
 
-def _judged(name: str, content: bytes, check: Check, loops: list[str]) -> Flatbuffer:
+def _judged(name: str, content: bytes, check: Check, loops: list[str], sparse: bool) -> Flatbuffer:
     """The file; raises where a format changed nothing, says aloud what it left or lost."""
     flatbuffer = Flatbuffer(content, check)
     report, wanted = inspect(flatbuffer), FORMATS[name]
@@ -288,22 +319,28 @@ def _judged(name: str, content: bytes, check: Check, loops: list[str]) -> Flatbu
         islands = ", ".join(f"{op.name} ({op.outputs[0]})" for op in report.float_islands)
         warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=4)
     output, decibel = check.worst
-    if decibel < _LEAST_DECIBEL:
+    if name == "float32" and decibel < _LEAST_FLOAT_DECIBEL:
+        warnings.warn(
+            f"float32: output {output!r} is not the model's, {decibel:.1f} dB of signal to noise: "
+            "a layer of it keeps a state, or draws random numbers",
+            stacklevel=4,
+        )
+    elif decibel < _LEAST_DECIBEL:
         warnings.warn(
             f"{name}: output {output!r} is far from the model's, {decibel:.1f} dB of signal to "
             f"noise on {check.samples} samples: quantisation-aware training "
             "(ek.quantize_aware), another `estimator` or int16x8 keep more",
             stacklevel=4,
         )
-    return Flatbuffer(content, replace(check, notes=_notes(name, report, loops)))
+    return Flatbuffer(content, replace(check, notes=_notes(name, report, loops, sparse)))
 
 
-def _notes(name: str, report: Inspection, loops: list[str]) -> tuple[str, ...]:
+def _notes(name: str, report: Inspection, loops: list[str], sparse: bool) -> tuple[str, ...]:
     notes = []
     if loops and FORMATS[name].integer:
         notes.append(
             f"unrolled {', '.join(loops)} into one copy of the cell per step: LiteRT has no loops "
-            "in integers, microcontrollers none at all"
+            "in integers, microcontrollers none at all; the file grows with the steps"
         )
     floats = report.weight_dtypes.get("float32", 0)
     if not FORMATS[name].integer and FORMATS[name].weights < 16 and floats:
@@ -314,4 +351,6 @@ def _notes(name: str, report: Inspection, loops: list[str]) -> tuple[str, ...]:
     whole = [op for op in report.ops if op.name == "DENSIFY"]
     if whole:
         notes.append(f"{len(whole)} kernels are stored sparse: microcontrollers cannot load them")
+    elif sparse:
+        notes.append("no kernel is stored sparse: none is smaller so, or LiteRT would not run it")
     return tuple(notes)

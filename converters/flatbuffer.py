@@ -59,6 +59,9 @@ class Flatbuffer:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
+    def __getstate__(self):
+        return {**vars(self), "_runners": {}}  # interpreters are of their process
+
     def __repr__(self):
         return f"Flatbuffer({self.size:,} bytes)"
 

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import tree
 
+from converters.errors import ConversionError
+
 # A SavedModel's graph is one protobuf message, of two gigabytes at most.
 _MOST_CONSTANT_BYTES = 1_500_000_000
 
@@ -51,6 +53,7 @@ def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: in
 
     Raises:
         ValueError: A dimension other than the batch is open.
+        ConversionError: TensorFlow cannot save the model.
     """
     import tensorflow as tf
 
@@ -68,7 +71,13 @@ def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: in
         serve = tf.function(lambda *tensors: named_outputs(model, tensors))
         serve = serve.get_concrete_function(*specs)
         module.model_variables = [variable.value for variable in model.variables]
-    tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": serve})
+    try:
+        tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": serve})
+    except AssertionError:
+        raise ConversionError(
+            f"model {model.name!r} holds a variable that is not Keras's: make it with "
+            "`self.add_weight`, and recurrent layers with stateful=False"
+        ) from None
 
 
 def _frozen(model: keras.Model, specs: list):

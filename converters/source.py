@@ -1,5 +1,6 @@
 """What can be converted: a Keras model, its file, or a float flatbuffer."""
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ class Source:
         flatbuffer: The float flatbuffer; None for a Keras model.
         shapes: `{input name: shape with batch}`, by the names of the flatbuffer to be.
         dtypes: `{input name: dtype}`.
+        largest_weight: Elements of the largest kernel.
         aliases: `{name the user gave the input: name of the flatbuffer}`.
     """
 
@@ -33,12 +35,17 @@ class Source:
     flatbuffer: Flatbuffer | None
     shapes: dict[str, tuple[int | None, ...]]
     dtypes: dict[str, str]
+    largest_weight: int
     aliases: dict[str, str]
 
     @property
     def batch(self) -> int:
         """Samples that one run of the flatbuffer takes."""
         return next(iter(self.shapes.values()))[0] or 1
+
+
+def _largest(shapes) -> int:
+    return max((math.prod(shape) for shape in shapes if len(shape) > 1), default=0)
 
 
 def as_source(model: Convertible) -> Source:
@@ -57,7 +64,8 @@ def as_source(model: Convertible) -> Source:
         inputs = found.inputs
         shapes = {name: tensor.shape for name, tensor in inputs.items()}
         dtypes = {name: tensor.dtype for name, tensor in inputs.items()}
-        return Source("the flatbuffer", None, model, shapes, dtypes, {})
+        largest = _largest(t.shape for t in found.tensors if t.constant)
+        return Source("the flatbuffer", None, model, shapes, dtypes, largest, {})
     if not isinstance(model, keras.Model):
         raise ValueError(
             "`model` must be a Keras 3 model, a float Flatbuffer, or the path of a .keras or "
@@ -75,7 +83,8 @@ def as_source(model: Convertible) -> Source:
         for name, tensor in zip(shapes, model.inputs, strict=True)
     }
     aliases = dict(zip(keras_input_names(model), shapes, strict=True))
-    return Source(f"model {model.name!r}", model, None, shapes, dtypes, aliases)
+    largest = _largest(variable.shape for variable in model.variables)
+    return Source(f"model {model.name!r}", model, None, shapes, dtypes, largest, aliases)
 
 
 def _load(path: Path) -> keras.Model | Flatbuffer:

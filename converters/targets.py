@@ -116,6 +116,16 @@ def _no_16_bits(*names: str) -> Callable[[OpInfo], str | None]:
     return rule
 
 
+def _one_scale_dequantized(op: OpInfo) -> str | None:
+    if op.name != "DEQUANTIZE":
+        return None
+    (tensor,) = op.input_tensors
+    if tensor.dtype == "int4":
+        return "int4 weights"
+    # It takes the first of several for all, and says nothing.
+    return "weights with a scale per channel" if len(tensor.scales) > 1 else None
+
+
 def _no_4_bit_channels(op: OpInfo) -> str | None:
     narrow = [t for t in _weights(op) if t.dtype == "int4"]
     if op.name != "FULLY_CONNECTED" or not narrow or len(narrow[0].scales) == 1:
@@ -239,6 +249,7 @@ TARGETS = {
             (
                 _no_hybrid,
                 _no_half,
+                _one_scale_dequantized,
                 _static,
                 _no_4_bit_channels,
                 _float_only("CEIL", "COS", "EXP", "FLOOR", "LOG", "ROUND", "SIN", "SQRT", "SQUARE"),
@@ -266,7 +277,7 @@ TARGETS = {
             "edgetpu",
             "Coral Edge TPU",
             _EDGE_TPU_OPS,
-            (_only_8_bits, _static, _one_sample_deep, _softmax_of_one_vector),
+            (_only_8_bits, _no_4_bits, _static, _one_sample_deep, _softmax_of_one_vector),
             "coral.ai, Edge TPU models: supported operations",
             "the CPU runs it and all that follow",
         ),

@@ -1,5 +1,6 @@
 """What many batches of a tensor say about the range to round it in."""
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -172,3 +173,10 @@ def check_estimator(estimator: str | Mapping[str, str]) -> None:
             f"`estimator` must be one of {', '.join(ESTIMATORS)}, or a dict {{regex: name}}. "
             f"Received: {estimator!r}"
         )
+    for regex in estimator if isinstance(estimator, Mapping) else ():
+        try:
+            re.compile(regex)
+        except (re.error, TypeError) as error:
+            raise ValueError(
+                f"`estimator` holds {regex!r}, which is not a regular expression: {error}"
+            ) from None

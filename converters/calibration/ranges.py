@@ -35,6 +35,7 @@ def measure_ranges(
     """
     runner, step = _interpreter_for(content, samples)
     watched = _watched(runner)
+    _check_matches(estimator, [d["name"] for d in watched])
     chosen = {d["index"]: ESTIMATORS[_name(estimator, d["name"])]() for d in watched}
     count = len(next(iter(samples.values())))
     for start in range(0, count, step):
@@ -48,6 +49,15 @@ def measure_ranges(
                 )
         progress(min(start + step, count), count)
     return {index: found.range() for index, found in chosen.items()}
+
+
+def _check_matches(estimator, tensors: list[str]) -> None:
+    for regex in estimator if isinstance(estimator, Mapping) else ():
+        if not any(re.search(regex, tensor) for tensor in tensors):
+            raise ConversionError(
+                f"`estimator` holds {regex!r}, which matches no tensor. Their names are "
+                f"{', '.join(tensors)}"
+            )
 
 
 def _name(estimator, tensor: str) -> str:

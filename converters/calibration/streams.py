@@ -45,6 +45,11 @@ def _collect(stream, shapes: Mapping[str, tuple]) -> dict[str, np.ndarray]:
         batch = _named(element, list(shapes))
         for name, values in batch.items():
             values = np.asarray(values)
+            if values.dtype == object or values.ndim < len(shapes[name]) - 1:
+                raise ValueError(
+                    f"`calibration` must give arrays of shape {shapes[name][1:]} for {name!r}. "
+                    f"Received {type(element).__name__} with {np.shape(values)}"
+                )
             if values.ndim == len(shapes[name]) - 1:  # one sample
                 values = values[None]
             parts[name].append(values)

@@ -6,6 +6,7 @@ from string import Template
 import numpy as np
 
 from converters.flatbuffer import Flatbuffer
+from converters.inspection import inspect
 from converters.packaging.arena import KERNELS, MARGIN_PERCENT, MicroRun, run_micro
 from converters.packaging.c_text import TYPES, c_identifier, comment, guarded
 from converters.packaging.contract import as_json, contract, used_ops
@@ -19,6 +20,11 @@ from converters.packaging.sample import Values, one_sample, run
 from converters.packaging.templates import template
 from converters.packaging.words import in_words, table
 from converters.samples import Samples
+from converters.targets import describe_target
+
+# Further from LiteRT's reference kernels than that, by the largest value and in steps, is wrong:
+# loops that feed a state back are some steps off.
+_MOST_APART, _MOST_STEPS = 0.02, 8
 
 
 def mcu_files(
@@ -47,6 +53,7 @@ def mcu_files(
     _check_dtypes(ports)
     used = used_ops(source.content)
     resolver = op_resolver(name, (op["name"] for op in used))
+    _check_ops(source)
     inputs = one_sample(source, ports, sample)
     golden_inputs = [inputs[port.name].stored for port in ports.inputs]
     expected = _expected(source, inputs, used)
@@ -112,6 +119,18 @@ def _check_dtypes(ports: Ports) -> None:
             )
 
 
+def _check_ops(source: Flatbuffer) -> None:
+    """Refuse what tflite-micro would refuse, or compute wrongly without a word."""
+    found = inspect(source).unsupported("tflite-micro")
+    found = [op for op in found if op.op not in MICRO_ONLY]
+    if found:
+        verdict = describe_target("tflite-micro", found)
+        raise ValueError(
+            f"TensorFlow Lite Micro cannot run this model: {verdict}. "
+            "Convert to float32, int8 or int16x8"
+        )
+
+
 def _outputs(ports: Ports, micro: MicroRun) -> dict[str, Values]:
     found = {}
     for port, values in zip(ports.outputs, micro.outputs, strict=True):
@@ -143,8 +162,20 @@ def _differences(
         real = outputs[port.name].real.astype(np.float64)
         apart = np.max(np.abs(real - expected[port.name].astype(np.float64)), initial=0.0)
         steps = None if port.scale is None else round(float(apart) / port.scale)
+        _check_close(port, float(apart), steps, expected[port.name])
         found[port.name] = {"largest_difference": float(apart), "steps": steps}
     return found
+
+
+def _check_close(port: Port, apart: float, steps: int | None, expected: np.ndarray) -> None:
+    """Refuse a golden vector that LiteRT would call wrong."""
+    largest = float(np.max(np.abs(expected), initial=0.0))
+    if apart > _MOST_APART * max(largest, 1e-6) and (steps is None or steps > _MOST_STEPS):
+        raise ValueError(
+            f"output {port.name!r} of tflite-micro is {apart:.3g} from LiteRT's on the golden "
+            f"input, where the largest value is {largest:.3g}: its kernels compute this file "
+            "wrongly. Convert to int8 or float32"
+        )
 
 
 def _comment(text: str, digest: str) -> str:
