@@ -16,7 +16,7 @@ from converters.calibration import check_estimator
 from converters.calibration.streams import CalibrationData, read_samples
 from converters.checks import SAMPLES, Check, probe, read_checks
 from converters.child import Child, ChildError
-from converters.errors import ConversionError
+from converters.errors import ConversionError, first_line
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS, check_formats
 from converters.inspection import Inspection, inspect
@@ -281,13 +281,9 @@ def _write_probe(folder: Path, source: Source, samples) -> None:
                 parts.append(named_outputs(source.model, batch))
         except Exception as error:  # of every kind, as layers please
             what = "random samples" if samples is None else "`calibration`"
-            raise ValueError(f"{source.name} fails on {what}: {_first_line(error)}") from None
+            raise ValueError(f"{source.name} fails on {what}: {first_line(error)}") from None
     outputs = {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
     np.savez(folder / "expected.npz", **outputs)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _run(worker: Child, folder: Path, source: Source) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.errors import first_line
 from converters.reader import DAMAGE
 
 KERNELS = ("xnnpack", "reference")
@@ -51,7 +52,7 @@ class Runner:
             self.interpreter.allocate_tensors()
             self.input_details, self.output_details = signature_details(self.interpreter)
         except (RuntimeError, *DAMAGE) as error:
-            raise ValueError(f"LiteRT cannot load this model: {_first_line(error)}") from None
+            raise ValueError(f"LiteRT cannot load this model: {first_line(error)}") from None
 
     def outputs(
         self, arrays: Mapping[str, np.ndarray], step: Callable[[], None] = lambda: None
@@ -89,7 +90,7 @@ class Runner:
             try:
                 self.interpreter.invoke()
             except RuntimeError as error:
-                raise ValueError(f"LiteRT cannot run this model: {_first_line(error)}") from None
+                raise ValueError(f"LiteRT cannot run this model: {first_line(error)}") from None
             for name, detail in wanted.items():
                 values = self.interpreter.get_tensor(detail["index"])
                 results[name].append(np.atleast_1d(values))  # loops compute with scalars
@@ -137,7 +138,3 @@ def dequantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
     if not scale:
         return array
     return (array.astype(np.float32) - zero_point) * np.float32(scale)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -34,13 +34,13 @@ def measure_ranges(
         ConversionError: A tensor is NaN or infinite on some sample; LiteRT cannot run the file.
     """
     runner, step = _interpreter_for(content, samples)
-    watched = _watched(runner)
+    watched, (inputs, _) = _watched(runner), signature_details(runner)
     _check_matches(estimator, [d["name"] for d in watched])
     chosen = {d["index"]: ESTIMATORS[_name(estimator, d["name"])]() for d in watched}
     count = len(next(iter(samples.values())))
     for start in range(0, count, step):
         start = min(start, count - step)  # the last batch takes some samples again
-        _feed(runner, samples, start, step)
+        _feed(runner, inputs, samples, start, step)
         for detail in watched:
             if not _follow(runner, detail, chosen[detail["index"]]):
                 raise ConversionError(
@@ -84,8 +84,8 @@ def _follow(interpreter, detail: dict, estimator: MinMax) -> bool:
     return True
 
 
-def _feed(interpreter, samples, start: int, step: int) -> None:
-    for name, detail in signature_details(interpreter)[0].items():
+def _feed(interpreter, inputs, samples, start: int, step: int) -> None:
+    for name, detail in inputs.items():
         batch = samples[name][start : start + step].astype(detail["dtype"])
         interpreter.set_tensor(detail["index"], batch)
     interpreter.invoke()
@@ -144,12 +144,13 @@ def _fast_interpreter(shown: bytes, batch: int):
 def _agree(fast, plain, samples: Mapping[str, np.ndarray], step: int) -> bool:
     """Whether all tensors of both are the same for the first and last sample of a batch."""
     try:
-        _feed(fast, samples, 0, step)
+        _feed(fast, signature_details(fast)[0], samples, 0, step)
     except RuntimeError:
         return False
+    inputs, watched = signature_details(plain)[0], _watched(plain)
     for i in {0, step - 1}:
-        _feed(plain, samples, i, 1)
-        for detail in _watched(plain):
+        _feed(plain, inputs, samples, i, 1)
+        for detail in watched:
             alone = np.atleast_1d(plain.tensor(detail["index"])())  # views, gone before it runs
             batch = np.atleast_1d(fast.tensor(detail["index"])())
             if len(batch) != step * len(alone):

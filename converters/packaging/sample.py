@@ -60,8 +60,7 @@ def run(flatbuffer: Flatbuffer, sample: dict[str, Values], kernels: str) -> dict
         name: values.stored.astype(np.uint8) if values.stored.dtype == bool else values.stored
         for name, values in sample.items()
     }
-    found = flatbuffer.predict(feed, kernels)
-    return found if isinstance(found, dict) else {flatbuffer.output_names[0]: found}
+    return flatbuffer.outputs(feed, kernels)
 
 
 def _from_stored(port: Port, stored: np.ndarray) -> Values:
