@@ -18,9 +18,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from converters import convert, inspect, mixed_precision, package, sensitivity
     from device_bench import benchmark
+    from edgekit.core.custom_loop import custom_loop
     from edgekit.pipeline.verify import verify
     from edgekit.posttraining import adaround, correct_bias, equalize, fold_batchnorm
-    from edgekit.pruning import GradualPruning, KeepSparsity, schedules
+    from edgekit.pruning import (
+        DynamicSparsity,
+        GradualPruning,
+        KeepSparsity,
+        LotteryTicket,
+        criteria,
+        granularities,
+        schedules,
+    )
     from edgekit.quantization import (
         DelayQuantization,
         FreezeBatchNorm,
@@ -31,9 +40,14 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "DynamicSparsity": "edgekit.pruning",
     "GradualPruning": "edgekit.pruning",
     "KeepSparsity": "edgekit.pruning",
+    "LotteryTicket": "edgekit.pruning",
+    "criteria": "edgekit.pruning",
+    "granularities": "edgekit.pruning",
     "schedules": "edgekit.pruning",
+    "custom_loop": "edgekit.core.custom_loop",
     "DelayQuantization": "edgekit.quantization",
     "FreezeBatchNorm": "edgekit.quantization",
     "FreezeRanges": "edgekit.quantization",
@@ -55,17 +69,22 @@ _HOMES = {
 
 __all__ = [
     "DelayQuantization",
+    "DynamicSparsity",
     "FreezeBatchNorm",
     "FreezeRanges",
     "GradualPruning",
     "KeepSparsity",
+    "LotteryTicket",
     "QuantScheme",
     "adaround",
     "benchmark",
     "convert",
     "correct_bias",
+    "criteria",
+    "custom_loop",
     "equalize",
     "fold_batchnorm",
+    "granularities",
     "inspect",
     "mixed_precision",
     "package",

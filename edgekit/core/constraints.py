@@ -68,4 +68,5 @@ def release(variable: keras.Variable, constraint: Hold) -> None:
 
 def retrace_training(model: keras.Model) -> None:
     """Make the next train step see the constraints of now: a traced one holds those of then."""
-    model.make_train_function(force=True)
+    if model.compiled:
+        model.make_train_function(force=True)

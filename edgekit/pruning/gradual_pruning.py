@@ -1,140 +1,137 @@
-"""Gradual magnitude pruning as a callback of `model.fit`."""
+"""Gradual pruning as a callback of `model.fit`."""
 
 import warnings
-from collections.abc import Mapping
-from numbers import Real
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-import keras
 import numpy as np
-from keras import ops
 
-from edgekit.core.kernels import select_kernels
-from edgekit.core.selection import LayerFilter, value_per_layer
-from edgekit.pruning.held_masks import HeldMasks, sparsity_of
-from edgekit.pruning.masks import global_magnitude_masks, magnitude_mask
-from edgekit.pruning.schedules import Polynomial
+from edgekit.core.plots import new_figure, save_figure
+from edgekit.core.selection import LayerFilter
+from edgekit.pruning.criteria import Criterion
+from edgekit.pruning.granularities import Granularity
+from edgekit.pruning.held_masks import sparsity_of
+from edgekit.pruning.plan import Plan
+from edgekit.pruning.pruner import Pruner
+from edgekit.pruning.scheduled_masks import ScheduledMasks
+from edgekit.pruning.schedules import Polynomial, Schedule
 
 
-class GradualPruning(keras.callbacks.Callback):
-    """Prunes the smallest weights of a model while it trains, on a schedule.
+class GradualPruning(ScheduledMasks):
+    """Prunes what matters least in a model while it trains, on a schedule.
 
     The model stays what it is: no layer is wrapped and nothing has to be stripped. A pruned
     weight is held at zero inside the compiled train step, so every checkpoint is sparse. The
-    epoch logs gain `sparsity`, the share of zeros over all selected kernels. A callback that
+    logs gain `sparsity`, the share of zeros over all selected kernels. A callback that
     puts earlier weights back at the end of the fit, as `EarlyStopping(restore_best_weights=True)`
     does, belongs before this one in the list; the last masks are then applied to its weights.
 
     Example:
         >>> model.fit(x, y, epochs=5, callbacks=[ek.GradualPruning(0.8)])
         >>> ek.GradualPruning({"conv": 0.5, "dense": 0.9})
-        >>> ek.GradualPruning(0.9, ek.schedules.Polynomial(begin=0.2, end=0.8), scope="global")
+        >>> ek.GradualPruning(0.9, ek.schedules.OneCycle(), scope="global")
+        >>> ek.GradualPruning(granularity=(2, 4))                    # 2:4
+        >>> ek.GradualPruning(0.5, granularity="filter", criterion="taylor")
 
     Args:
         sparsity: Share of weights that end up zero, 0 to below 1, or `{regex: share}` by layer
-            path, which prunes the layers it names and no others.
+            path, which prunes the layers it names and no others. Defaults to `None`, for an
+            (n, m) pattern only: what the pattern makes.
         schedule: An `ek.schedules` object. Defaults to `None`: `Polynomial()`, the cubic
             schedule from the first step to 75 % of the fit.
-        scope: `"layer"` brings each kernel to `sparsity`; `"global"` ranks the weights of all
-            kernels together, so large layers lose more. Defaults to `"layer"`.
+        granularity: What goes at once: `"weight"`, `"vector"` (a row of a kernel), `"kernel"`
+            (the positions between two channels), `"filter"` (an output channel, with its bias and
+            the BatchNormalization after it), `"channel"` (an input channel), `"layer"`, a
+            pattern `(n, m)` that keeps n of m neighbouring input channels, or an
+            `ek.granularities` object such as `Block(4, 4)`. Filters, channels and layers come in
+            sizes: the share is met as nearly as whole ones allow, and one of each layer stays.
+            Defaults to `"weight"`.
+        criterion: What matters least: `"magnitude"` (`"l1"`), `"l2"`, `"movement"`, `"taylor"`,
+            `"random"`, `"wanda"`, `"geometric_median"` (filters), `"batchnorm_scale"` (filters or
+            channels), a function of the weights, or an `ek.criteria` object. Defaults to
+            `"magnitude"`.
+        scope: `"layer"` brings each kernel to `sparsity`; `"erk"` gives large kernels more of it
+            and small ones less; `"global"` ranks all kernels together. Defaults to `"layer"`.
         layers: Which layers: a regular expression on the path, a list of them, or a callable.
             Defaults to `None`: every layer with a kernel, but depthwise kernels stay dense (a
-            few weights that each carry a whole channel; the source leaves them dense too).
-            Name them in `layers` to prune them.
+            few weights that each carry a whole channel; the source leaves them dense too), and of
+            a Functional or Sequential model the last layers keep their filters and the first
+            ones their channels. Name them to prune them.
+        protect: Which layers not, in the same way. Defaults to `None`.
 
     Raises:
-        TypeError: `sparsity` is no number, or `schedule` no schedule.
-        ValueError: `sparsity` outside its range, an unknown `scope`, a selection without a
-            kernel, or, before the first step, a fit too short for the schedule.
+        TypeError: An argument of the wrong kind.
+        ValueError: One outside its range, a selection without a kernel, or, before the first
+            step, a fit too short for the schedule.
 
     Source: Zhu & Gupta 2017, arXiv 1710.01878 (schedule); Han et al. 2015, arXiv 1506.02626.
     """
 
     def __init__(
         self,
-        sparsity: float | Mapping[str, float],
-        schedule: Polynomial | None = None,
-        *,
+        sparsity: float | Mapping[str, float] | None = None,
+        schedule: Schedule | None = None,
+        granularity: str | tuple[int, int] | Granularity = "weight",
+        criterion: str | Callable[[np.ndarray], np.ndarray] | Criterion = "magnitude",
         scope: str = "layer",
         layers: LayerFilter = None,
+        protect: LayerFilter = None,
     ):
-        super().__init__()
-        for value in sparsity.values() if isinstance(sparsity, Mapping) else [sparsity]:
-            _check_sparsity(value)
-        if scope not in ("layer", "global"):
-            raise ValueError(f"`scope` must be 'layer' or 'global'. Received: scope={scope!r}")
-        if scope == "global" and isinstance(sparsity, Mapping):
-            raise ValueError(
-                "`scope='global'` takes one sparsity for all layers; use scope='layer' with "
-                f"{{regex: sparsity}}. Received: sparsity={sparsity!r}"
-            )
-        if isinstance(sparsity, Mapping) and layers is not None:
-            raise ValueError(
-                "`sparsity` as {regex: share} names the layers itself: leave `layers` out"
-            )
         if schedule is not None and not hasattr(schedule, "plan"):
             raise TypeError(
                 "`schedule` must be an ek.schedules object, such as ek.schedules.Polynomial(). "
                 f"Received: schedule={schedule!r}"
             )
-        self.sparsity = sparsity
-        self.schedule = schedule or Polynomial()
-        self.scope = scope
-        self.layers = list(sparsity) if isinstance(sparsity, Mapping) else layers
+        pruner = Pruner(sparsity, granularity, criterion, scope, layers, protect)
+        super().__init__(pruner, schedule or Polynomial())
 
-    def on_train_begin(self, logs=None):
-        selected = select_kernels(self.model, self.layers, depthwise=False)
-        final = value_per_layer(selected, self.sparsity, "sparsity")
-        self._kernels = [k for kernels in selected.values() for k in kernels]
-        self._final = [final[layer] for layer, kernels in selected.items() for _ in kernels]
-        steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        self._steps = steps
-        self._plan = self.schedule.plan(steps * epochs if steps else None)
-        self._updates_done = 0
-        self._epoch_start = 0
-        self._next_step = 0
-        dense = [np.ones(k.shape, dtype=bool) for k in self._kernels]
-        self._masks = HeldMasks(self.model, self._kernels, dense, self.params)
+    def plot(self, path: str | Path | None = None):
+        """Draw each kernel's sparsity over the steps of the fit.
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch_start = epoch * self._steps if self._steps else self._next_step
+        Args:
+            path: Where to save the picture. Defaults to `None`: nowhere.
 
-    def on_train_batch_begin(self, batch, logs=None):
-        step = self._epoch_start + batch
-        due = self._plan.updates_due(step)
-        if due > self._updates_done:
-            self._masks.update(self._masks_for(step))
-            self._updates_done = due
+        Returns:
+            The matplotlib figure.
 
-    def on_train_batch_end(self, batch, logs=None):
-        self._next_step = self._epoch_start + batch + 1
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs is not None:
-            logs["sparsity"] = sparsity_of(self._kernels)
+        Raises:
+            ValueError: No fit with this callback has begun.
+            ImportError: matplotlib is missing (extra `report`).
+        """
+        kernels = self._begun().kernels
+        figure, axes = new_figure(width=8, height=4.5)
+        steps = [step for step, _ in self._history] + [self._next_step]
+        for kernel in kernels:
+            levels = [levels[kernel.number] for _, levels in self._history]
+            levels += levels[-1:] or [0.0]
+            axes.step(steps, levels, where="post", label=kernel.variable.path)
+        axes.set(xlabel="step", ylabel="sparsity", ylim=(-0.02, 1.02))
+        axes.legend(fontsize=7, ncols=1 + len(kernels) // 16)
+        return save_figure(figure, path)
 
     def on_train_end(self, logs=None):
-        self._masks.release()
-        if self._next_step <= self._plan.end:
+        super().on_train_end(logs)
+        done = self._next_step or 0
+        if done <= self._plan.end:
             warnings.warn(
-                f"GradualPruning: the fit stopped after {self._next_step} steps, before the "
+                f"GradualPruning: the fit stopped after {done} steps, before the "
                 f"schedule's end at step {self._plan.end}; sparsity is "
-                f"{sparsity_of(self._kernels):.1%}",
+                f"{sparsity_of(self._bound.variables):.1%}",
                 stacklevel=2,
             )
 
-    def _masks_for(self, step: int) -> list[np.ndarray]:
-        weights = [ops.convert_to_numpy(k) for k in self._kernels]
-        if self.scope == "global":
-            return global_magnitude_masks(weights, self._plan.sparsity(step, self.sparsity))
-        return [
-            magnitude_mask(w, self._plan.sparsity(step, final))
-            for w, final in zip(weights, self._final, strict=True)
-        ]
+    def _make_plan(self, total_steps: int | None) -> Plan:
+        plan = self.schedule.plan(total_steps)
+        criterion = self._pruner.criterion
+        if criterion.needs_steps and plan.sparsity(0, 0.5) > 0:
+            raise ValueError(
+                f"{type(criterion).__name__} judges weights by the steps trained so far, and the "
+                "schedule prunes at the first: begin it later, such as with "
+                "ek.schedules.OneShot(at=0.5)"
+            )
+        return plan
 
-
-def _check_sparsity(value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"`sparsity` must be a number from 0 to below 1. Received: {value!r}")
-    if not 0 <= value < 1:
-        hint = f"; did you mean {value / 100:g}?" if 1 < value < 100 else ""
-        raise ValueError(f"`sparsity` must be from 0 to below 1. Received: {value}{hint}")
+    def _masks_at(self, step: int) -> list[np.ndarray]:
+        return self._bound.masks(
+            lambda final: self._plan.sparsity(step, final), self._kernel_masks()
+        )

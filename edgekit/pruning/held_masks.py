@@ -4,60 +4,68 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from edgekit.core.constraints import Mask, hold, release, retrace_training
+from edgekit.core.together import Together
 
 
 class HeldMasks:
-    """One boolean mask per kernel, applied by the optimizer after each update.
+    """One boolean mask per variable, applied by the optimizer after each update.
 
     Args:
-        model: The compiled model that is about to train.
-        kernels: The variables to hold.
-        masks: An array of each kernel's shape, True where a weight stays.
+        model: The model that is about to train.
+        variables: The variables to hold.
+        masks: An array of each variable's shape, True where a weight stays.
         fit: What tells this fit from others: the callback's `params`.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        kernels: Sequence[keras.Variable],
+        variables: Sequence[keras.Variable],
         masks: Sequence[np.ndarray],
         fit: object,
     ):
         self._model = model
         self._held = []
-        for kernel, mask in zip(kernels, masks, strict=True):
-            variable = keras.Variable(
-                mask, dtype="bool", trainable=False, name=f"{kernel.name}_mask"
-            )
-            constraint = Mask(variable)
-            hold(kernel, constraint, fit)
-            self._held.append((kernel, constraint))
+        self.masks = list(masks)
+        for variable, mask in zip(variables, masks, strict=True):
+            with model.distribute_strategy.scope():
+                stored = keras.Variable(
+                    mask, dtype="bool", trainable=False, name=f"{variable.name}_mask"
+                )
+            constraint = Mask(stored)
+            hold(variable, constraint, fit)
+            self._held.append((variable, constraint))
+        self._put = Together(model, variables).changer(self._change)
         self.apply()
         retrace_training(model)
 
     def update(self, masks: Sequence[np.ndarray]) -> None:
-        """Put new masks in place, in the order of the kernels, and apply them at once."""
-        for (_, constraint), mask in zip(self._held, masks, strict=True):
-            constraint.mask.assign(mask)
-        self.apply()
+        """Put new masks in place, in the order of the variables, and apply them at once."""
+        self.masks = list(masks)
+        self._put(self.masks)
 
     def apply(self) -> None:
         """Set the masked weights to zero now."""
-        for kernel, constraint in self._held:
-            kernel.assign(constraint(kernel.value))
+        self._put(self.masks)
 
     def release(self) -> None:
-        """Let the kernels go: the model is plain Keras again, and sparse.
+        """Let the variables go: the model is plain Keras again, and sparse.
 
         The masks are applied once more: averaged or restored weights may have come in since.
         """
         self.apply()
-        for kernel, constraint in self._held:
-            release(kernel, constraint)
+        for variable, constraint in self._held:
+            release(variable, constraint)
         retrace_training(self._model)
+
+    def _change(self, number: int, mask: tf.Tensor) -> None:
+        variable, constraint = self._held[number]
+        constraint.mask.assign(mask)
+        variable.assign(tf.where(mask, variable.value, tf.zeros_like(variable.value)))
 
 
 def sparsity_of(kernels: Sequence[keras.Variable]) -> float:

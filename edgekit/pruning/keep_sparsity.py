@@ -3,16 +3,20 @@
 import keras
 from keras import ops
 
+from edgekit.core.kernel_axes import kernel_axes
 from edgekit.core.kernels import select_kernels
 from edgekit.core.selection import LayerFilter
+from edgekit.pruning.companions import Companions
 from edgekit.pruning.held_masks import HeldMasks
+from edgekit.pruning.pruned_kernel import PrunedKernel
 
 
 class KeepSparsity(keras.callbacks.Callback):
     """Keeps the weights that are zero today zero through the fit.
 
     For fine-tuning, quantisation-aware training or distillation after pruning. A kernel
-    without zeros trains freely.
+    without zeros trains freely. A filter that is wholly zero keeps its zero bias too, and the
+    zero gamma and beta of the BatchNormalization after it.
 
     Example:
         >>> qat = ek.quantize_aware(pruned)
@@ -32,17 +36,28 @@ class KeepSparsity(keras.callbacks.Callback):
         self.layers = layers
 
     def on_train_begin(self, logs=None):
-        kernels = [k for ks in select_kernels(self.model, self.layers).values() for k in ks]
-        masks = [ops.convert_to_numpy(k) != 0 for k in kernels]
-        sparse = [i for i, mask in enumerate(masks) if not mask.all()]
+        selected = select_kernels(self.model, self.layers)
+        pairs = [(layer, kernel) for layer, kernels in selected.items() for kernel in kernels]
+        zeros = [ops.convert_to_numpy(kernel) == 0 for _, kernel in pairs]
+        sparse = [number for number, zero in enumerate(zeros) if zero.any()]
         if not sparse:
             raise ValueError(
-                f"KeepSparsity: none of the {len(kernels)} selected kernels holds a zero; prune "
+                f"KeepSparsity: none of the {len(pairs)} selected kernels holds a zero; prune "
                 "the model first (ek.GradualPruning)"
             )
-        self._masks = HeldMasks(
-            self.model, [kernels[i] for i in sparse], [masks[i] for i in sparse], self.params
-        )
+        kernels = [
+            PrunedKernel(layer, kernel, kernel_axes(layer, kernel), 0.0, number)
+            for number, (layer, kernel) in enumerate(pairs[i] for i in sparse)
+        ]
+        masks = [~zeros[i] for i in sparse]
+        # Of a filter that is gone, what else is zero stays zero too.
+        vectors = Companions(self.model, kernels)
+        alive = [
+            mask | (ops.convert_to_numpy(vector) != 0)
+            for vector, mask in zip(vectors.variables, vectors.masks(masks), strict=True)
+        ]
+        variables = [kernel.variable for kernel in kernels] + vectors.variables
+        self._masks = HeldMasks(self.model, variables, masks + alive, self.params)
 
     def on_train_end(self, logs=None):
         self._masks.release()

@@ -1,43 +1,48 @@
-"""Which weights stay: exact-size masks by magnitude."""
-
-from collections.abc import Sequence
+"""Which groups stay: exact choices by score."""
 
 import numpy as np
 
 
-def magnitude_mask(weights: np.ndarray, sparsity: float) -> np.ndarray:
-    """True for the weights that stay; exactly `round(sparsity * size)` of the smallest go.
+def keep_highest(scores: np.ndarray, drop: int) -> np.ndarray:
+    """True for the scores that stay; exactly `drop` of the lowest go.
 
     Example:
-        >>> magnitude_mask(np.array([0.1, -2.0, 0.3, 0.0]), 0.5)
+        >>> keep_highest(np.array([0.1, 2.0, 0.3, 0.0]), 2)
         array([False,  True,  True, False])
 
     Args:
-        weights: Any shape.
-        sparsity: Share to remove, 0 to 1.
+        scores: Any shape.
+        drop: How many go, 0 to all.
 
     Returns:
-        Boolean array of the same shape. Ties are broken by position, so the count is exact.
-
-    Source: Han et al. 2015, arXiv 1506.02626.
+        Boolean array of the same shape. Ties are broken by position: the first go.
     """
-    return _keep_largest(np.abs(weights).ravel(), sparsity).reshape(weights.shape)
+    if drop <= 0:
+        return np.ones(scores.shape, dtype=bool)
+    flat = scores.ravel()
+    limit = np.partition(flat, drop - 1)[drop - 1]
+    if np.isnan(limit):  # of a training that went wrong: they count as highest
+        return keep_highest(np.nan_to_num(scores, nan=np.inf), drop)
+    keep = ~(flat <= limit)
+    spare = flat.size - drop - int(np.count_nonzero(keep))
+    if spare:
+        keep[np.flatnonzero(flat == limit)[-spare:]] = True
+    return keep.reshape(scores.shape)
 
 
-def global_magnitude_masks(weights: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
-    """One ranking over all tensors: the smallest go wherever they are.
+def keep_highest_by_size(scores: np.ndarray, sizes: np.ndarray, drop: float) -> np.ndarray:
+    """True for the groups that stay, where groups have different sizes.
 
-    Returns:
-        A boolean array for each tensor; together exactly `round(sparsity * total size)` False.
+    The lowest go, as many as bring the weights in them nearest to `drop`.
+
+    Args:
+        scores: One per group, any shape.
+        sizes: Weights in each, of the same shape.
+        drop: How many weights shall go.
     """
-    keep = _keep_largest(np.concatenate([np.abs(w).ravel() for w in weights]), sparsity)
-    ends = np.cumsum([w.size for w in weights])[:-1]
-    return [part.reshape(w.shape) for part, w in zip(np.split(keep, ends), weights, strict=True)]
-
-
-def _keep_largest(scores: np.ndarray, sparsity: float) -> np.ndarray:
-    drop = round(sparsity * scores.size)
+    order = np.argsort(scores, axis=None, kind="stable")
+    gone = np.concatenate([[0], np.cumsum(sizes.ravel()[order])])
+    count = int(np.argmin(np.abs(gone - drop)))
     keep = np.ones(scores.size, dtype=bool)
-    if drop:
-        keep[np.argpartition(scores, drop - 1)[:drop]] = False
-    return keep
+    keep[order[:count]] = False
+    return keep.reshape(scores.shape)

@@ -191,7 +191,7 @@ def test_numpy_numbers_are_numbers(cnn, data):
         ({"sparsity": 80}, r"from 0 to below 1. Received: 80; did you mean 0.8\?"),
         ({"sparsity": 1.0}, "from 0 to below 1"),
         ({"sparsity": -0.1}, "from 0 to below 1"),
-        ({"sparsity": 0.5, "scope": "model"}, "'layer' or 'global'"),
+        ({"sparsity": 0.5, "scope": "model"}, "'layer', 'erk' or 'global'"),
         ({"sparsity": {"a": 0.5}, "scope": "global"}, "takes one sparsity"),
         ({"sparsity": {"a": 0.5}, "layers": "b"}, "leave `layers` out"),
     ],

@@ -1,0 +1,88 @@
+"""Callbacks in a training loop of one's own."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import keras
+
+
+class CustomLoop:
+    """Tells callbacks of the epochs and batches of a loop; made by `custom_loop`."""
+
+    def __init__(self, callbacks: keras.callbacks.CallbackList, steps: int | None):
+        self._callbacks = callbacks
+        self._steps = steps
+        self._epoch = 0
+
+    def __call__(self, batches: Iterable) -> Iterator:
+        """One epoch: gives the batches on, one by one.
+
+        Args:
+            batches: What to iterate over; no more than `steps` are taken of it.
+        """
+        self._callbacks.on_epoch_begin(self._epoch)
+        for number, batch in enumerate(batches):
+            if number == self._steps:
+                break
+            self._callbacks.on_train_batch_begin(number)
+            yield batch
+            self._callbacks.on_train_batch_end(number)
+        self._callbacks.on_epoch_end(self._epoch)
+        self._epoch += 1
+
+
+@contextmanager
+def custom_loop(
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    *,
+    epochs: int = 1,
+    steps: int | None = None,
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> Iterator[CustomLoop]:
+    """Use edgekit's callbacks in a training loop of your own.
+
+    The masks hold because Keras optimizers apply a variable's constraint: the loop has to update
+    weights by `optimizer.apply` or `apply_gradients`. A step inside a `tf.function` has to be
+    traced, that is called for the first time, within the loop.
+
+    Example:
+        >>> callbacks = [ek.GradualPruning(0.8)]
+        >>> with ek.custom_loop(model, callbacks, epochs=5, steps=len(data)) as loop:
+        ...     for epoch in range(5):
+        ...         for x, y in loop(data):
+        ...             train_step(x, y)
+
+    Args:
+        model: A built model; it need not be compiled.
+        callbacks: `ek.GradualPruning` and others.
+        epochs: How often the loop runs over the data. Defaults to `1`.
+        steps: Batches of an epoch. Defaults to `None`: not known, so schedules must be in steps.
+        optimizer: What the loop updates weights with; for criteria that need gradients. Defaults
+            to `None`: the model's own.
+
+    Yields:
+        A function that takes the batches of an epoch and gives them on.
+
+    Raises:
+        ValueError: The model has no weights yet, or what the callbacks refuse.
+    """
+    if not model.built:
+        raise ValueError(
+            f"model {model.name!r} has no weights yet: build it or call it on data first"
+        )
+    own = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        model.optimizer = optimizer
+    run = keras.callbacks.CallbackList(
+        list(callbacks), model=model, epochs=epochs, steps=steps, verbose=0
+    )
+    try:
+        run.on_train_begin()
+        try:
+            yield CustomLoop(run, steps)
+        finally:
+            run.on_train_end()
+    finally:
+        if optimizer is not None:
+            model.optimizer = own

@@ -1,0 +1,275 @@
+"""Lottery tickets: iterative pruning with rewinding, as a callback of one `model.fit`."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
+
+import keras
+import numpy as np
+from keras import ops
+
+from edgekit.core.selection import LayerFilter
+from edgekit.pruning.criteria import Criterion
+from edgekit.pruning.granularities import Granularity
+from edgekit.pruning.held_masks import HeldMasks, sparsity_of
+from edgekit.pruning.pruner import BoundPruner, Pruner
+from edgekit.pruning.state import Resumable, State, pack, unpack
+
+_RATE = 0.2
+
+
+@dataclass(frozen=True)
+class Round:
+    """One training of the search.
+
+    Attributes:
+        sparsity: Share of the weights that were zero in it, 0 to 1.
+        logs: The logs of its last epoch.
+    """
+
+    sparsity: float
+    logs: dict[str, float] = field(default_factory=dict)
+
+
+class LotteryTicket(Resumable, keras.callbacks.Callback):
+    """Finds a sparse subnetwork that trains as well from its own early weights.
+
+    The fit is cut into equal trainings. After each but the last, the lowest weights of those
+    left are pruned, and the others, with everything else in the model and the optimizer, go back
+    to what they were at step `rewind_to` of the first training. The last one trains the ticket.
+
+    Example:
+        >>> ticket = ek.LotteryTicket(0.8, rounds=7)
+        >>> model.fit(x, y, epochs=8 * 5, callbacks=[ticket])   # eight trainings of five epochs
+        >>> ticket.rounds[-1].sparsity
+        0.8
+        >>> ticket.rewind()           # the ticket before its training
+        >>> ticket.reinitialize(1)    # the same masks on new random weights: what it must beat
+
+    Args:
+        sparsity: Share of weights that end up zero, 0 to below 1, or `{regex: share}` by layer
+            path, or `None` with an (n, m) pattern.
+        rounds: How often weights are pruned; `epochs` of the fit must be a multiple of
+            `rounds + 1`. Defaults to `None`: as many as taking a fifth of what is left needs.
+        rewind_to: Step of the first training to whose weights the others return; 0 is before
+            the first step, a float is a fraction of that training. Large nets need a few hundred
+            steps. Defaults to `0`.
+        granularity: As in `ek.GradualPruning`. Defaults to `"weight"`.
+        criterion: As in `ek.GradualPruning`. Defaults to `"magnitude"`.
+        scope: As in `ek.GradualPruning`. Defaults to `"layer"`.
+        layers: As in `ek.GradualPruning`. Defaults to `None`.
+        protect: As in `ek.GradualPruning`. Defaults to `None`.
+
+    Attributes:
+        rounds: The trainings done so far, as `Round` objects.
+
+    Raises:
+        TypeError: An argument of the wrong kind.
+        ValueError: One outside its range, or, before the first step, epochs that cannot be cut
+            into equal trainings.
+
+    Source: Frankle & Carbin 2018, "The Lottery Ticket Hypothesis", arXiv 1803.03635; rewinding,
+    Frankle et al. 2019, arXiv 1903.01611.
+    """
+
+    def __init__(
+        self,
+        sparsity: float | Mapping[str, float] | None = None,
+        rounds: int | None = None,
+        rewind_to: int | float = 0,
+        granularity: str | tuple[int, int] | Granularity = "weight",
+        criterion: str | Callable[[np.ndarray], np.ndarray] | Criterion = "magnitude",
+        scope: str = "layer",
+        layers: LayerFilter = None,
+        protect: LayerFilter = None,
+    ):
+        super().__init__()
+        self._pruner = Pruner(sparsity, granularity, criterion, scope, layers, protect)
+        if rounds is not None and (not isinstance(rounds, Integral) or rounds < 1):
+            raise ValueError(f"`rounds` must be a whole number ≥ 1. Received: rounds={rounds!r}")
+        if isinstance(rewind_to, bool) or not isinstance(rewind_to, Real) or rewind_to < 0:
+            raise ValueError(
+                "`rewind_to` must be a step (int) or a fraction of the first training (float), "
+                f"not negative. Received: rewind_to={rewind_to!r}"
+            )
+        self._rounds = rounds or _rounds_for(self._pruner.sparsity)
+        self.rewind_to = rewind_to
+        self.rounds: list[Round] = []
+
+    @property
+    def masks(self) -> dict[str, np.ndarray]:
+        """`{kernel path: mask}`, True where a weight belongs to the ticket."""
+        kernels = self._begun().kernels
+        return {k.variable.path: m for k, m in zip(kernels, self._kernel_masks(), strict=True)}
+
+    def rewind(self) -> None:
+        """Put the ticket's early weights into the model: the winning ticket, not yet trained.
+
+        Raises:
+            ValueError: No fit with this callback has reached the step to rewind to.
+        """
+        self._put_back(self._early())
+
+    def reinitialize(self, seed: int) -> None:
+        """Put new random weights under the ticket's masks: the control of the experiment.
+
+        Args:
+            seed: Of the layers' own initializers.
+
+        Raises:
+            ValueError: No fit has begun, the model is subclassed, or its initializers have fixed
+                seeds.
+        """
+        early, optimizer = self._early()
+        keras.utils.set_random_seed(seed)
+        try:
+            fresh = keras.models.clone_model(self.model)
+        except (ValueError, NotImplementedError) as error:
+            raise ValueError(f"the model cannot be built anew: {error}") from None
+        kernels = {kernel.variable.path for kernel in self._bound.kernels}
+        before = dict(zip([v.path for v in self.model.weights], early, strict=True))
+        after = dict(zip(before, fresh.get_weights(), strict=True))
+        if all(np.array_equal(after[path], before[path]) for path in kernels):
+            raise ValueError("the layers' initializers have fixed seeds: nothing would change")
+        self._put_back((list(after.values()), optimizer))
+
+    def on_train_begin(self, logs=None):
+        state, self._resumed = self._resumed, None
+        self._steps = self.params.get("steps")
+        self._epochs = self._epochs_per_training(self.params.get("epochs"))
+        self._rewind_step = self._step_to_rewind_to()
+        self._bound = self._pruner.bind(self.model)
+        self._next_step, self._remembered, self.rounds = 0, None, []
+        masks = [np.ones(v.shape, dtype=bool) for v in self._bound.variables]
+        if state is not None:
+            masks = self._take_up_state(state)
+        companions = self._bound.companions
+        self._held = HeldMasks(
+            self.model,
+            self._bound.variables + companions.variables,
+            masks + companions.masks(masks),
+            self.params,
+        )
+        if self._rewind_step == 0 and self._remembered is None:
+            self._remember()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch // self._epochs != len(self.rounds):
+            raise ValueError(
+                f"LotteryTicket: epoch {epoch} belongs to training {epoch // self._epochs + 1}, "
+                f"but {len(self.rounds)} are done: load the state of the run that this fit goes "
+                "on from (load_state)"
+            )
+        self._epoch_start = self._next_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._next_step = self._epoch_start + batch + 1
+        if self._remembered is None and self._next_step >= self._rewind_step:
+            self._remember()
+
+    def on_epoch_end(self, epoch, logs=None):
+        sparsity = sparsity_of(self._bound.variables)
+        if logs is not None:
+            logs["sparsity"] = sparsity
+        if (epoch + 1) % self._epochs:
+            return
+        self.rounds.append(Round(sparsity, {k: float(v) for k, v in (logs or {}).items()}))
+        if len(self.rounds) <= self._rounds:
+            self._prune(len(self.rounds))
+
+    def on_train_end(self, logs=None):
+        self._held.release()
+        if self._bound.watch:
+            self._bound.watch.release()
+
+    def _prune(self, done: int) -> None:
+        masks = self._bound.masks(
+            lambda final: 1 - (1 - final) ** (done / self._rounds), self._kernel_masks()
+        )
+        self._held.update(masks + self._bound.companions.masks(masks))
+        self.rewind()
+
+    def _remember(self) -> None:
+        optimizer = [ops.convert_to_numpy(v) for v in self.model.optimizer.variables]
+        self._remembered = (self.model.get_weights(), optimizer)
+
+    def _early(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        self._begun()
+        if self._remembered is None:
+            raise ValueError(
+                f"LotteryTicket: step {self._rewind_step}, to rewind to, has not been reached yet"
+            )
+        return self._remembered
+
+    def _put_back(self, remembered: tuple[list[np.ndarray], list[np.ndarray]]) -> None:
+        weights, optimizer = remembered
+        self.model.set_weights(weights)
+        for variable, value in zip(self.model.optimizer.variables, optimizer, strict=True):
+            variable.assign(value)
+        self._held.apply()
+
+    def _begun(self) -> BoundPruner:
+        if not hasattr(self, "_held"):
+            raise ValueError("LotteryTicket: no fit with this callback has begun yet")
+        return self._bound
+
+    def _kernel_masks(self) -> list[np.ndarray]:
+        return self._held.masks[: len(self._bound.kernels)]
+
+    def _epochs_per_training(self, epochs: int) -> int:
+        trainings = self._rounds + 1
+        if epochs % trainings:
+            raise ValueError(
+                f"{self._rounds} rounds of pruning make {trainings} trainings of equal length: "
+                f"`epochs` must be a multiple of {trainings}. Received: epochs={epochs}"
+            )
+        return epochs // trainings
+
+    def _step_to_rewind_to(self) -> int:
+        length = self._steps * self._epochs if self._steps else None
+        if isinstance(self.rewind_to, Integral):
+            step = int(self.rewind_to)
+        elif length is None:
+            raise ValueError(
+                f"`rewind_to`={self.rewind_to} is a fraction of a training, but its length is "
+                "unknown: pass `steps_per_epoch` to `fit`, or give a step (int)"
+            )
+        else:
+            step = round(self.rewind_to * length)
+        if length is not None and step >= length:
+            raise ValueError(
+                f"`rewind_to` must lie within the first training of {length} steps. Received: "
+                f"rewind_to={self.rewind_to}"
+            )
+        return step
+
+    def _state(self) -> State:
+        kernels = self._begun().kernels
+        weights, optimizer = self._early()
+        state = {
+            "step": np.array(self._next_step),
+            "rounds": np.array(json.dumps([asdict(done) for done in self.rounds])),
+            **pack("mask", kernels, self._kernel_masks()),
+        }
+        for name, arrays in (("weight", weights), ("optimizer", optimizer)):
+            state |= {f"{name}:{number}": array for number, array in enumerate(arrays)}
+        return state
+
+    def _take_up_state(self, state: State) -> list[np.ndarray]:
+        self._next_step = int(state["step"])
+        self.rounds = [Round(**done) for done in json.loads(str(state["rounds"]))]
+        self._remembered = tuple(
+            [state[f"{name}:{number}"] for number in range(len(variables))]
+            for name, variables in (
+                ("weight", self.model.weights),
+                ("optimizer", self.model.optimizer.variables),
+            )
+        )
+        return unpack("mask", self._bound.kernels, state)
+
+
+def _rounds_for(sparsity: float | Mapping[str, float]) -> int:
+    most = max(sparsity.values()) if isinstance(sparsity, Mapping) else sparsity
+    return max(1, round(math.log(1 - most) / math.log(1 - _RATE)))

@@ -1,0 +1,78 @@
+"""A schedule bound to the steps of one fit."""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Protocol
+
+
+class Shape(Protocol):
+    """What a plan asks of a schedule."""
+
+    def sparsity(self, progress: float, final: float) -> float:
+        """Sparsity at `progress` (0 at the first update, 1 at the last)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When masks are updated, in steps of one fit, and how far each time.
+
+    Example:
+        >>> plan = Polynomial(begin=0, end=100, every=10).plan(total_steps=200)
+        >>> plan.updates_due(25), plan.sparsity(100, final=0.8)
+        (3, 0.8)
+
+    Args:
+        schedule: Gives the sparsity between the first and the last update.
+        begin: Step of the first update.
+        end: Step of the last one.
+        every: Steps between two.
+    """
+
+    schedule: Shape
+    begin: int
+    end: int
+    every: int
+
+    def updates_due(self, step: int) -> int:
+        """How many updates are due by the start of `step`; it rises by one at each update."""
+        if step < self.begin:
+            return 0
+        regular = (min(step, self.end) - self.begin) // self.every + 1
+        odd_end = (self.end - self.begin) % self.every != 0
+        return regular + (1 if step >= self.end and odd_end else 0)
+
+    def sparsity(self, step: int, final: float) -> float:
+        """Sparsity to be reached at `step` on the way to `final`."""
+        if step < self.begin:
+            return 0.0
+        length = self.end - self.begin
+        progress = min(1.0, (step - self.begin) / length) if length else 1.0
+        return self.schedule.sparsity(progress, final)
+
+
+def check_position(name: str, value: float | int) -> None:
+    """Refuse what is neither a fraction of the fit (float) nor a step (int)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(
+            f"`{name}` must be a float (fraction of the fit) or an int (step). "
+            f"Received: {name}={value!r}"
+        )
+    if not isinstance(value, Integral) and not 0 <= value <= 1:
+        raise ValueError(
+            f"`{name}` as a float is a fraction of the fit, from 0.0 to 1.0; give a step as an "
+            f"int. Received: {name}={value}"
+        )
+    if value < 0:
+        raise ValueError(f"`{name}` must not be negative. Received: {name}={value}")
+
+
+def to_step(name: str, value: float | int, total_steps: int | None) -> int:
+    """The step that a position means in a fit of `total_steps` (None when not known)."""
+    if isinstance(value, Integral):
+        return int(value)
+    if total_steps is None:
+        raise ValueError(
+            f"`{name}`={value} is a fraction of the fit, but the length of this fit is unknown: "
+            "pass `steps_per_epoch` to `fit`, or give the schedule in steps (ints)"
+        )
+    return min(round(value * total_steps), total_steps - 1)
