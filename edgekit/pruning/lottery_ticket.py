@@ -141,6 +141,10 @@ class LotteryTicket(Resumable, keras.callbacks.Callback):
         self._epochs = self._epochs_per_training(self.params.get("epochs"))
         self._rewind_step = self._step_to_rewind_to()
         self._bound = self._pruner.bind(self.model)
+        optimizer = self.model.optimizer
+        if not optimizer.built:  # its variables are rewound too
+            with self.model.distribute_strategy.scope():
+                optimizer.build(self.model.trainable_variables)
         self._next_step, self._remembered, self.rounds = 0, None, []
         masks = [np.ones(v.shape, dtype=bool) for v in self._bound.variables]
         if state is not None:

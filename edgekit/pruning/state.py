@@ -81,7 +81,7 @@ def unpack(name: str, kernels: Sequence[PrunedKernel], state: State) -> list[np.
     found = []
     for kernel in kernels:
         key, array = stored.get(str(kernel.number), ("nothing", np.zeros(0)))
-        if tuple(array.shape) != tuple(kernel.variable.shape) or len(stored) != len(kernels):
+        if len(stored) != len(kernels) or not _fits(array, kernel):
             raise ValueError(
                 f"the saved state is of another model or selection: it has {len(stored)} kernels "
                 f"where there are {len(kernels)}, and {key} of shape {array.shape} for "
@@ -89,3 +89,10 @@ def unpack(name: str, kernels: Sequence[PrunedKernel], state: State) -> list[np.
             )
         found.append(array)
     return found
+
+
+def _fits(array: np.ndarray, kernel: PrunedKernel) -> bool:
+    shape = tuple(kernel.variable.shape)
+    return array.ndim == len(shape) and all(
+        side in (1, whole) for side, whole in zip(array.shape, shape, strict=True)
+    )

@@ -46,7 +46,7 @@ class GradientWatch:
         kernels: Sequence[keras.Variable],
         value: Callable[[Any, Any], Any],
     ):
-        optimizer = model.optimizer
+        optimizer = getattr(model, "optimizer", None)
         if optimizer is None:
             raise ValueError(
                 "gradients are needed, but the model has no optimizer: compile it, or pass "
