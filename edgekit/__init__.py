@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from converters import convert, inspect, mixed_precision, package, sensitivity
     from device_bench import benchmark
+    from edgekit.core.model_summary import summary
     from edgekit.pipeline.verify import verify
     from edgekit.posttraining import adaround, correct_bias, equalize, fold_batchnorm
     from edgekit.pruning import GradualPruning, KeepSparsity, schedules
@@ -51,6 +52,7 @@ _HOMES = {
     "package": "converters",
     "sensitivity": "converters",
     "benchmark": "device_bench",
+    "summary": "edgekit.core.model_summary",
 }
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "schedules",
     "sensitivity",
     "strip",
+    "summary",
     "verify",
 ]
 __version__ = "0.1.0"
