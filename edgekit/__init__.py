@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from converters import convert, inspect, mixed_precision, package, sensitivity
     from device_bench import benchmark
     from edgekit.core.custom_loop import custom_loop
+    from edgekit.core.model_summary import summary
     from edgekit.pipeline.verify import verify
     from edgekit.posttraining import adaround, correct_bias, equalize, fold_batchnorm
     from edgekit.pruning import (
@@ -65,6 +66,7 @@ _HOMES = {
     "package": "converters",
     "sensitivity": "converters",
     "benchmark": "device_bench",
+    "summary": "edgekit.core.model_summary",
 }
 
 __all__ = [
@@ -92,6 +94,7 @@ __all__ = [
     "schedules",
     "sensitivity",
     "strip",
+    "summary",
     "verify",
 ]
 __version__ = "0.1.0"

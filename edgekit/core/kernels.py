@@ -6,9 +6,19 @@ from edgekit.core.selection import LayerFilter, all_layers, select_layers
 
 
 def own_kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """The layer's own trainable variables of rank 2 or more, sublayers' left out."""
+    """The layer's own trainable kernels, sublayers' left out."""
     inner = {id(v) for sub in all_layers(layer) for v in sub.trainable_variables}
-    return [v for v in layer.trainable_variables if id(v) not in inner and len(v.shape) >= 2]
+    own = [v for v in layer.trainable_variables if id(v) not in inner]
+    return [v for v in own if is_kernel(layer, v)]
+
+
+def is_kernel(layer: keras.layers.Layer, variable: keras.Variable) -> bool:
+    """True for a variable of rank 2 or more that inputs are multiplied with.
+
+    The slopes of PReLU are not; attention and GRU have biases of rank 2.
+    """
+    slopes = isinstance(layer, keras.layers.PReLU)
+    return len(variable.shape) >= 2 and not slopes and not variable.name.endswith("bias")
 
 
 def is_depthwise(layer: keras.layers.Layer, kernel: keras.Variable) -> bool:
@@ -37,8 +47,6 @@ def select_kernels(
         )
     found = {}
     for layer in all_layers(model):
-        if isinstance(layer, keras.layers.PReLU):
-            continue  # its slopes are not multiplied with inputs: a zero slope saves nothing
         kernels = own_kernels(layer)
         if layers is None and not depthwise:
             kernels = [k for k in kernels if not is_depthwise(layer, k)]

@@ -32,5 +32,6 @@ def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
 def save_figure(figure: "Figure", path: str | Path | None) -> "Figure":
     """The figure, saved to `path` if one is given, whole or not at all."""
     if path is not None:
-        write_beside(path, figure.savefig)
+        kind = Path(path).suffix[1:] or "png"
+        write_beside(path, lambda partial: figure.savefig(partial, format=kind))
     return figure
