@@ -14,32 +14,13 @@ from converters.integer.file import FlatFile
 
 _STARTS, _STAYS, _LEAVES = "starts", "stays", "leaves"
 _ENDS = ("MEAN", "SUM", "DEPTH_TO_SPACE")
-# One number to one number.
-_UNARY = frozenset(
-    [
-        "ABS",
-        "CEIL",
-        "ELU",
-        "EXP",
-        "FLOOR",
-        "GELU",
-        "HARD_SWISH",
-        "LEAKY_RELU",
-        "LOG",
-        "LOGISTIC",
-        "NEG",
-        "RELU",
-        "RELU6",
-        "RELU_N1_TO_1",
-        "ROUND",
-        "RSQRT",
-        "SQRT",
-        "SQUARE",
-        "TANH",
-    ]
+_UNARY = (  # one number to one number
+    "ABS CEIL ELU EXP FLOOR GELU HARD_SWISH LEAKY_RELU LOG LOGISTIC NEG RELU RELU6 RELU_N1_TO_1 "
+    "ROUND RSQRT SQRT SQUARE TANH"
 )
 _BINARY = ("ADD", "MUL")
 _WITH_KERNEL = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_READ_ONE = {*_ENDS, *_UNARY.split(), "RESIZE_BILINEAR"}
 _LEAST_ZEROS = 2 / 3
 
 
@@ -132,11 +113,10 @@ class _Graph:
 
     def _flag(self, op, name: str) -> tuple[str | None, str]:
         """Whether the op computes channel by channel, and if not, why."""
-        known = (*_ENDS, *_UNARY, *_BINARY, *_WITH_KERNEL, "RESIZE_BILINEAR")
-        if name not in known:
+        if name not in (*_READ_ONE, *_BINARY, *_WITH_KERNEL):
             return None, "computes in another layout"
         options, first = op.builtinOptions, op.inputs[0]
-        read = op.inputs[:2] if name in (*_BINARY, *_WITH_KERNEL) else [first]
+        read = [first] if name in _READ_ONE else op.inputs[:2]
         if any(self.file.dtype(t) != "float32" for t in [*read, *op.outputs]):
             return None, "is not in float32"
         if name == "FULLY_CONNECTED":
@@ -145,7 +125,7 @@ class _Graph:
             return None, "has no image"
         if name in _ENDS:
             return _LEAVES, ""
-        if name in _UNARY or name == "RESIZE_BILINEAR":
+        if name in _READ_ONE:
             return _STAYS, ""
         if name in _BINARY:
             alike = all(len(self._shape(t)) == 4 and not self._constant(t) for t in read)
