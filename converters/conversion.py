@@ -23,6 +23,7 @@ from converters.inspection import Inspection, inspect
 from converters.progress import progress_of
 from converters.saved_model import named_outputs, save_for_conversion
 from converters.source import Convertible, Source, as_source
+from converters.sparse_inference import SparseInference, sparse_inference
 from converters.unrolling import unrolled
 from converters.weights import BLOCKS, FEWEST_ELEMENTS
 
@@ -76,8 +77,9 @@ def convert(
             `dynamic_int4`, whose inputs must be a multiple of it. Defaults to `None`: a scale per
             channel.
         sparse: Whether kernels that are mostly zero, as pruning leaves them, are stored sparse
-            where that is smaller and LiteRT runs it. Microcontroller runtimes do not. Defaults
-            to `False`.
+            where that is smaller and LiteRT runs it. Microcontroller runtimes do not. Whether it
+            is faster too depends on the net and the processor: `check.notes` says what keeps it
+            from being so. Defaults to `False`.
 
     Returns:
         `{format: Flatbuffer}` in the order asked for. Each was loaded and run, and its `check`
@@ -328,10 +330,13 @@ def _judged(name: str, content: bytes, check: Check, loops: list[str], sparse: b
             "(ek.quantize_aware), another `estimator` or int16x8 keep more",
             stacklevel=4,
         )
-    return Flatbuffer(content, replace(check, notes=_notes(name, report, loops, sparse)))
+    inference = sparse_inference(content) if sparse else None
+    return Flatbuffer(content, replace(check, notes=_notes(name, report, loops, inference)))
 
 
-def _notes(name: str, report: Inspection, loops: list[str], sparse: bool) -> tuple[str, ...]:
+def _notes(
+    name: str, report: Inspection, loops: list[str], inference: SparseInference | None
+) -> tuple[str, ...]:
     notes = []
     if loops and FORMATS[name].integer:
         notes.append(
@@ -346,7 +351,15 @@ def _notes(name: str, report: Inspection, loops: list[str], sparse: bool) -> tup
         )
     whole = [op for op in report.ops if op.name == "DENSIFY"]
     if whole:
-        notes.append(f"{len(whole)} kernels are stored sparse: microcontrollers cannot load them")
-    elif sparse:
+        stored = f"{len(whole)} kernels are stored sparse: microcontrollers cannot load them"
+        dense = "XNNPACK makes them dense at load"
+        reason = inference and inference.reason
+        notes.append(f"{stored}; {dense}{f': {reason}' if reason else ' on x86 with AVX'}")
+    elif inference and inference.harm:
+        notes.append(
+            "no kernel is stored sparse: where XNNPACK multiplies by such kernels, as on ARM, "
+            f"the net would fail or be wrong: {inference.harm}"
+        )
+    elif inference:
         notes.append("no kernel is stored sparse: none is smaller so, or LiteRT would not run it")
     return tuple(notes)

@@ -67,12 +67,17 @@ class Op:
 
 @dataclass(frozen=True)
 class Weight:
-    """A constant tensor of rank 2 or more that the model computes with."""
+    """A constant tensor of rank 2 or more that the model computes with.
+
+    `bytes` is what it takes in the file, `dense_bytes` what it would with its zeros: they differ
+    where it is stored sparse.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     bytes: int
+    dense_bytes: int
     zeros: int
     elements: int
     distinct: int | None
@@ -163,10 +168,13 @@ class Inspection:
 
     def summary(self) -> str:
         """Size, work, sparsity and float islands in one line."""
+        sparse = [w for w in self.weights if w.bytes != w.dense_bytes]
+        stored, dense = (sum(getattr(w, n) for w in sparse) for n in ("bytes", "dense_bytes"))
+        as_sparse = f" (stored sparse: {stored:,} bytes for {dense:,})" if sparse else ""
         islands = ", ".join(f"{op.index} {op.name}" for op in self.float_islands) or "none"
         return (
             f"{self.bytes:,} bytes ({self.gzip_bytes:,} gzip), {self.macs:,} multiply-accumulates, "
-            f"{self.sparsity:.1%} of the weights are zero, float islands: {islands}"
+            f"{self.sparsity:.1%} of the weights are zero{as_sparse}, float islands: {islands}"
         )
 
     def tables(self) -> list:
@@ -187,11 +195,13 @@ class Inspection:
         for o in self.ops:
             types = (", ".join(t) for t in (o.inputs, o.weights, o.outputs))
             ops.add_row(str(o.index), o.name, *types, f"{o.macs:,}" if o.macs else "")
-        weights = table("Weights", "tensor", "shape", "dtype", "bytes", "zeros", "distinct")
+        columns = ("tensor", "shape", "dtype", "bytes", "dense", "zeros", "distinct")
+        weights = table("Weights", *columns)
         for w in self.weights:
             distinct = "" if w.distinct is None else f"{w.distinct:,}"
-            cells = (_by_x(w.shape), w.dtype, f"{w.bytes:,}", f"{w.sparsity:.1%}", distinct)
-            weights.add_row(w.name, *cells)
+            dense = "" if w.bytes == w.dense_bytes else f"{w.dense_bytes:,}"
+            cells = (f"{w.bytes:,}", dense, f"{w.sparsity:.1%}", distinct)
+            weights.add_row(w.name, _by_x(w.shape), w.dtype, *cells)
         return [edges, ops, weights]
 
     def to_dict(self) -> dict:
@@ -281,12 +291,14 @@ def _is_weight(tensor: TensorInfo) -> bool:
 
 def _weight(tensor: TensorInfo) -> Weight:
     values = tensor.values
+    whole = values if tensor.sparsity else None
     zero = tensor.zero_points[0] if len(tensor.zero_points) == 1 else 0
     return Weight(
         name=tensor.name,
         shape=tensor.shape,
         dtype=tensor.dtype,
         bytes=tensor.stored_bytes,
+        dense_bytes=tensor.stored_bytes if whole is None else whole.nbytes,
         zeros=0 if values is None else int(np.sum(values == zero)),
         elements=tensor.size,
         distinct=None if values is None else len(np.unique(values)),

@@ -20,6 +20,7 @@ from converters.integer import quantize, to_integer
 from converters.integer.float_weights import with_float_weights
 from converters.isolation import run_isolated
 from converters.runner import Runner
+from converters.sparse_inference import sparse_inference
 from converters.sparse_weights import KINDS, with_sparse_weights
 
 CHECKS_AT_ONCE = 2
@@ -101,7 +102,12 @@ class Job:
         )
 
     def sparse(self, content: bytes) -> bytes:
-        """The smallest file with sparse kernels that LiteRT runs; the same one if none is."""
+        """The smallest file with sparse kernels that LiteRT runs; the same one if none is.
+
+        What it does wrong on processors other than this one does not show in a run.
+        """
+        if sparse_inference(content).harm:
+            return content
         tried = {with_sparse_weights(content, kinds) for kinds in KINDS}
         for smaller in sorted(tried - {content}, key=len):
             with suppress(ValueError):

@@ -48,6 +48,10 @@ def test_inspect_sees_through(pruned):
         assert found.op_dtypes == dense.op_dtypes
         assert sorted(w.zeros for w in found.weights) == sorted(w.zeros for w in dense.weights)
         assert sum(w.bytes for w in found.weights) < sum(w.bytes for w in dense.weights)
+        assert all(w.bytes == w.dense_bytes for w in dense.weights)
+        held = [sum(w.dense_bytes for w in r.weights) for r in (dense, found)]
+        assert held[0] == held[1]
+        assert ("stored sparse" in found.summary(), "stored sparse" in dense.summary()) == (1, 0)
     assert {u.op for u in ek.inspect(sparse["int8"]).unsupported("tflite-micro")} == {"DENSIFY"}
 
 
