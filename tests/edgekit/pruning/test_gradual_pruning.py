@@ -185,6 +185,179 @@ def test_numpy_numbers_are_numbers(cnn, data):
     assert zeros(cnn.get_layer("conv")) == 0.5
 
 
+def once(share, **options):
+    """Prunes at the first step."""
+    return ek.GradualPruning(share, ek.schedules.Constant(), **options)
+
+
+def kernel(model, name):
+    return np.asarray(model.get_layer(name).kernel)
+
+
+def test_a_pruned_filter_gives_nothing(cnn, data):
+    """Its bias and its BatchNormalization go with it, so that it can be removed for good."""
+    x, _ = data
+    pruning = ek.GradualPruning(0.5, granularity="filter")
+    fit(compiled(cnn), data, pruning)
+    for name, after in (("conv", "conv_bn"), ("pointwise", "pointwise")):
+        gone = ~kernel(cnn, name).any(axis=(0, 1, 2))
+        assert gone.sum() == 4
+        assert np.array_equal(gone, ~pruning.masks[f"{name}/kernel"].any(axis=(0, 1, 2)))
+        outputs = keras.Model(cnn.input, cnn.get_layer(after).output).predict(x, verbose=0)
+        assert not outputs[..., gone].any()
+        assert outputs[..., ~gone].any(axis=(0, 1, 2)).all()
+    assert zeros(cnn.get_layer("classes")) == 0  # the classes are no filters to spare
+    fit(cnn, data, ek.KeepSparsity())
+    assert not np.asarray(cnn.get_layer("conv_bn").beta)[~kernel(cnn, "conv").any((0, 1, 2))].any()
+
+
+def test_channels_of_the_image_stay(cnn, data):
+    fit(compiled(cnn), data, ek.GradualPruning(0.5, granularity="channel"))
+    assert zeros(cnn.get_layer("conv")) == 0
+    gone = ~kernel(cnn, "pointwise").any(axis=(0, 1, 3))
+    assert gone.sum() == 4
+
+
+def test_named_ends_are_pruned(cnn, data):
+    fit(compiled(cnn), data, ek.GradualPruning(0.5, granularity="filter", layers="classes"))
+    assert (~kernel(cnn, "classes").any(axis=0)).sum() == 2
+
+
+def test_a_pattern_is_reached_on_a_schedule(cnn, data):
+    levels = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            levels.append(zeros(self.model.get_layer("pointwise")))
+
+    fit(compiled(cnn), data, ek.GradualPruning(granularity=(2, 4)), Watch())
+    assert levels == sorted(levels)
+    assert len(set(levels)) > 4
+    for name, shape in (("pointwise", (2, 4, 8)), ("classes", (2, 4, 4))):
+        groups = kernel(cnn, name).reshape(shape)
+        assert ((groups != 0).sum(axis=1) == 2).all()
+    assert ((kernel(cnn, "conv") != 0).sum(axis=2) == 2).all()  # of its three inputs
+
+
+def test_more_than_a_pattern(cnn, data):
+    fit(compiled(cnn), data, ek.GradualPruning(0.75, granularity=(2, 4)))
+    groups = kernel(cnn, "pointwise").reshape(2, 4, 8)
+    assert ((groups != 0).sum(axis=1) <= 2).all()
+    assert zeros(cnn.get_layer("pointwise")) == 0.75
+
+
+def test_erk_gives_large_kernels_more(cnn, data):
+    fit(compiled(cnn), data, ek.GradualPruning(0.5, scope="erk"))
+    kernels = [kernel(cnn, name) for name in ("conv", "pointwise", "classes")]
+    assert sum(np.sum(k == 0) for k in kernels) == round(0.5 * sum(k.size for k in kernels))
+    assert np.mean(kernels[0] == 0) > 0.5 > np.mean(kernels[2] == 0)
+
+
+def test_global_filters_leave_one_in_each_layer(cnn, data):
+    conv = cnn.get_layer("conv").kernel
+    conv.assign(np.asarray(conv) * 1e-3)
+    fit(compiled(cnn), data, once(0.9, granularity="filter", scope="global"), epochs=1)
+    for name in ("conv", "pointwise"):
+        assert kernel(cnn, name).any(axis=(0, 1, 2)).sum() >= 1
+
+
+def test_whole_layers_go(cnn, data):
+    conv = cnn.get_layer("pointwise").kernel
+    conv.assign(np.asarray(conv) * 1e-3)
+    fit(compiled(cnn), data, once(0.2, granularity="layer", scope="global"), epochs=1)
+    assert [zeros(cnn.get_layer(n)) for n in ("conv", "pointwise", "classes")] == [0, 1, 0]
+
+
+def test_protected_layers_stay(cnn, data):
+    fit(compiled(cnn), data, ek.GradualPruning(0.5, protect=["^conv", "classes"]))
+    assert [zeros(cnn.get_layer(n)) for n in ("conv", "pointwise", "classes")] == [0, 0.5, 0]
+    with pytest.raises(ValueError, match="nothing is left to prune: all layers with a kernel"):
+        fit(cnn, data, ek.GradualPruning(0.5, protect=lambda layer: True))
+    with pytest.raises(ValueError, match="matches no layer"):
+        fit(cnn, data, ek.GradualPruning(0.5, protect="nothing"))
+
+
+def test_dense_sparse_dense_ends_dense(cnn, data):
+    pruning = ek.GradualPruning(0.5, ek.schedules.DenseSparseDense())
+    history = fit(compiled(cnn), data, pruning)
+    assert history.history["sparsity"][1] == pytest.approx(0.5, abs=0.01)
+    assert history.history["sparsity"][-1] < 0.01
+    assert all(mask.all() for mask in pruning.masks.values())
+
+
+@pytest.mark.parametrize("criterion", ["random", "taylor", "movement", "wanda"])
+def test_what_is_gone_stays_gone(cnn, data, criterion):
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(pruning.masks["conv/kernel"])
+
+    pruning = ek.GradualPruning(0.6, criterion=criterion)
+    fit(compiled(cnn), data, pruning, Watch())
+    assert all(not (later & ~earlier).any() for earlier, later in zip(seen, seen[1:], strict=False))
+    assert np.sum(~seen[-1]) == round(0.6 * seen[-1].size)
+
+
+def test_sparsity_is_in_the_logs_of_each_batch(cnn, data):
+    live = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            live.append((logs["sparsity"], zeros(self.model.get_layer("conv"))))
+
+    fit(compiled(cnn), data, ek.GradualPruning(0.5), Watch())
+    np.testing.assert_allclose(*zip(*live, strict=True), atol=0.02)
+
+
+def test_half_precision_and_a_model_in_a_model(data):
+    x, y = data
+    inner = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3, name="inner"), layers.Flatten()]
+    )
+    model = keras.Sequential([inner, layers.Dense(4, dtype="float32", name="head")])
+    for layer in inner.layers:
+        layer.dtype_policy = "mixed_float16"
+    model.build((None, 8, 8, 3))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    fit(model, data, ek.GradualPruning(0.5, criterion="taylor"))
+    assert zeros(inner.get_layer("inner")) == zeros(model.get_layer("head")) == 0.5
+
+
+def test_while_quantisation_aware(trained, data):
+    """Pruning and rounding at once: the zeros are zeros of the int8 file."""
+    qat = ek.quantize_aware(trained)
+    qat.compile(keras.optimizers.Adam(0.001), "sparse_categorical_crossentropy")
+    fit(qat, data, ek.GradualPruning(0.5))
+    plain = ek.strip(qat)
+    assert zeros(plain.get_layer("conv")) == zeros(plain.get_layer("pointwise")) == 0.5
+    weights = {w.shape: w for w in ek.inspect(ek.convert(qat, ["int8"])["int8"]).weights}
+    assert weights[8, 3, 3, 3].sparsity >= 0.5
+    assert weights[8, 1, 1, 8].sparsity >= 0.5
+
+
+def test_plots(cnn, data, tmp_path):
+    pruning = ek.GradualPruning(0.5)
+    with pytest.raises(ValueError, match="no fit with this callback has begun"):
+        pruning.plot()
+    fit(compiled(cnn), data, pruning)
+    figure = pruning.plot(tmp_path / "layers.png")
+    (axes,) = figure.axes
+    assert [line.get_label() for line in axes.lines] == [
+        "conv/kernel",
+        "pointwise/kernel",
+        "classes/kernel",
+    ]
+    assert axes.lines[0].get_ydata()[-1] == 0.5
+    assert (tmp_path / "layers.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_criteria_that_need_steps_cannot_judge_before_the_first(cnn, data):
+    with pytest.raises(ValueError, match="Movement judges weights by the steps trained so far"):
+        fit(compiled(cnn), data, once(0.5, criterion="movement"))
+    assert "apply" not in vars(cnn.optimizer)
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
@@ -194,6 +367,9 @@ def test_numpy_numbers_are_numbers(cnn, data):
         ({"sparsity": 0.5, "scope": "model"}, "'layer', 'erk' or 'global'"),
         ({"sparsity": {"a": 0.5}, "scope": "global"}, "takes one sparsity"),
         ({"sparsity": {"a": 0.5}, "layers": "b"}, "leave `layers` out"),
+        ({"sparsity": 0.3, "granularity": (2, 4)}, "a pattern of 2:4 makes 0.5 of the weights"),
+        ({"granularity": (2, 4), "scope": "global"}, "holds in every kernel"),
+        ({"sparsity": 0.5, "granularity": "layer"}, "use scope='global'"),
     ],
 )
 def test_bad_arguments(arguments, match):
@@ -204,6 +380,8 @@ def test_bad_arguments(arguments, match):
 def test_wrong_type():
     with pytest.raises(TypeError, match="`sparsity` must be a number"):
         ek.GradualPruning("0.5")
+    with pytest.raises(TypeError, match="`sparsity` is missing"):
+        ek.GradualPruning()
     with pytest.raises(TypeError, match="`schedule` must be an ek.schedules object"):
         ek.GradualPruning(0.5, 0.5)
 
