@@ -27,7 +27,7 @@ def test_the_table_is_the_one_made_from_the_json():
 
 
 def test_every_path_it_names_exists():
-    named = re.findall(r"`((?:edgekit|benchmarks|notebooks|tests)/[\w./]+)`", README)
+    named = re.findall(r"`((?:edgekit|benchmarks|docs|notebooks|tests)/[\w./]+)`", README)
     assert named
     for path in named:
         assert (ROOT / path).exists(), path

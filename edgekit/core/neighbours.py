@@ -6,19 +6,11 @@ from keras import layers as kl
 from edgekit.core.graph import Graph, with_nested
 from edgekit.core.selection import all_layers
 
-# What hands each channel on by itself.
-_CHANNELWISE = (
-    kl.Activation,
-    kl.ReLU,
-    kl.LeakyReLU,
-    kl.PReLU,
-    kl.ELU,
+# What a positive factor per channel passes through unchanged.
+PASSES_FACTORS = (
     kl.Dropout,
-    kl.SpatialDropout1D,
-    kl.SpatialDropout2D,
     kl.ZeroPadding1D,
     kl.ZeroPadding2D,
-    kl.Cropping1D,
     kl.Cropping2D,
     kl.MaxPooling1D,
     kl.MaxPooling2D,
@@ -30,6 +22,18 @@ _CHANNELWISE = (
     kl.GlobalMaxPooling2D,
     kl.UpSampling1D,
     kl.UpSampling2D,
+    kl.LeakyReLU,
+)
+# What hands each channel on by itself.
+_CHANNELWISE = (
+    *PASSES_FACTORS,
+    kl.Activation,
+    kl.ReLU,
+    kl.PReLU,
+    kl.ELU,
+    kl.SpatialDropout1D,
+    kl.SpatialDropout2D,
+    kl.Cropping1D,
     kl.DepthwiseConv1D,
     kl.DepthwiseConv2D,
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ FORMATS = ("float32", "float16", "dynamic", "int8")
 SPARSITY = 0.8
 _BATCH = 128
 _CALIBRATION_SAMPLES = 200
-BASELINE, QAT = "baseline float32", "pruned QAT int8"
+BASELINE, SPARSE, QAT = "baseline float32", "pruned float32, stored sparse", "pruned QAT int8"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def _convert(models: dict[str, keras.Model], digits: Digits) -> dict[str, Flatbu
     calibration = digits.x_train[:_CALIBRATION_SAMPLES]
     for name, file in convert(models["pruned"], FORMATS, calibration).items():
         files[f"pruned {name}"] = file
+    files[SPARSE] = convert(models["pruned"], ["float32"], sparse=True)["float32"]
     return files | {QAT: convert(models["qat"], ["int8"])["int8"]}
 
 
@@ -170,7 +172,7 @@ def _write(out: Path, comparison, checks, models, history, seed) -> None:
 
 
 def _file_name(name: str) -> str:
-    return name.replace(" ", "_").lower()
+    return re.sub(r"\W+", "_", name).lower()
 
 
 def _save_keras(model: keras.Model, path: Path) -> None:

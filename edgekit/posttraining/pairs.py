@@ -8,25 +8,8 @@ from keras import layers as kl
 from edgekit.core.graph import Graph
 from edgekit.core.kernel_layout import has_kernel, kernel_of
 from edgekit.core.kernels import is_depthwise
+from edgekit.core.neighbours import PASSES_FACTORS
 
-# What a positive factor per channel passes through unchanged.
-_PASSING = (
-    kl.Dropout,
-    kl.ZeroPadding1D,
-    kl.ZeroPadding2D,
-    kl.Cropping2D,
-    kl.MaxPooling1D,
-    kl.MaxPooling2D,
-    kl.AveragePooling1D,
-    kl.AveragePooling2D,
-    kl.GlobalAveragePooling1D,
-    kl.GlobalAveragePooling2D,
-    kl.GlobalMaxPooling1D,
-    kl.GlobalMaxPooling2D,
-    kl.UpSampling1D,
-    kl.UpSampling2D,
-    kl.LeakyReLU,
-)
 _SAME_PLACES = (kl.Dropout, kl.ReLU, kl.LeakyReLU, kl.Activation)
 
 
@@ -84,7 +67,7 @@ def passes(layer, own: bool = False) -> bool:
 
     ReLU6 counts: it does once it is ReLU.
     """
-    if not own and isinstance(layer, _PASSING):
+    if not own and isinstance(layer, PASSES_FACTORS):
         return True
     if not own and not isinstance(layer, (kl.ReLU, kl.Activation)):
         return False

@@ -106,7 +106,7 @@ class DynamicSparsity(ScheduledMasks):
         wanted = self._wish_to_grow(step)
         masks = []
         for weights, mask, grow in zip(
-            self._bound.weights(), self._kernel_masks(), wanted, strict=True
+            self._bound.weights(), self._bound.held, wanted, strict=True
         ):
             masks.append(_moved(mask, np.abs(weights), grow, share))
         if self.method == "rigl":

@@ -132,6 +132,4 @@ class GradualPruning(ScheduledMasks):
         return plan
 
     def _masks_at(self, step: int) -> list[np.ndarray]:
-        return self._bound.masks(
-            lambda final: self._plan.sparsity(step, final), self._kernel_masks()
-        )
+        return self._bound.masks(lambda final: self._plan.sparsity(step, final))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
@@ -13,9 +14,10 @@ from keras import ops
 from edgekit.core.selection import LayerFilter
 from edgekit.pruning.criteria import Criterion
 from edgekit.pruning.granularities import Granularity
-from edgekit.pruning.held_masks import HeldMasks, sparsity_of
-from edgekit.pruning.pruner import BoundPruner, Pruner
-from edgekit.pruning.state import Resumable, State, pack, unpack
+from edgekit.pruning.held_masks import sparsity_of
+from edgekit.pruning.pruner import Pruner
+from edgekit.pruning.pruning_callback import PruningCallback
+from edgekit.pruning.state import State, pack, unpack
 
 _RATE = 0.2
 
@@ -33,7 +35,7 @@ class Round:
     logs: dict[str, float] = field(default_factory=dict)
 
 
-class LotteryTicket(Resumable, keras.callbacks.Callback):
+class LotteryTicket(PruningCallback):
     """Finds a sparse subnetwork that trains as well from its own early weights.
 
     The fit is cut into equal trainings. After each but the last, the lowest weights of those
@@ -85,8 +87,7 @@ class LotteryTicket(Resumable, keras.callbacks.Callback):
         layers: LayerFilter = None,
         protect: LayerFilter = None,
     ):
-        super().__init__()
-        self._pruner = Pruner(sparsity, granularity, criterion, scope, layers, protect)
+        super().__init__(Pruner(sparsity, granularity, criterion, scope, layers, protect))
         if rounds is not None and (not isinstance(rounds, Integral) or rounds < 1):
             raise ValueError(f"`rounds` must be a whole number ≥ 1. Received: rounds={rounds!r}")
         if isinstance(rewind_to, bool) or not isinstance(rewind_to, Real) or rewind_to < 0:
@@ -97,12 +98,6 @@ class LotteryTicket(Resumable, keras.callbacks.Callback):
         self._rounds = rounds or _rounds_for(self._pruner.sparsity)
         self.rewind_to = rewind_to
         self.rounds: list[Round] = []
-
-    @property
-    def masks(self) -> dict[str, np.ndarray]:
-        """`{kernel path: mask}`, True where a weight belongs to the ticket."""
-        kernels = self._begun().kernels
-        return {k.variable.path: m for k, m in zip(kernels, self._kernel_masks(), strict=True)}
 
     def rewind(self) -> None:
         """Put the ticket's early weights into the model: the winning ticket, not yet trained.
@@ -123,11 +118,14 @@ class LotteryTicket(Resumable, keras.callbacks.Callback):
                 seeds.
         """
         early, optimizer = self._early()
-        keras.utils.set_random_seed(seed)
+        chance = random.getstate()
+        random.seed(seed)  # of which Keras makes each initializer's
         try:
             fresh = keras.models.clone_model(self.model)
         except (ValueError, NotImplementedError) as error:
             raise ValueError(f"the model cannot be built anew: {error}") from None
+        finally:
+            random.setstate(chance)
         kernels = {kernel.variable.path for kernel in self._bound.kernels}
         before = dict(zip([v.path for v in self.model.weights], early, strict=True))
         after = dict(zip(before, fresh.get_weights(), strict=True))
@@ -146,21 +144,14 @@ class LotteryTicket(Resumable, keras.callbacks.Callback):
             with self.model.distribute_strategy.scope():
                 optimizer.build(self.model.trainable_variables)
         self._next_step, self._remembered, self.rounds = 0, None, []
-        masks = [np.ones(v.shape, dtype=bool) for v in self._bound.variables]
-        if state is not None:
-            masks = self._take_up_state(state)
-        companions = self._bound.companions
-        self._held = HeldMasks(
-            self.model,
-            self._bound.variables + companions.variables,
-            masks + companions.masks(masks),
-            self.params,
-        )
+        masks = self._bound.held if state is None else self._take_up_state(state)
+        self._bound.hold(masks, self.params)
         if self._rewind_step == 0 and self._remembered is None:
             self._remember()
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch // self._epochs != len(self.rounds):
+            self._bound.release()
             raise ValueError(
                 f"LotteryTicket: epoch {epoch} belongs to training {epoch // self._epochs + 1}, "
                 f"but {len(self.rounds)} are done: load the state of the run that this fit goes "
@@ -183,16 +174,10 @@ class LotteryTicket(Resumable, keras.callbacks.Callback):
         if len(self.rounds) <= self._rounds:
             self._prune(len(self.rounds))
 
-    def on_train_end(self, logs=None):
-        self._held.release()
-        if self._bound.watch:
-            self._bound.watch.release()
-
     def _prune(self, done: int) -> None:
-        masks = self._bound.masks(
-            lambda final: 1 - (1 - final) ** (done / self._rounds), self._kernel_masks()
+        self._bound.update(
+            self._bound.masks(lambda final: 1 - (1 - final) ** (done / self._rounds))
         )
-        self._held.update(masks + self._bound.companions.masks(masks))
         self.rewind()
 
     def _remember(self) -> None:
@@ -212,15 +197,7 @@ class LotteryTicket(Resumable, keras.callbacks.Callback):
         self.model.set_weights(weights)
         for variable, value in zip(self.model.optimizer.variables, optimizer, strict=True):
             variable.assign(value)
-        self._held.apply()
-
-    def _begun(self) -> BoundPruner:
-        if not hasattr(self, "_held"):
-            raise ValueError("LotteryTicket: no fit with this callback has begun yet")
-        return self._bound
-
-    def _kernel_masks(self) -> list[np.ndarray]:
-        return self._held.masks[: len(self._bound.kernels)]
+        self._bound.apply()
 
     def _epochs_per_training(self, epochs: int) -> int:
         trainings = self._rounds + 1
@@ -250,12 +227,11 @@ class LotteryTicket(Resumable, keras.callbacks.Callback):
         return step
 
     def _state(self) -> State:
-        kernels = self._begun().kernels
         weights, optimizer = self._early()
         state = {
             "step": np.array(self._next_step),
             "rounds": np.array(json.dumps([asdict(done) for done in self.rounds])),
-            **pack("mask", kernels, self._kernel_masks()),
+            **pack("mask", self._bound.kernels, self._bound.held),
         }
         for name, arrays in (("weight", weights), ("optimizer", optimizer)):
             state |= {f"{name}:{number}": array for number, array in enumerate(arrays)}

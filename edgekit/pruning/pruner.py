@@ -15,8 +15,10 @@ from edgekit.pruning.allocation import ALLOCATIONS
 from edgekit.pruning.companions import Companions
 from edgekit.pruning.criteria import as_criterion
 from edgekit.pruning.granularities import NM, Channel, Filter, Layer, as_granularity
+from edgekit.pruning.held_masks import HeldMasks
 from edgekit.pruning.masks import keep_highest, keep_highest_by_size
 from edgekit.pruning.pruned_kernel import PrunedKernel
+from edgekit.pruning.watches import Watch
 
 
 class Pruner:
@@ -71,7 +73,7 @@ class Pruner:
         """The choices for one model.
 
         Raises:
-            ValueError: Nothing is left to prune, or the criterion does not fit the model.
+            ValueError: Nothing is left to prune.
         """
         selected = select_kernels(model, self.layers, depthwise=False)
         spared = set(select_layers(selected, self.protect)) if self.protect is not None else set()
@@ -135,28 +137,61 @@ class BoundPruner:
         self.variables = [kernel.variable for kernel in kernels]
         filters = isinstance(pruner.granularity, Filter)
         self.companions = Companions(model, kernels if filters else [])
-        self.watch = pruner.criterion.watch(model, kernels, pruner.granularity)
-        self._pruner = pruner
+        self.watch: Watch | None = None
+        self._pruner, self._model = pruner, model
         self._values = Together(model, self.variables)
+        self.held = [np.ones(v.shape, dtype=bool) for v in self.variables]
+
+    def hold(self, masks: Sequence[np.ndarray], fit: object) -> None:
+        """Hold the kernels at zero where the masks are False, through the fit to come.
+
+        Raises:
+            ValueError: The criterion does not fit the model.
+        """
+        chosen = self._pruner
+        self.watch = chosen.criterion.watch(self._model, self.kernels, chosen.granularity)
+        self.held = list(masks)
+        variables = self.variables + self.companions.variables
+        self._masks = HeldMasks(self._model, variables, self._with_companions(), fit)
+
+    def update(self, masks: Sequence[np.ndarray]) -> None:
+        """Hold these masks from now on."""
+        self.held = list(masks)
+        self._masks.update(self._with_companions())
+
+    def apply(self) -> None:
+        """Set to zero what other hands have put there."""
+        self._masks.apply()
+
+    def release(self) -> None:
+        """Let the kernels go and observe no more; the zeros stay."""
+        self._masks.release()
+        if self.watch:
+            self.watch.release()
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the kernels' weights that the masks hold at zero, 0 to 1."""
+        kept = sum(int(np.count_nonzero(mask)) for mask in self.held)
+        return 1 - kept / sum(mask.size for mask in self.held)
 
     def weights(self) -> list[np.ndarray]:
         """The kernels' values, in float32."""
         return self._values.read()
 
-    def masks(
-        self, reach: Callable[[float], float], held: Sequence[np.ndarray]
-    ) -> list[np.ndarray]:
+    def masks(self, reach: Callable[[float], float]) -> list[np.ndarray]:
         """Masks for today's weights: what is gone stays gone unless sparsity falls.
 
         Args:
             reach: Gives today's sparsity for a final one.
-            held: The masks of now.
         """
         criterion, granularity = self._pruner.criterion, self._pruner.granularity
         weights = self.weights()
         observed = self.watch.read() if self.watch else [None] * len(weights)
         groups = []
-        for kernel, values, seen, mask in zip(self.kernels, weights, observed, held, strict=True):
+        for kernel, values, seen, mask in zip(
+            self.kernels, weights, observed, self.held, strict=True
+        ):
             scores = criterion.scores(kernel, values, seen)
             groups.append(granularity.rank(scores, mask, kernel.axes))
         if self._pruner.scope == "global":
@@ -167,6 +202,9 @@ class BoundPruner:
             granularity.expand(keep, kernel.variable.shape, kernel.axes)
             for keep, kernel in zip(chosen, self.kernels, strict=True)
         ]
+
+    def _with_companions(self) -> list[np.ndarray]:
+        return self.held + self.companions.masks(self.held)
 
     def _choose(self, groups, reach) -> list[np.ndarray]:
         granularity, chosen = self._pruner.granularity, []

@@ -1,4 +1,4 @@
-"""The state of a callback in a file, so that a run can go on in another process."""
+"""The state of a pruning run in a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,56 +11,41 @@ from edgekit.pruning.pruned_kernel import PrunedKernel
 State = dict[str, np.ndarray]
 
 
-class Resumable:
-    """A callback whose masks and position can be saved, and taken up again by another.
+def write_state(path: str | Path, kind: str, state: State) -> Path:
+    """Write a `.npz` file, whole or not at all; the suffix is added where it is missing.
 
-    A class gives `_state()`, and reads `self._resumed` when a fit begins.
+    Args:
+        path: Where to.
+        kind: Whose state it is.
+        state: Its arrays.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
     """
+    path = Path(path)
+    path = path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
+    arrays = {"kind": np.array(kind), **state}
+    return write_beside(path, lambda partial: np.savez_compressed(partial, **arrays))
 
-    _resumed: State | None = None
 
-    def save_state(self, path: str | Path) -> Path:
-        """Write masks and position to a `.npz` file, whole or not at all.
+def read_state(path: str | Path, kind: str) -> State:
+    """What `write_state` wrote.
 
-        Example:
-            >>> model.save("half.keras"); pruning.save_state("half.npz")
-
-        Raises:
-            ValueError: No fit with this callback has begun.
-            FileNotFoundError: The folder does not exist.
-        """
-        path = Path(path)
-        path = path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
-        state = {"kind": np.array(type(self).__name__), **self._state()}
-        return write_beside(path, lambda partial: np.savez_compressed(partial, **state))
-
-    def load_state(self, path: str | Path) -> None:
-        """Let the next fit go on from a saved state, wherever its own epochs begin.
-
-        Example:
-            >>> model = keras.models.load_model("half.keras")
-            >>> pruning = ek.GradualPruning(0.8)
-            >>> pruning.load_state("half.npz")
-            >>> model.fit(x, y, initial_epoch=5, epochs=10, callbacks=[pruning])
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: The file holds something else.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                state = dict(stored)
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # zipfile, zlib and NumPy each have their own
-            raise ValueError(f"{path} holds no state of a callback: {error}") from None
-        kind = str(state.pop("kind", "something else"))
-        if kind != type(self).__name__:
-            raise ValueError(f"{path} holds the state of {kind}, not of {type(self).__name__}")
-        self._resumed = state
-
-    def _state(self) -> State:
-        raise NotImplementedError(f"{type(self).__name__} has no state to save")
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            state = dict(stored)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy each have their own
+        raise ValueError(f"{path} holds no state of a callback: {error}") from None
+    found = str(state.pop("kind", "something else"))
+    if found != kind:
+        raise ValueError(f"{path} holds the state of {found}, not of {kind}")
+    return state
 
 
 def pack(name: str, kernels: Sequence[PrunedKernel], arrays: Sequence[np.ndarray]) -> State:
