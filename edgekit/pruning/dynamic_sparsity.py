@@ -101,7 +101,7 @@ class DynamicSparsity(ScheduledMasks):
             masks.append(keep_highest(scores, round(kernel.sparsity * scores.size)))
         return masks
 
-    def _masks_at(self, step: int) -> list[np.ndarray]:
+    def _update(self, step: int) -> None:
         share = self.share / 2 * (1 + math.cos(math.pi * step / self._plan.end))
         wanted = self._wish_to_grow(step)
         masks = []
@@ -111,7 +111,7 @@ class DynamicSparsity(ScheduledMasks):
             masks.append(_moved(mask, np.abs(weights), grow, share))
         if self.method == "rigl":
             self._bound.watch.reset()
-        return masks
+        self._bound.update(masks)
 
     def _wish_to_grow(self, step: int) -> list[np.ndarray]:
         if self.method == "rigl":

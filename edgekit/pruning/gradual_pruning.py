@@ -103,7 +103,7 @@ class GradualPruning(ScheduledMasks):
         steps = [step for step, _ in self._history] + [self._next_step]
         for kernel in kernels:
             levels = [levels[kernel.number] for _, levels in self._history]
-            levels += levels[-1:] or [0.0]
+            levels += levels[-1:] or [0.0]  # to the last step
             axes.step(steps, levels, where="post", label=kernel.variable.path)
         axes.set(xlabel="step", ylabel="sparsity", ylim=(-0.02, 1.02))
         axes.legend(fontsize=7, ncols=1 + len(kernels) // 16)
@@ -131,5 +131,5 @@ class GradualPruning(ScheduledMasks):
             )
         return plan
 
-    def _masks_at(self, step: int) -> list[np.ndarray]:
-        return self._bound.masks(lambda final: self._plan.sparsity(step, final))
+    def _update(self, step: int) -> None:
+        self._bound.prune(lambda final: self._plan.sparsity(step, final))

@@ -30,7 +30,6 @@ class HeldMasks:
     ):
         self._model = model
         self._held = []
-        self.masks = list(masks)
         for variable, mask in zip(variables, masks, strict=True):
             with model.distribute_strategy.scope():
                 stored = keras.Variable(
@@ -40,13 +39,22 @@ class HeldMasks:
             hold(variable, constraint, fit)
             self._held.append((variable, constraint))
         self._put = Together(model, variables).changer(self._change)
-        self.apply()
+        self.update(masks)
         retrace_training(model)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The masks as the train step reads them, in the order of the variables."""
+        return [constraint.mask for _, constraint in self._held]
+
+    @property
+    def masks(self) -> list[np.ndarray]:
+        """The masks."""
+        return [ops.convert_to_numpy(mask) for mask in self.variables]
 
     def update(self, masks: Sequence[np.ndarray]) -> None:
         """Put new masks in place, in the order of the variables, and apply them at once."""
-        self.masks = list(masks)
-        self._put(self.masks)
+        self._put(masks)
 
     def apply(self) -> None:
         """Set the masked weights to zero now."""

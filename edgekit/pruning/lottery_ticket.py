@@ -144,7 +144,7 @@ class LotteryTicket(PruningCallback):
             with self.model.distribute_strategy.scope():
                 optimizer.build(self.model.trainable_variables)
         self._next_step, self._remembered, self.rounds = 0, None, []
-        masks = self._bound.held if state is None else self._take_up_state(state)
+        masks = None if state is None else self._take_up_state(state)
         self._bound.hold(masks, self.params)
         if self._rewind_step == 0 and self._remembered is None:
             self._remember()
@@ -175,9 +175,7 @@ class LotteryTicket(PruningCallback):
             self._prune(len(self.rounds))
 
     def _prune(self, done: int) -> None:
-        self._bound.update(
-            self._bound.masks(lambda final: 1 - (1 - final) ** (done / self._rounds))
-        )
+        self._bound.prune(lambda final: 1 - (1 - final) ** (done / self._rounds))
         self.rewind()
 
     def _remember(self) -> None:

@@ -20,7 +20,11 @@ def keep_highest(scores: np.ndarray, drop: int) -> np.ndarray:
     if drop <= 0:
         return np.ones(scores.shape, dtype=bool)
     flat = scores.ravel()
-    limit = np.partition(flat, drop - 1)[drop - 1]
+    # Partitioning is slow where many are equal, as those of what is gone already are.
+    lowest = flat.min()
+    rest = flat[np.flatnonzero(flat != lowest)]
+    place = drop - (flat.size - rest.size) - 1
+    limit = np.partition(rest, place)[place] if place >= 0 else lowest
     if np.isnan(limit):  # of a training that went wrong: they count as highest
         return keep_highest(np.nan_to_num(scores, nan=np.inf), drop)
     keep = ~(flat <= limit)

@@ -13,11 +13,12 @@ from edgekit.core.selection import layer_path, select_layers, value_per_layer
 from edgekit.core.together import Together
 from edgekit.pruning.allocation import ALLOCATIONS
 from edgekit.pruning.companions import Companions
-from edgekit.pruning.criteria import as_criterion
-from edgekit.pruning.granularities import NM, Channel, Filter, Layer, as_granularity
+from edgekit.pruning.criteria import Magnitude, as_criterion
+from edgekit.pruning.granularities import NM, Channel, Filter, Layer, Weight, as_granularity
 from edgekit.pruning.held_masks import HeldMasks
 from edgekit.pruning.masks import keep_highest, keep_highest_by_size
 from edgekit.pruning.pruned_kernel import PrunedKernel
+from edgekit.pruning.small_steps import SmallSteps
 from edgekit.pruning.watches import Watch
 
 
@@ -140,51 +141,87 @@ class BoundPruner:
         self.watch: Watch | None = None
         self._pruner, self._model = pruner, model
         self._values = Together(model, self.variables)
-        self.held = [np.ones(v.shape, dtype=bool) for v in self.variables]
+        self._sizes = np.array([int(np.prod(v.shape)) for v in self.variables])
+        self._gone = np.zeros(len(self.variables), int)
 
-    def hold(self, masks: Sequence[np.ndarray], fit: object) -> None:
+    def hold(self, masks: Sequence[np.ndarray] | None, fit: object) -> None:
         """Hold the kernels at zero where the masks are False, through the fit to come.
+
+        Args:
+            masks: One per kernel; None for all True.
+            fit: What tells this fit from others.
 
         Raises:
             ValueError: The criterion does not fit the model.
         """
         chosen = self._pruner
         self.watch = chosen.criterion.watch(self._model, self.kernels, chosen.granularity)
-        self.held = list(masks)
+        if masks is None:
+            masks = [np.ones(v.shape, dtype=bool) for v in self.variables]
         variables = self.variables + self.companions.variables
-        self._masks = HeldMasks(self._model, variables, self._with_companions(), fit)
+        self._held = HeldMasks(self._model, variables, masks + self.companions.masks(masks), fit)
+        self._gone = _count_gone(masks)
+        self._small_steps = SmallSteps(self._model, self.variables, self._held)
+
+    @property
+    def held(self) -> list[np.ndarray]:
+        """The masks of the kernels, as they are held now."""
+        return self._held.masks[: len(self.kernels)]
 
     def update(self, masks: Sequence[np.ndarray]) -> None:
         """Hold these masks from now on."""
-        self.held = list(masks)
-        self._masks.update(self._with_companions())
+        self._held.update(masks + self.companions.masks(masks))
+        self._gone = _count_gone(masks)
+
+    def prune(self, reach: Callable[[float], float]) -> None:
+        """Prune today's weights; what is gone stays gone unless sparsity falls.
+
+        Args:
+            reach: Gives today's sparsity for a final one.
+        """
+        if self._smallest_go:
+            wanted = [
+                round(reach(kernel.sparsity) * size)
+                for kernel, size in zip(self.kernels, self._sizes, strict=True)
+            ]
+            more = np.array(wanted) - self._gone
+            if self._small_steps.are_few(more):
+                self._small_steps.drop(more)
+                self._gone += more
+                return
+        self.update(self._masks(reach))
 
     def apply(self) -> None:
         """Set to zero what other hands have put there."""
-        self._masks.apply()
+        self._held.apply()
 
     def release(self) -> None:
         """Let the kernels go and observe no more; the zeros stay."""
-        self._masks.release()
+        self._held.release()
         if self.watch:
             self.watch.release()
 
     @property
+    def shares_gone(self) -> np.ndarray:
+        """Share of each kernel's weights that are held at zero, 0 to 1."""
+        return self._gone / self._sizes
+
+    @property
     def sparsity(self) -> float:
-        """Share of the kernels' weights that the masks hold at zero, 0 to 1."""
-        kept = sum(int(np.count_nonzero(mask)) for mask in self.held)
-        return 1 - kept / sum(mask.size for mask in self.held)
+        """Share of all kernels' weights that are held at zero, 0 to 1."""
+        return float(self._gone.sum() / self._sizes.sum())
 
     def weights(self) -> list[np.ndarray]:
         """The kernels' values, in float32."""
         return self._values.read()
 
-    def masks(self, reach: Callable[[float], float]) -> list[np.ndarray]:
-        """Masks for today's weights: what is gone stays gone unless sparsity falls.
+    @property
+    def _smallest_go(self) -> bool:
+        chosen = self._pruner
+        single = isinstance(chosen.granularity, Weight) and isinstance(chosen.criterion, Magnitude)
+        return single and chosen.scope != "global"
 
-        Args:
-            reach: Gives today's sparsity for a final one.
-        """
+    def _masks(self, reach) -> list[np.ndarray]:
         criterion, granularity = self._pruner.criterion, self._pruner.granularity
         weights = self.weights()
         observed = self.watch.read() if self.watch else [None] * len(weights)
@@ -202,9 +239,6 @@ class BoundPruner:
             granularity.expand(keep, kernel.variable.shape, kernel.axes)
             for keep, kernel in zip(chosen, self.kernels, strict=True)
         ]
-
-    def _with_companions(self) -> list[np.ndarray]:
-        return self.held + self.companions.masks(self.held)
 
     def _choose(self, groups, reach) -> list[np.ndarray]:
         granularity, chosen = self._pruner.granularity, []
@@ -237,6 +271,10 @@ class BoundPruner:
         ends = np.cumsum([scores.size for scores in groups])[:-1]
         parts = np.split(keep, ends)
         return [part.reshape(s.shape) for part, s in zip(parts, groups, strict=True)]
+
+
+def _count_gone(masks: Sequence[np.ndarray]) -> np.ndarray:
+    return np.array([mask.size - int(np.count_nonzero(mask)) for mask in masks])
 
 
 def _check_share(value: float) -> None:

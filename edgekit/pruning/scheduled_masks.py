@@ -25,10 +25,10 @@ class ScheduledMasks(PruningCallback):
     def _make_plan(self, total_steps: int | None) -> Plan:
         raise NotImplementedError(f"{type(self).__name__} must say when masks change")
 
-    def _first_masks(self) -> list[np.ndarray]:
-        return self._bound.held
+    def _first_masks(self) -> list[np.ndarray] | None:
+        return None  # nothing is gone yet
 
-    def _masks_at(self, step: int) -> list[np.ndarray]:
+    def _update(self, step: int) -> None:
         raise NotImplementedError(f"{type(self).__name__} must say what masks become")
 
     def on_train_begin(self, logs=None):
@@ -47,7 +47,6 @@ class ScheduledMasks(PruningCallback):
             self._bound.hold(self._first_masks(), self.params)
         else:
             self._take_up(state)
-        self._sparsity = self._bound.sparsity
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._next_step is None:  # the first epoch of this fit
@@ -55,29 +54,25 @@ class ScheduledMasks(PruningCallback):
             if self._next_step > self._plan.begin:
                 # Of a fit that begins in the middle: what is zero was pruned before.
                 self._updates_done = self._plan.updates_due(self._next_step - 1)
-                self._put([weights != 0 for weights in self._bound.weights()])
+                self._bound.update([weights != 0 for weights in self._bound.weights()])
         self._epoch_start = self._next_step
 
     def on_train_batch_begin(self, batch, logs=None):
         step = self._epoch_start + batch
         due = self._plan.updates_due(step)
         if due > self._updates_done:
-            self._put(self._masks_at(step))
+            self._update(step)
             self._updates_done = due
-            self._history.append((step, [1 - float(np.mean(m)) for m in self._bound.held]))
+            self._history.append((step, self._bound.shares_gone))
 
     def on_train_batch_end(self, batch, logs=None):
         self._next_step = self._epoch_start + batch + 1
         if logs is not None:
-            logs["sparsity"] = self._sparsity
+            logs["sparsity"] = self._bound.sparsity
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
             logs["sparsity"] = sparsity_of(self._bound.variables)
-
-    def _put(self, masks: list[np.ndarray]) -> None:
-        self._bound.update(masks)
-        self._sparsity = self._bound.sparsity
 
     def _state(self) -> State:
         kernels = self._bound.kernels
