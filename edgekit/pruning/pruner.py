@@ -1,6 +1,6 @@
 """What to prune, by what unit, by what measure: the choices that pruning callbacks share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from numbers import Real
 
 import keras
@@ -9,17 +9,12 @@ import numpy as np
 from edgekit.core.kernel_axes import kernel_axes
 from edgekit.core.kernels import select_kernels
 from edgekit.core.neighbours import first_layers, last_layers
-from edgekit.core.selection import layer_path, select_layers, value_per_layer
-from edgekit.core.together import Together
+from edgekit.core.selection import LayerFilter, layer_path, select_layers, value_per_layer
 from edgekit.pruning.allocation import ALLOCATIONS
-from edgekit.pruning.companions import Companions
-from edgekit.pruning.criteria import Magnitude, as_criterion
-from edgekit.pruning.granularities import NM, Channel, Filter, Layer, Weight, as_granularity
-from edgekit.pruning.held_masks import HeldMasks
-from edgekit.pruning.masks import keep_highest, keep_highest_by_size
+from edgekit.pruning.bound_pruner import BoundPruner
+from edgekit.pruning.criteria import Criterion, as_criterion
+from edgekit.pruning.granularities import NM, Channel, Filter, Granularity, Layer, as_granularity
 from edgekit.pruning.pruned_kernel import PrunedKernel
-from edgekit.pruning.small_steps import SmallSteps
-from edgekit.pruning.watches import Watch
 
 
 class Pruner:
@@ -38,7 +33,15 @@ class Pruner:
         ValueError: A choice out of range, or two that exclude each other.
     """
 
-    def __init__(self, sparsity, granularity, criterion, scope, layers, protect):
+    def __init__(
+        self,
+        sparsity: float | Mapping[str, float] | None,
+        granularity: str | tuple[int, int] | Granularity = "weight",
+        criterion: str | Callable[[np.ndarray], np.ndarray] | Criterion = "magnitude",
+        scope: str = "layer",
+        layers: LayerFilter = None,
+        protect: LayerFilter = None,
+    ):
         self.granularity = as_granularity(granularity)
         self.criterion = as_criterion(criterion)
         self.sparsity = self._checked_sparsity(sparsity)
@@ -70,7 +73,7 @@ class Pruner:
         self.layers = list(sparsity) if named else layers
         self.protect = protect
 
-    def bind(self, model: keras.Model) -> "BoundPruner":
+    def bind(self, model: keras.Model) -> BoundPruner:
         """The choices for one model.
 
         Raises:
@@ -97,7 +100,8 @@ class Pruner:
             PrunedKernel(layer, kernel, kernel_axes(layer, kernel), share, number)
             for number, ((layer, kernel), share) in enumerate(zip(pairs, shares, strict=True))
         ]
-        return BoundPruner(self, model, kernels)
+        share = self.sparsity if self.scope == "global" else None
+        return BoundPruner(model, kernels, self.granularity, self.criterion, share)
 
     def _spared_ends(self, model, candidates) -> set:
         # The classes of a classifier and the colours of an image are no channels to spare.
@@ -122,159 +126,6 @@ class Pruner:
                     "it out"
                 )
         return sparsity
-
-
-class BoundPruner:
-    """Makes masks for the kernels of one model.
-
-    Args:
-        pruner: The choices.
-        model: The model.
-        kernels: Those to prune.
-    """
-
-    def __init__(self, pruner: Pruner, model: keras.Model, kernels: Sequence[PrunedKernel]):
-        self.kernels = list(kernels)
-        self.variables = [kernel.variable for kernel in kernels]
-        filters = isinstance(pruner.granularity, Filter)
-        self.companions = Companions(model, kernels if filters else [])
-        self.watch: Watch | None = None
-        self._pruner, self._model = pruner, model
-        self._values = Together(model, self.variables)
-        self._sizes = np.array([int(np.prod(v.shape)) for v in self.variables])
-        self._gone = np.zeros(len(self.variables), int)
-
-    def hold(self, masks: Sequence[np.ndarray] | None, fit: object) -> None:
-        """Hold the kernels at zero where the masks are False, through the fit to come.
-
-        Args:
-            masks: One per kernel; None for all True.
-            fit: What tells this fit from others.
-
-        Raises:
-            ValueError: The criterion does not fit the model.
-        """
-        chosen = self._pruner
-        self.watch = chosen.criterion.watch(self._model, self.kernels, chosen.granularity)
-        if masks is None:
-            masks = [np.ones(v.shape, dtype=bool) for v in self.variables]
-        variables = self.variables + self.companions.variables
-        self._held = HeldMasks(self._model, variables, masks + self.companions.masks(masks), fit)
-        self._gone = _count_gone(masks)
-        self._small_steps = SmallSteps(self._model, self.variables, self._held)
-
-    @property
-    def held(self) -> list[np.ndarray]:
-        """The masks of the kernels, as they are held now."""
-        return self._held.masks[: len(self.kernels)]
-
-    def update(self, masks: Sequence[np.ndarray]) -> None:
-        """Hold these masks from now on."""
-        self._held.update(masks + self.companions.masks(masks))
-        self._gone = _count_gone(masks)
-
-    def prune(self, reach: Callable[[float], float]) -> None:
-        """Prune today's weights; what is gone stays gone unless sparsity falls.
-
-        Args:
-            reach: Gives today's sparsity for a final one.
-        """
-        if self._smallest_go:
-            wanted = [
-                round(reach(kernel.sparsity) * size)
-                for kernel, size in zip(self.kernels, self._sizes, strict=True)
-            ]
-            more = np.array(wanted) - self._gone
-            if self._small_steps.are_few(more):
-                self._small_steps.drop(more)
-                self._gone += more
-                return
-        self.update(self._masks(reach))
-
-    def apply(self) -> None:
-        """Set to zero what other hands have put there."""
-        self._held.apply()
-
-    def release(self) -> None:
-        """Let the kernels go and observe no more; the zeros stay."""
-        self._held.release()
-        if self.watch:
-            self.watch.release()
-
-    @property
-    def shares_gone(self) -> np.ndarray:
-        """Share of each kernel's weights that are held at zero, 0 to 1."""
-        return self._gone / self._sizes
-
-    @property
-    def sparsity(self) -> float:
-        """Share of all kernels' weights that are held at zero, 0 to 1."""
-        return float(self._gone.sum() / self._sizes.sum())
-
-    def weights(self) -> list[np.ndarray]:
-        """The kernels' values, in float32."""
-        return self._values.read()
-
-    @property
-    def _smallest_go(self) -> bool:
-        chosen = self._pruner
-        single = isinstance(chosen.granularity, Weight) and isinstance(chosen.criterion, Magnitude)
-        return single and chosen.scope != "global"
-
-    def _masks(self, reach) -> list[np.ndarray]:
-        criterion, granularity = self._pruner.criterion, self._pruner.granularity
-        weights = self.weights()
-        observed = self.watch.read() if self.watch else [None] * len(weights)
-        groups = []
-        for kernel, values, seen, mask in zip(
-            self.kernels, weights, observed, self.held, strict=True
-        ):
-            scores = criterion.scores(kernel, values, seen)
-            groups.append(granularity.rank(scores, mask, kernel.axes))
-        if self._pruner.scope == "global":
-            chosen = self._choose_globally(groups, reach(self._pruner.sparsity))
-        else:
-            chosen = self._choose(groups, reach)
-        return [
-            granularity.expand(keep, kernel.variable.shape, kernel.axes)
-            for keep, kernel in zip(chosen, self.kernels, strict=True)
-        ]
-
-    def _choose(self, groups, reach) -> list[np.ndarray]:
-        granularity, chosen = self._pruner.granularity, []
-        for kernel, scores in zip(self.kernels, groups, strict=True):
-            sparsity = reach(kernel.sparsity)
-            sizes = granularity.sizes(kernel.variable.shape, kernel.axes)
-            if np.ndim(sizes):
-                drop = sparsity * np.sum(sizes)
-                chosen.append(keep_highest_by_size(scores, sizes, drop))
-            else:
-                drop = granularity.drop_count(sparsity, kernel.sparsity, scores)
-                chosen.append(keep_highest(scores, drop))
-        return chosen
-
-    def _choose_globally(self, groups, sparsity) -> list[np.ndarray]:
-        granularity = self._pruner.granularity
-        if granularity.keeps_one:
-            for scores in groups:
-                scores.ravel()[np.argmax(scores)] = np.inf
-        flat = np.concatenate([scores.ravel() for scores in groups])
-        sizes = [
-            np.broadcast_to(granularity.sizes(k.variable.shape, k.axes), scores.shape).ravel()
-            for k, scores in zip(self.kernels, groups, strict=True)
-        ]
-        if all(np.all(size == 1) for size in sizes):
-            keep = keep_highest(flat, round(sparsity * flat.size))
-        else:
-            every = np.concatenate(sizes)
-            keep = keep_highest_by_size(flat, every, sparsity * np.sum(every))
-        ends = np.cumsum([scores.size for scores in groups])[:-1]
-        parts = np.split(keep, ends)
-        return [part.reshape(s.shape) for part, s in zip(parts, groups, strict=True)]
-
-
-def _count_gone(masks: Sequence[np.ndarray]) -> np.ndarray:
-    return np.array([mask.size - int(np.count_nonzero(mask)) for mask in masks])
 
 
 def _check_share(value: float) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from edgekit.pruning.pruner import BoundPruner, Pruner
+from edgekit.pruning.bound_pruner import BoundPruner
+from edgekit.pruning.pruner import Pruner
 from edgekit.pruning.state import State, read_state, write_state
 
 
