@@ -22,6 +22,13 @@ TINY_HEADER = (
     "|---|--:|--:|--:|"
 )
 
+PRUNING_NETS = {"lenet_300_100": "LeNet-300-100", "lenet_5": "LeNet-5", "resnet8": "ResNet-8"}
+PRUNING_HEADER = (
+    "| zero weights | "
+    + " | ".join(f"{name} (TFMOT)" for name in PRUNING_NETS.values())
+    + " |\n|---|--:|--:|--:|"
+)
+
 
 def digest(report: dict) -> dict:
     """The figures of a demo's `report.json` that the README shows."""
@@ -103,11 +110,57 @@ def conversion_table(convert: dict, tiny: dict, posttraining: dict, equalization
     return "\n".join(lines)
 
 
+def pruning_table(pruning: dict, tickets: dict, sparse: dict) -> str:
+    """Accuracy by sparsity, what a step costs, tickets, and sparse files."""
+    steps, accuracy = pruning["summary"]["steps"], pruning["summary"]["accuracy"]
+    rows = []
+    for target in ("0", "50", "80", "90", "95", "2:4"):
+        cells = []
+        for net in PRUNING_NETS:
+            found = accuracy[net].get(target)
+            cells.append("–" if found is None else _beside(found))
+        name = target if ":" in target else f"{target} %"
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    often, each = steps["every 100 steps"], steps["every step"]
+    small = next(
+        case
+        for case in sparse["cases"]
+        if (case["net"], case["format"], case["zeros"])
+        == ("mobilenet, padding same", "float32", 0.9)
+    )
+    left = [share for share, found in tickets["summary"].items() if "controls" in found]
+    won = [
+        f"{share} of the weights {100 * kinds['tickets']['last epoch'][0]:.2f} % against "
+        f"{100 * kinds['controls']['last epoch'][0]:.2f} %"
+        for share, kinds in ((s, tickets["summary"][s]) for s in (left[1], left[-1]))
+    ]
+    lines = [
+        f"A train step with masks updated every 100 steps takes {often['edgekit']['ratio']:.3f} "
+        f"times a plain one (TFMOT {often['tfmot']['ratio']:.3f}),",
+        f"updated at every step {each['edgekit']['ratio']:.3f} times "
+        f"({each['tfmot']['ratio']:.3f}). Lottery tickets of LeNet-300-100 against the same masks",
+        f"on new random weights: with {won[0]};",
+        f"with {won[1]}. A MobileNet with 90 % zeros takes {small['sparse_bytes'] / 1e6:.2f} MB",
+        f"as a raw file stored sparse, {small['dense_bytes'] / 1e6:.2f} MB stored dense, with the "
+        "same outputs.",
+    ]
+    return "\n".join([PRUNING_HEADER, *rows, "", *lines])
+
+
+def _beside(found: dict) -> str:
+    """Ours, and TFMOT's in brackets."""
+    ours, theirs = found["edgekit"], found.get("tfmot")
+    text = f"{ours['accuracy']:.2f} ± {ours['deviation']:.2f}"
+    return f"{text} ({theirs['accuracy']:.2f})" if theirs else text
+
+
 def with_tables(readme: str) -> str:
     """`readme` with its tables as the result files say."""
     found = {p.stem: json.loads(p.read_text()) for p in RESULTS.glob("*.json")}
     readme = _between(readme, "demo table", demo_table(found["demo"]))
     readme = _between(readme, "qat table", qat_table(found["qat_accuracy"], found["qat"]))
+    pruning = (found[name] for name in ("pruning", "lottery_ticket", "sparse_files"))
+    readme = _between(readme, "pruning table", pruning_table(*pruning))
     conversion = (
         found[name] for name in ("convert", "mlperf_tiny", "posttraining", "equalization")
     )

@@ -16,12 +16,10 @@ class Held(keras.constraints.Constraint):
 
     Args:
         original: The user's own constraint, or None.
-        fit: What tells the fit that the holds belong to from any other.
     """
 
-    def __init__(self, original: Hold | None, fit: object):
+    def __init__(self, original: Hold | None):
         self.original = original
-        self.fit = fit
         self.holds: list[Hold] = []
 
     def __call__(self, value):
@@ -40,20 +38,16 @@ class Mask(keras.constraints.Constraint):
         return keras.ops.where(self.mask, value, keras.ops.zeros_like(value))
 
 
-def hold(variable: keras.Variable, constraint: Hold, fit: object) -> None:
+def hold(variable: keras.Variable, constraint: Hold) -> None:
     """Add `constraint` to the variable, after those it has.
-
-    Holds left over from another fit, one that was interrupted, go.
 
     Args:
         variable: What to hold.
         constraint: Maps the variable's value to the one it must have.
-        fit: The same object for all holds of one fit; a callback's `params` is one.
     """
     held = variable.constraint
-    if not isinstance(held, Held) or held.fit is not fit:
-        original = held.original if isinstance(held, Held) else held
-        held = variable.constraint = Held(original, fit)
+    if not isinstance(held, Held):
+        held = variable.constraint = Held(held)
     held.holds.append(constraint)
 
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 
 import keras
+
+from edgekit.core.next_fit import CUSTOM_LOOP
 
 
 class CustomLoop:
@@ -34,7 +37,7 @@ class CustomLoop:
 @contextmanager
 def custom_loop(
     model: keras.Model,
-    callbacks: Sequence[keras.callbacks.Callback],
+    callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback],
     *,
     epochs: int = 1,
     steps: int | None = None,
@@ -55,7 +58,7 @@ def custom_loop(
 
     Args:
         model: A built model; it need not be compiled.
-        callbacks: `ek.GradualPruning` and others.
+        callbacks: `ek.GradualPruning`, others, or several of them.
         epochs: How often the loop runs over the data. Defaults to `1`.
         steps: Batches of an epoch. Defaults to `None`: not known, so schedules must be in steps.
         optimizer: What the loop updates weights with; for criteria that need gradients. Defaults
@@ -65,8 +68,18 @@ def custom_loop(
         A function that takes the batches of an epoch and gives them on.
 
     Raises:
-        ValueError: The model has no weights yet, or what the callbacks refuse.
+        TypeError: `model` is none.
+        ValueError: It has no weights yet, `epochs` or `steps` is no number, or what the callbacks
+            refuse.
     """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras 3 model. Received: {type(model).__name__}")
+    if isinstance(callbacks, keras.callbacks.Callback):
+        callbacks = [callbacks]
+    for name, value in (("epochs", epochs), ("steps", steps)):
+        whole = isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+        if not whole and (name == "epochs" or value is not None):
+            raise ValueError(f"`{name}` must be a whole number ≥ 1. Received: {name}={value!r}")
     if not model.built:
         raise ValueError(
             f"model {model.name!r} has no weights yet: build it or call it on data first"
@@ -75,7 +88,7 @@ def custom_loop(
     if optimizer is not None:
         model.optimizer = optimizer
     run = keras.callbacks.CallbackList(
-        list(callbacks), model=model, epochs=epochs, steps=steps, verbose=0
+        list(callbacks), model=model, epochs=epochs, steps=steps, verbose=0, **{CUSTOM_LOOP: True}
     )
     try:
         run.on_train_begin()

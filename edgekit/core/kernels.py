@@ -2,7 +2,7 @@
 
 import keras
 
-from edgekit.core.selection import LayerFilter, all_layers, select_layers
+from edgekit.core.selection import LayerFilter, all_layers, layer_path, select_layers
 
 
 def own_kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -28,7 +28,10 @@ def is_depthwise(layer: keras.layers.Layer, kernel: keras.Variable) -> bool:
 
 
 def select_kernels(
-    model: keras.Model, layers: LayerFilter = None, depthwise: bool = True
+    model: keras.Model,
+    layers: LayerFilter = None,
+    depthwise: bool = True,
+    argument: str = "layers",
 ) -> dict[keras.layers.Layer, list[keras.Variable]]:
     """`{layer: its kernels}` for the layers that `layers` names.
 
@@ -37,9 +40,10 @@ def select_kernels(
         layers: See `edgekit.core.selection.select_layers`.
         depthwise: Whether depthwise kernels count when `layers` is None. A layer that
             `layers` names always gives all its kernels.
+        argument: What the user calls `layers`. Defaults to `"layers"`.
 
     Raises:
-        ValueError: The model has no kernel, or `layers` names no layer that has one.
+        ValueError: The model has no kernel that trains, or `layers` names no layer that has one.
     """
     if not model.built:
         raise ValueError(
@@ -56,4 +60,14 @@ def select_kernels(
         raise ValueError(
             f"model {model.name!r} has no trainable kernel (a weight of rank 2 or more)"
         )
-    return {layer: found[layer] for layer in select_layers(found, layers)}
+    try:
+        return {layer: found[layer] for layer in select_layers(found, layers, argument)}
+    except ValueError as error:
+        frozen = [
+            layer_path(layer)
+            for layer in all_layers(model)
+            if layer not in found and layer.non_trainable_weights and not layer.trainable
+        ]
+        if not frozen:
+            raise
+        raise ValueError(f"{error}. Frozen, and so left out: {', '.join(frozen)}") from None

@@ -46,7 +46,7 @@ def calls_of(model: keras.Model) -> tuple[list[LayerCall], int]:
         Exception: Whatever the model's own code raises.
     """
     error: Exception | None = None
-    for inputs in _possible_inputs(model):
+    for inputs in possible_inputs(model):
         shapes = [tuple(t.shape) for t in tree.flatten(inputs)]
         if keras.backend.backend() != "tensorflow" and any(None in shape for shape in shapes):
             break  # other backends run with made-up numbers in place of an open dimension
@@ -77,17 +77,22 @@ class _Run(keras.Operation):
         return self.model(inputs)
 
 
-def _possible_inputs(model: keras.Model) -> Iterator:
-    """Symbolic tensors to call the model with, as one argument; in the likelier dtype first."""
+def possible_inputs(model: keras.Model) -> list:
+    """Symbolic tensors to call a model with, as one argument; the likelier dtype first.
+
+    Empty where the model does not say which shapes it takes.
+    """
     if hasattr(model, "_inputs_struct") or isinstance(model, keras.Sequential) and model.inputs:
         struct = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-        yield tree.map_structure(lambda t: _tensor(t.shape, t.dtype, t.sparse), struct)
-        return
+        return [tree.map_structure(lambda t: _tensor(t.shape, t.dtype, t.sparse), struct)]
     shapes = list((model._build_shapes_dict or {}).values())
-    if len(shapes) == 1:
-        # A subclassed model does not say which dtype it takes.
-        for dtype in ("float32", "int32"):
-            yield tree.map_shape_structure(lambda s, d=dtype: _tensor(s, d), shapes[0])
+    if len(shapes) != 1:
+        return []
+    # A subclassed model does not say which dtype it takes.
+    return [
+        tree.map_shape_structure(lambda s, d=dtype: _tensor(s, d), shapes[0])
+        for dtype in ("float32", "int32")
+    ]
 
 
 def _tensor(shape: Shape, dtype: str, sparse: bool = False) -> keras.KerasTensor:

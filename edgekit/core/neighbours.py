@@ -1,10 +1,12 @@
-"""What stands around a layer in a Functional or Sequential model, nested models included."""
+"""What stands around a layer in a model, nested models included."""
 
 import keras
 from keras import layers as kl
 
-from edgekit.core.graph import Graph, with_nested
+from edgekit.core.graph import Graph
+from edgekit.core.layer_calls import possible_inputs
 from edgekit.core.selection import all_layers
+from edgekit.core.tracing import trace
 
 # What a positive factor per channel passes through unchanged.
 PASSES_FACTORS = (
@@ -40,11 +42,16 @@ _CHANNELWISE = (
 
 
 def graphs_of(model: keras.Model) -> list[Graph]:
-    """The graphs of a model and of those in it; none where its layers cannot be followed."""
+    """The graphs of a model and of those in it, subclassed ones where they can be traced."""
     try:
-        return list(with_nested(Graph(model)))
-    except ValueError:  # subclassed
-        return []
+        graph = Graph(model)
+    except ValueError:  # subclassed: what it does with a symbolic tensor
+        try:
+            graph = trace(model.call, possible_inputs(model)[:1])
+        except Exception:  # it is the user's code: it may raise anything
+            return []
+    inner = [call.operation for call in graph.calls if isinstance(call.operation, keras.Model)]
+    return [graph, *(found for model in dict.fromkeys(inner) for found in graphs_of(model))]
 
 
 def batchnorm_after(model: keras.Model) -> dict[keras.layers.Layer, kl.BatchNormalization]:
@@ -58,6 +65,11 @@ def batchnorm_after(model: keras.Model) -> dict[keras.layers.Layer, kl.BatchNorm
                 continue
             if operations.count(call.operation) == operations.count(following.operation) == 1:
                 found[call.operation] = following.operation
+    for layer in all_layers(model):
+        # A wrapper of quantisation-aware training holds both.
+        inside = getattr(layer, "layer", None), getattr(layer, "batchnorm", None)
+        if isinstance(inside[1], kl.BatchNormalization):
+            found[inside[0]] = inside[1]
     return found
 
 

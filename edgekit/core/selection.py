@@ -16,7 +16,7 @@ def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 
 def select_layers(
-    candidates: Iterable[keras.layers.Layer], layers: LayerFilter
+    candidates: Iterable[keras.layers.Layer], layers: LayerFilter, argument: str = "layers"
 ) -> list[keras.layers.Layer]:
     """The candidates that `layers` names.
 
@@ -29,6 +29,7 @@ def select_layers(
         candidates: Layers to choose from.
         layers: `None` for all of them, a regular expression (`re.search` on the
             layer's path), a list of them, or a callable on the layer.
+        argument: What the user calls it. Defaults to `"layers"`.
 
     Raises:
         ValueError: Nothing matches; the message lists the candidates' paths.
@@ -43,15 +44,15 @@ def select_layers(
         patterns = [layers] if isinstance(layers, str) else layers
         if not isinstance(patterns, Sequence) or not all(isinstance(p, str) for p in patterns):
             raise TypeError(
-                "`layers` must be None, a regular expression, a list of them, or a callable "
-                f"on the layer. Received: layers={layers!r}"
+                f"`{argument}` must be None, a regular expression, a list of them, or a callable "
+                f"on the layer. Received: {argument}={layers!r}"
             )
         for pattern in patterns:
-            _check_matches(candidates, pattern, argument="layers")
+            _check_matches(candidates, pattern, argument)
         chosen = [layer for layer in candidates if any(_matches(layer, p) for p in patterns)]
     if not chosen:
         raise ValueError(
-            f"`layers` matches no layer. Received: layers={layers!r}. "
+            f"`{argument}` matches no layer. Received: {argument}={layers!r}. "
             f"The paths to choose from are: {_paths(candidates)}"
         )
     return chosen

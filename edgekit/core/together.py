@@ -20,24 +20,26 @@ class Together:
         self._variables = list(variables)
         self._shapes = [tuple(v.shape) for v in self._variables]
         self._ends = np.cumsum([int(np.prod(s)) for s in self._shapes])
-        self._read = tf.function(self._flat, autograph=False)
+        self._read = None
 
     def read(self) -> list[np.ndarray]:
         """Their values in float32."""
         with self._strategy.scope():
+            self._read = self._read or traced(self._flat)
             flat = self._read().numpy()
         parts = np.split(flat, self._ends[:-1])
         return [part.reshape(s) for part, s in zip(parts, self._shapes, strict=True)]
 
     def changer(self, change: Callable[[int, tf.Tensor], None]) -> Callable:
-        """A function of one array per variable that calls `change(number, tensor)` for each."""
+        """A function of one boolean array per variable: `change(number, tensor)` for each."""
 
         def run(flat):
             sizes = np.diff(self._ends, prepend=0)
             for number, part in enumerate(tf.split(flat, sizes)):
                 change(number, tf.reshape(part, self._shapes[number]))
 
-        compiled = tf.function(run, autograph=False)
+        with self._strategy.scope():
+            compiled = traced(run, tf.TensorSpec([int(self._ends[-1])], "bool"))
 
         def call(arrays: Sequence[np.ndarray]) -> None:
             with self._strategy.scope():
@@ -49,3 +51,11 @@ class Together:
         return tf.concat(
             [tf.reshape(tf.cast(v.value, "float32"), [-1]) for v in self._variables], axis=0
         )
+
+
+def traced(function: Callable, *signature: tf.TensorSpec) -> Callable:
+    """The function as one graph.
+
+    Concrete: a graph for each model is no mistake, as TensorFlow would suspect and say.
+    """
+    return tf.function(function, list(signature), autograph=False).get_concrete_function()

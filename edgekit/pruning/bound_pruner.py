@@ -43,16 +43,17 @@ class BoundPruner:
         self.watch: Watch | None = None
         self._model, self._granularity, self._criterion = model, granularity, criterion
         self._overall = overall
+        for kernel in kernels:
+            granularity.check(kernel)
         self._values = Together(model, self.variables)
         self._sizes = np.array([int(np.prod(v.shape)) for v in self.variables])
         self._gone = np.zeros(len(self.variables), int)
 
-    def hold(self, masks: Sequence[np.ndarray] | None, fit: object) -> None:
+    def hold(self, masks: Sequence[np.ndarray] | None) -> None:
         """Hold the kernels at zero where the masks are False, through the fit to come.
 
         Args:
             masks: One per kernel; None for all True.
-            fit: What tells this fit from others.
 
         Raises:
             ValueError: The criterion does not fit the model.
@@ -61,7 +62,7 @@ class BoundPruner:
         if masks is None:
             masks = [np.ones(v.shape, dtype=bool) for v in self.variables]
         variables = self.variables + self.companions.variables
-        self._held = HeldMasks(self._model, variables, masks + self.companions.masks(masks), fit)
+        self._held = HeldMasks(self._model, variables, masks + self.companions.masks(masks))
         self._gone = _count_gone(masks)
         self._small_steps = SmallSteps(self._model, self.variables, self._held)
 
@@ -81,9 +82,11 @@ class BoundPruner:
         Args:
             reach: Gives today's sparsity for a final one.
         """
+        if not self._gone.any() and self.wanted(reach) == 0:
+            return  # as at the first step of most schedules
         if self._smallest_go:
             wanted = [
-                round(reach(kernel.sparsity) * size)
+                min(round(reach(kernel.sparsity) * size), size - 1)
                 for kernel, size in zip(self.kernels, self._sizes, strict=True)
             ]
             more = np.array(wanted) - self._gone
@@ -98,7 +101,7 @@ class BoundPruner:
         self._held.apply()
 
     def release(self) -> None:
-        """Let the kernels go and observe no more; the zeros stay."""
+        """Let the kernels go and observe no more."""
         self._held.release()
         if self.watch:
             self.watch.release()
@@ -112,6 +115,13 @@ class BoundPruner:
     def sparsity(self) -> float:
         """Share of all kernels' weights that are held at zero, 0 to 1."""
         return float(self._gone.sum() / self._sizes.sum())
+
+    def wanted(self, reach: Callable[[float], float]) -> float:
+        """The sparsity asked for over all kernels, where `reach` gives today's for a final one."""
+        if self._overall is not None:
+            return reach(self._overall)
+        shares = [reach(kernel.sparsity) for kernel in self.kernels]
+        return float(np.average(shares, weights=self._sizes))
 
     def weights(self) -> list[np.ndarray]:
         """The kernels' values, in float32."""
@@ -149,7 +159,8 @@ class BoundPruner:
             sizes = granularity.sizes(kernel.variable.shape, kernel.axes)
             if np.ndim(sizes):
                 drop = sparsity * np.sum(sizes)
-                chosen.append(keep_highest_by_size(scores, sizes, drop))
+                least = int(granularity.keeps_one)
+                chosen.append(keep_highest_by_size(scores, sizes, drop, least))
             else:
                 drop = granularity.drop_count(sparsity, kernel.sparsity, scores)
                 chosen.append(keep_highest(scores, drop))

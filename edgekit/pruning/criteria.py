@@ -237,6 +237,11 @@ class Custom(Criterion):
                 f"an array of shape {weights.shape}. Received: shape {scores.shape}, "
                 f"dtype {scores.dtype}"
             )
+        if np.isnan(scores).any():
+            raise ValueError(
+                f"`criterion` gives NaN for weights of {layer_path(kernel.layer)}: it must give "
+                "each a number"
+            )
         return scores.astype("float64", copy=False)
 
 

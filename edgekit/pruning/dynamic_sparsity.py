@@ -77,6 +77,8 @@ class DynamicSparsity(ScheduledMasks):
                 "each kernel keeps its number of weights: `scope` must be 'erk' or 'layer'. "
                 "Received: scope='global'"
             )
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+            raise ValueError(f"`seed` must be a whole number ≥ 0. Received: seed={seed!r}")
         check_position("end", end)
         if scope is None:
             scope = "layer" if isinstance(sparsity, Mapping) else "erk"
@@ -86,6 +88,11 @@ class DynamicSparsity(ScheduledMasks):
 
     def _make_plan(self, total_steps: int | None) -> Plan:
         stop = to_step("end", self.end, total_steps)
+        if total_steps is not None and stop > total_steps:
+            raise ValueError(
+                f"`end`={self.end} lies beyond the {total_steps} steps of the fit: train longer "
+                "or set it earlier"
+            )
         if stop < self.every:
             raise ValueError(
                 f"connections move every {self.every} steps and stop moving at step {stop}: not "
@@ -98,7 +105,8 @@ class DynamicSparsity(ScheduledMasks):
         for kernel in self._bound.kernels:
             shape = tuple(kernel.variable.shape)
             scores = self._chance(0, kernel.number).random(shape, "float32")
-            masks.append(keep_highest(scores, round(kernel.sparsity * scores.size)))
+            drop = min(round(kernel.sparsity * scores.size), scores.size - 1)
+            masks.append(keep_highest(scores, drop))
         return masks
 
     def _update(self, step: int) -> None:

@@ -10,11 +10,13 @@ from edgekit.core.plots import new_figure, save_figure
 from edgekit.core.selection import LayerFilter
 from edgekit.pruning.criteria import Criterion
 from edgekit.pruning.granularities import Granularity
-from edgekit.pruning.held_masks import sparsity_of
 from edgekit.pruning.plan import Plan
 from edgekit.pruning.pruner import Pruner
 from edgekit.pruning.scheduled_masks import ScheduledMasks
 from edgekit.pruning.schedules import Polynomial, Schedule
+
+# A sparsity so far from the one asked for is worth a warning.
+_FAR = 0.05
 
 
 class GradualPruning(ScheduledMasks):
@@ -77,7 +79,7 @@ class GradualPruning(ScheduledMasks):
         layers: LayerFilter = None,
         protect: LayerFilter = None,
     ):
-        if schedule is not None and not hasattr(schedule, "plan"):
+        if schedule is not None and (isinstance(schedule, type) or not hasattr(schedule, "plan")):
             raise TypeError(
                 "`schedule` must be an ek.schedules object, such as ek.schedules.Polynomial(). "
                 f"Received: schedule={schedule!r}"
@@ -111,12 +113,19 @@ class GradualPruning(ScheduledMasks):
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
-        done = self._next_step or 0
+        done, reached = self._next_step or 0, self._bound.sparsity
         if done <= self._plan.end:
             warnings.warn(
                 f"GradualPruning: the fit stopped after {done} steps, before the "
-                f"schedule's end at step {self._plan.end}; sparsity is "
-                f"{sparsity_of(self._bound.variables):.1%}",
+                f"schedule's end at step {self._plan.end}; sparsity is {reached:.1%}",
+                stacklevel=2,
+            )
+            return
+        wanted = self._bound.wanted(lambda final: self._plan.sparsity(done, final))
+        if abs(reached - wanted) > _FAR:
+            warnings.warn(
+                f"GradualPruning: sparsity is {reached:.1%}, not {wanted:.1%}: whole groups come "
+                "no nearer; choose a finer `granularity`",
                 stacklevel=2,
             )
 

@@ -13,6 +13,8 @@ from numbers import Integral
 import numpy as np
 
 from edgekit.core.kernel_axes import KernelAxes
+from edgekit.core.selection import layer_path
+from edgekit.pruning.pruned_kernel import PrunedKernel
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,14 @@ class Granularity:
     """Groups of weights that stay or go together; this one: each weight alone."""
 
     # A layer that loses all its groups computes nothing: whether one has to stay.
-    keeps_one = False
+    keeps_one = True
+
+    def check(self, kernel: PrunedKernel) -> None:
+        """Refuse a kernel that has no such groups.
+
+        Raises:
+            ValueError: It has none.
+        """
 
     def members(self, axes: KernelAxes, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes along which the weights of one group lie."""
@@ -105,7 +114,13 @@ class Kernel(Granularity):
 class Filter(Granularity):
     """Everything that makes one output channel."""
 
-    keeps_one = True
+    def check(self, kernel: PrunedKernel) -> None:
+        """A recurrent layer has no filters: a unit is spread over gates and two kernels."""
+        if hasattr(kernel.layer, "recurrent_kernel"):
+            raise ValueError(
+                f"`granularity='filter'` does not know the units of {layer_path(kernel.layer)} "
+                f"({type(kernel.layer).__name__}): name it in `protect`"
+            )
 
     def members(self, axes: KernelAxes, shape: tuple[int, ...]) -> tuple[int, ...]:
         """All but the output channels."""
@@ -115,8 +130,6 @@ class Filter(Granularity):
 class Channel(Granularity):
     """Everything that reads one input channel; of a depthwise kernel, the channel's filter."""
 
-    keeps_one = True
-
     def members(self, axes: KernelAxes, shape: tuple[int, ...]) -> tuple[int, ...]:
         """All but the input channels."""
         fixed = axes.inputs or axes.outputs
@@ -125,6 +138,8 @@ class Channel(Granularity):
 
 class Layer(Granularity):
     """Whole kernels, for nets with paths around their layers."""
+
+    keeps_one = False
 
     def members(self, axes: KernelAxes, shape: tuple[int, ...]) -> tuple[int, ...]:
         """All axes."""
@@ -217,6 +232,14 @@ class NM(Granularity):
                 f"Received: ({self.n!r}, {self.m!r})"
             )
 
+    def check(self, kernel: PrunedKernel) -> None:
+        """A depthwise kernel has no neighbouring input channels."""
+        if not kernel.axes.inputs:
+            raise ValueError(
+                f"the kernel of {layer_path(kernel.layer)} is depthwise and has no neighbouring "
+                f"input channels for {self.n}:{self.m}: leave it out"
+            )
+
     @property
     def sparsity(self) -> float:
         """Share of weights that the pattern drops."""
@@ -238,7 +261,7 @@ class NM(Granularity):
         return max(wanted, pattern) if final > self.sparsity + 1e-9 else pattern
 
     def _dropped(self, ranks: np.ndarray, axes: KernelAxes) -> np.ndarray:
-        along = axes.inputs[-1] if axes.inputs else 0
+        along = axes.inputs[-1]
         rows = np.moveaxis(ranks, along, -1)
         # A rest shorter than m keeps up to n too: places that do not exist rank lowest.
         missing = -rows.shape[-1] % self.m

@@ -18,7 +18,6 @@ class HeldMasks:
         model: The model that is about to train.
         variables: The variables to hold.
         masks: An array of each variable's shape, True where a weight stays.
-        fit: What tells this fit from others: the callback's `params`.
     """
 
     def __init__(
@@ -26,7 +25,6 @@ class HeldMasks:
         model: keras.Model,
         variables: Sequence[keras.Variable],
         masks: Sequence[np.ndarray],
-        fit: object,
     ):
         self._model = model
         self._held = []
@@ -36,7 +34,7 @@ class HeldMasks:
                     mask, dtype="bool", trainable=False, name=f"{variable.name}_mask"
                 )
             constraint = Mask(stored)
-            hold(variable, constraint, fit)
+            hold(variable, constraint)
             self._held.append((variable, constraint))
         self._put = Together(model, variables).changer(self._change)
         self.update(masks)
@@ -61,11 +59,11 @@ class HeldMasks:
         self._put(self.masks)
 
     def release(self) -> None:
-        """Let the variables go: the model is plain Keras again, and sparse.
+        """Let the variables go: the model is plain Keras again.
 
-        The masks are applied once more: averaged or restored weights may have come in since.
+        What it holds now stays. Averaged or restored weights may have come in since the last
+        step: `apply` first, to keep it sparse.
         """
-        self.apply()
         for variable, constraint in self._held:
             release(variable, constraint)
         retrace_training(self._model)

@@ -5,6 +5,7 @@ from keras import ops
 
 from edgekit.core.kernel_axes import kernel_axes
 from edgekit.core.kernels import select_kernels
+from edgekit.core.next_fit import before_next_fit, fit_ended
 from edgekit.core.selection import LayerFilter
 from edgekit.pruning.companions import Companions
 from edgekit.pruning.held_masks import HeldMasks
@@ -57,7 +58,10 @@ class KeepSparsity(keras.callbacks.Callback):
             for vector, mask in zip(vectors.variables, vectors.masks(masks), strict=True)
         ]
         variables = [kernel.variable for kernel in kernels] + vectors.variables
-        self._masks = HeldMasks(self.model, variables, masks + alive, self.params)
+        self._masks = HeldMasks(self.model, variables, masks + alive)
+        before_next_fit(self, self._masks.release)
 
     def on_train_end(self, logs=None):
+        self._masks.apply()
         self._masks.release()
+        fit_ended(self)

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
@@ -145,18 +146,23 @@ class LotteryTicket(PruningCallback):
                 optimizer.build(self.model.trainable_variables)
         self._next_step, self._remembered, self.rounds = 0, None, []
         masks = None if state is None else self._take_up_state(state)
-        self._bound.hold(masks, self.params)
+        self._hold(masks)
         if self._rewind_step == 0 and self._remembered is None:
             self._remember()
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch // self._epochs != len(self.rounds):
-            self._bound.release()
+            super().on_train_end()
             raise ValueError(
                 f"LotteryTicket: epoch {epoch} belongs to training {epoch // self._epochs + 1}, "
                 f"but {len(self.rounds)} are done: load the state of the run that this fit goes "
                 "on from (load_state)"
             )
+        if self.rounds and epoch % self._epochs == 0:
+            # Not when the last training ended: a fit that stops there keeps what it trained.
+            done = len(self.rounds)
+            self._bound.prune(lambda final: 1 - (1 - final) ** (done / self._rounds))
+            self.rewind()
         self._epoch_start = self._next_step
 
     def on_train_batch_end(self, batch, logs=None):
@@ -171,12 +177,16 @@ class LotteryTicket(PruningCallback):
         if (epoch + 1) % self._epochs:
             return
         self.rounds.append(Round(sparsity, {k: float(v) for k, v in (logs or {}).items()}))
-        if len(self.rounds) <= self._rounds:
-            self._prune(len(self.rounds))
 
-    def _prune(self, done: int) -> None:
-        self._bound.prune(lambda final: 1 - (1 - final) ** (done / self._rounds))
-        self.rewind()
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        trainings = self._rounds + 1
+        if len(self.rounds) < trainings:
+            warnings.warn(
+                f"LotteryTicket: the fit stopped after {len(self.rounds)} of {trainings} "
+                f"trainings; sparsity is {sparsity_of(self._bound.variables):.1%}",
+                stacklevel=2,
+            )
 
     def _remember(self) -> None:
         optimizer = [ops.convert_to_numpy(v) for v in self.model.optimizer.variables]

@@ -34,7 +34,9 @@ def keep_highest(scores: np.ndarray, drop: int) -> np.ndarray:
     return keep.reshape(scores.shape)
 
 
-def keep_highest_by_size(scores: np.ndarray, sizes: np.ndarray, drop: float) -> np.ndarray:
+def keep_highest_by_size(
+    scores: np.ndarray, sizes: np.ndarray, drop: float, least: int = 0
+) -> np.ndarray:
     """True for the groups that stay, where groups have different sizes.
 
     The lowest go, as many as bring the weights in them nearest to `drop`.
@@ -43,10 +45,11 @@ def keep_highest_by_size(scores: np.ndarray, sizes: np.ndarray, drop: float) -> 
         scores: One per group, any shape.
         sizes: Weights in each, of the same shape.
         drop: How many weights shall go.
+        least: How many groups stay in any case. Defaults to `0`.
     """
     order = np.argsort(scores, axis=None, kind="stable")
     gone = np.concatenate([[0], np.cumsum(sizes.ravel()[order])])
-    count = int(np.argmin(np.abs(gone - drop)))
+    count = int(np.argmin(np.abs(gone - drop)[: gone.size - least]))
     keep = np.ones(scores.size, dtype=bool)
     keep[order[:count]] = False
     return keep.reshape(scores.shape)

@@ -73,6 +73,6 @@ def to_step(name: str, value: float | int, total_steps: int | None) -> int:
     if total_steps is None:
         raise ValueError(
             f"`{name}`={value} is a fraction of the fit, but the length of this fit is unknown: "
-            "pass `steps_per_epoch` to `fit`, or give the schedule in steps (ints)"
+            "pass `steps_per_epoch` to `fit` (`steps` to ek.custom_loop), or give steps (ints)"
         )
     return min(round(value * total_steps), total_steps - 1)

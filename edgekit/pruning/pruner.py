@@ -79,8 +79,9 @@ class Pruner:
         Raises:
             ValueError: Nothing is left to prune.
         """
-        selected = select_kernels(model, self.layers, depthwise=False)
-        spared = set(select_layers(selected, self.protect)) if self.protect is not None else set()
+        argument = "sparsity" if isinstance(self.sparsity, Mapping) else "layers"
+        selected = select_kernels(model, self.layers, depthwise=False, argument=argument)
+        spared = self._protected(selected)
         if self.layers is None:
             spared |= self._spared_ends(model, set(selected))
         selected = {layer: kernels for layer, kernels in selected.items() if layer not in spared}
@@ -103,12 +104,19 @@ class Pruner:
         share = self.sparsity if self.scope == "global" else None
         return BoundPruner(model, kernels, self.granularity, self.criterion, share)
 
+    def _protected(self, selected) -> set:
+        if self.protect is None:
+            return set()
+        return set(select_layers(selected, self.protect, argument="protect"))
+
     def _spared_ends(self, model, candidates) -> set:
         # The classes of a classifier and the colours of an image are no channels to spare.
         if isinstance(self.granularity, Filter):
             return last_layers(model, candidates)
         if isinstance(self.granularity, Channel):
             return first_layers(model, candidates)
+        if isinstance(self.granularity, Layer):
+            return first_layers(model, candidates) | last_layers(model, candidates)
         return set()
 
     def _checked_sparsity(self, sparsity):

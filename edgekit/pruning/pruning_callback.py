@@ -1,10 +1,12 @@
 """What the callbacks that prune share: masks to read, and a state to save."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from edgekit.core.next_fit import before_next_fit, fit_ended
 from edgekit.pruning.bound_pruner import BoundPruner
 from edgekit.pruning.pruner import Pruner
 from edgekit.pruning.state import State, read_state, write_state
@@ -61,7 +63,13 @@ class PruningCallback(keras.callbacks.Callback):
         self._resumed = read_state(path, type(self).__name__)
 
     def on_train_end(self, logs=None):
+        self._bound.apply()
         self._bound.release()
+        fit_ended(self)
+
+    def _hold(self, masks: Sequence[np.ndarray] | None) -> None:
+        self._bound.hold(masks)
+        before_next_fit(self, self._bound.release)
 
     def _state(self) -> State:
         raise NotImplementedError(f"{type(self).__name__} must say what to save")

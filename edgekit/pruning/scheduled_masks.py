@@ -42,9 +42,10 @@ class ScheduledMasks(PruningCallback):
         self._bound = self._pruner.bind(self.model)
         self._next_step = None if state is None else int(state["step"])
         self._history = []
+        self._verified = False
         if state is None:
             self._updates_done = 0
-            self._bound.hold(self._first_masks(), self.params)
+            self._hold(self._first_masks())
         else:
             self._take_up(state)
 
@@ -67,12 +68,24 @@ class ScheduledMasks(PruningCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._next_step = self._epoch_start + batch + 1
+        if not self._verified and self._bound.sparsity:
+            self._verify()
         if logs is not None:
             logs["sparsity"] = self._bound.sparsity
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
             logs["sparsity"] = sparsity_of(self._bound.variables)
+
+    def _verify(self) -> None:
+        """Whether the first step under a mask left what is masked at zero, as all others will."""
+        self._verified = True
+        for weights, mask in zip(self._bound.weights(), self._bound.held, strict=True):
+            if weights[~mask].any():
+                raise ValueError(
+                    "the masks do not hold: the train step was traced before them, or updates "
+                    "weights by other means than optimizer.apply; trace it within ek.custom_loop"
+                )
 
     def _state(self) -> State:
         kernels = self._bound.kernels
@@ -87,6 +100,6 @@ class ScheduledMasks(PruningCallback):
 
     def _take_up(self, state: State) -> None:
         self._updates_done = self._plan.updates_due(self._next_step - 1)
-        self._bound.hold(unpack("mask", self._bound.kernels, state), self.params)
+        self._hold(unpack("mask", self._bound.kernels, state))
         if self._bound.watch:
             self._bound.watch.write(unpack("observed", self._bound.kernels, state))

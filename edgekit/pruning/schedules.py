@@ -19,6 +19,8 @@ class Schedule:
     initial: float = 0.0
     every: int | None = None
     least_updates: int = 1
+    # What the user calls `end`.
+    _last = "end"
 
     def __post_init__(self):
         check_position("begin", self.begin)
@@ -48,11 +50,11 @@ class Schedule:
             ValueError: The fit is too short, or fractions are used and its length is unknown.
         """
         begin = to_step("begin", self.begin, total_steps)
-        end = max(begin, to_step("end", self.end, total_steps))
+        end = max(begin, to_step(self._last, self.end, total_steps))
         if total_steps is not None and end >= total_steps:
             raise ValueError(
                 f"the schedule ends at step {end}, but the fit has only {total_steps} steps "
-                f"(0 to {total_steps - 1}): train longer or set `end` earlier"
+                f"(0 to {total_steps - 1}): train longer or set `{self._last}` earlier"
             )
         if end - begin + 1 < self.least_updates:
             raise ValueError(
@@ -61,16 +63,16 @@ class Schedule:
             )
         return Plan(self, begin, end, self.every or self._default_every(end - begin))
 
-    def plot(self, final: float = 0.8, total_steps: int = 1000, path: str | Path | None = None):
+    def plot(self, path: str | Path | None = None, final: float = 0.8, total_steps: int = 1000):
         """Draw sparsity over the steps of a fit.
 
         Example:
-            >>> ek.schedules.OneCycle().plot(final=0.9, path="one_cycle.png")
+            >>> ek.schedules.OneCycle().plot("one_cycle.png", final=0.9)
 
         Args:
+            path: Where to save the picture. Defaults to `None`: nowhere.
             final: Sparsity it rises to. Defaults to `0.8`.
             total_steps: Length of the fit. Defaults to `1000`.
-            path: Where to save the picture. Defaults to `None`: nowhere.
 
         Returns:
             The matplotlib figure.
@@ -126,7 +128,7 @@ class Polynomial(Schedule):
 
     def __post_init__(self):
         super().__post_init__()
-        if not isinstance(self.power, Real) or not self.power > 0:
+        if not isinstance(self.power, Real) or not 0 < self.power < math.inf:
             raise ValueError(f"`power` must be positive. Received: power={self.power!r}")
 
     def sparsity(self, progress: float, final: float) -> float:
@@ -196,8 +198,10 @@ class OneCycle(Schedule):
 
     def __post_init__(self):
         super().__post_init__()
-        if not isinstance(self.alpha, Real) or not self.alpha > 0:
+        if not isinstance(self.alpha, Real) or not 0 < self.alpha < math.inf:
             raise ValueError(f"`alpha` must be positive. Received: alpha={self.alpha!r}")
+        if not isinstance(self.beta, Real) or not math.isfinite(self.beta):
+            raise ValueError(f"`beta` must be a number. Received: beta={self.beta!r}")
 
     def sparsity(self, progress: float, final: float) -> float:
         """Sparsity at `progress` (0 at `begin`, 1 at `end`) on the way to `final`."""
@@ -264,6 +268,7 @@ class OneShot(Schedule):
     """
 
     at: float | int = 0.5
+    _last = "at"
 
     def __post_init__(self):
         check_position("at", self.at)

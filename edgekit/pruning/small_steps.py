@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from edgekit.core.together import traced
 from edgekit.pruning.held_masks import HeldMasks
 
 # Above this share of the weights ranking them all in NumPy is faster.
@@ -31,7 +32,7 @@ class SmallSteps:
         self._strategy = model.distribute_strategy
         self._pairs = [(kernel, held.variables[i]) for i, kernel in enumerate(kernels)]
         self._size = sum(int(np.prod(kernel.shape)) for kernel in kernels)
-        self._drop = tf.function(self._drop_lowest, autograph=False)
+        self._drop = None
 
     def are_few(self, counts: np.ndarray) -> bool:
         """Whether this is the faster way to take so many, and a way at all."""
@@ -40,6 +41,8 @@ class SmallSteps:
     def drop(self, counts: np.ndarray) -> None:
         """Take `counts[i]` weights more of kernel i."""
         with self._strategy.scope():
+            counts_of_all = tf.TensorSpec([len(self._pairs)], "int32")
+            self._drop = self._drop or traced(self._drop_lowest, counts_of_all)
             self._drop(tf.constant(counts, "int32"))
 
     def _drop_lowest(self, counts: tf.Tensor) -> None:

@@ -40,8 +40,11 @@ def read_state(path: str | Path, kind: str) -> State:
             state = dict(stored)
     except FileNotFoundError:
         raise
-    except Exception as error:  # zipfile, zlib and NumPy each have their own
-        raise ValueError(f"{path} holds no state of a callback: {error}") from None
+    except Exception:  # zipfile, zlib and NumPy each have their own
+        raise ValueError(
+            f"{path} holds no state of a callback: it is damaged, or no .npz file that "
+            "save_state wrote"
+        ) from None
     found = str(state.pop("kind", "something else"))
     if found != kind:
         raise ValueError(f"{path} holds the state of {found}, not of {kind}")
@@ -63,14 +66,18 @@ def unpack(name: str, kernels: Sequence[PrunedKernel], state: State) -> list[np.
         ValueError: They belong to other kernels.
     """
     stored = {key.split(":")[1]: (key, a) for key, a in state.items() if key.startswith(f"{name}:")}
+    if len(stored) != len(kernels):
+        raise ValueError(
+            f"the saved state is of another model, selection or criterion: it has {len(stored)} "
+            f"arrays `{name}` for {len(kernels)} kernels"
+        )
     found = []
     for kernel in kernels:
         key, array = stored.get(str(kernel.number), ("nothing", np.zeros(0)))
-        if len(stored) != len(kernels) or not _fits(array, kernel):
+        if not _fits(array, kernel):
             raise ValueError(
-                f"the saved state is of another model or selection: it has {len(stored)} kernels "
-                f"where there are {len(kernels)}, and {key} of shape {array.shape} for "
-                f"{kernel.variable.path} of shape {tuple(kernel.variable.shape)}"
+                f"the saved state is of another model: {key} has shape {array.shape}, "
+                f"{kernel.variable.path} has {tuple(kernel.variable.shape)}"
             )
         found.append(array)
     return found

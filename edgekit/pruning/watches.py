@@ -55,6 +55,7 @@ class GradientWatch:
         while hasattr(optimizer, "inner_optimizer"):
             optimizer = optimizer.inner_optimizer
         self._optimizer = optimizer
+        self._seen = False
         with model.distribute_strategy.scope():
             self._sums = [_accumulator(k.shape, f"{k.name}_gradients") for k in kernels]
         sums = {id(k): (k, total) for k, total in zip(kernels, self._sums, strict=True)}
@@ -62,6 +63,7 @@ class GradientWatch:
 
         @functools.wraps(apply)
         def watched(grads, trainable_variables=None):
+            self._seen = True
             grads = list(grads)
             if trainable_variables is not None:
                 trainable_variables = list(trainable_variables)
@@ -76,11 +78,21 @@ class GradientWatch:
         vars(optimizer)["apply"] = watched
 
     def read(self) -> list[np.ndarray]:
-        """The sums."""
+        """The sums.
+
+        Raises:
+            ValueError: The optimizer was never used.
+        """
+        if not self._seen:
+            raise ValueError(
+                "no gradients have been seen: the training does not use the optimizer of the "
+                "model; pass the one it uses to ek.custom_loop, and trace the step within the loop"
+            )
         return [ops.convert_to_numpy(total) for total in self._sums]
 
     def write(self, arrays: Sequence[np.ndarray]) -> None:
         """Put other sums in their place."""
+        self._seen = True
         for total, array in zip(self._sums, arrays, strict=True):
             total.assign(array)
 
@@ -108,21 +120,25 @@ class InputWatch:
     ):
         self._watched = []
         for layer, kernel, axes in kernels:
-            channels = axes.inputs or axes.outputs[:1]
+            places = _channels_read(layer, kernel, axes)
             with model.distribute_strategy.scope():
-                total = _accumulator([kernel.shape[axis] for axis in channels], "squared_inputs")
-            shape = [kernel.shape[a] if a in channels else 1 for a in range(len(kernel.shape))]
-            self._watched.append((layer, total, shape))
+                total = _accumulator(_channel_sizes(layer, kernel, axes), "squared_inputs")
+            self._watched.append((layer, total, places))
             _observe_inputs(layer, total)
 
     def read(self) -> list[np.ndarray]:
         """The norms, each in a shape that its kernel takes."""
-        return [np.sqrt(ops.convert_to_numpy(t)).reshape(shape) for _, t, shape in self._watched]
+        return [
+            np.sqrt(ops.convert_to_numpy(total)).ravel()[places]
+            for _, total, places in self._watched
+        ]
 
     def write(self, arrays: Sequence[np.ndarray]) -> None:
         """Put other norms in their place."""
-        for (_, total, _), array in zip(self._watched, arrays, strict=True):
-            total.assign(np.square(array).reshape(total.shape))
+        for (_, total, places), array in zip(self._watched, arrays, strict=True):
+            squares = np.zeros(int(np.prod(total.shape)), "float32")
+            squares[places] = np.square(array)
+            total.assign(squares.reshape(total.shape))
 
     def release(self) -> None:
         """Give the layers their own `call` back."""
@@ -149,6 +165,27 @@ class ScaleWatch:
 
     def release(self) -> None:
         """Nothing to give back."""
+
+
+def _channel_sizes(layer, kernel, axes: KernelAxes) -> list[int]:
+    """How many channels the layer reads: one number per axis of its input that counts them."""
+    sizes = [kernel.shape[axis] for axis in axes.inputs or axes.outputs[:1]]
+    if axes.inputs:
+        sizes[0] *= getattr(layer, "groups", 1)
+    return sizes
+
+
+def _channels_read(layer, kernel, axes: KernelAxes) -> np.ndarray:
+    """The number of the channel that each place of a kernel is multiplied with."""
+    channels = axes.inputs or axes.outputs[:1]
+    rank, sizes = len(kernel.shape), _channel_sizes(layer, kernel, axes)
+    shape = [kernel.shape[axis] if axis in channels else 1 for axis in range(rank)]
+    if int(np.prod(shape)) == int(np.prod(sizes)):
+        return np.arange(int(np.prod(sizes))).reshape(shape)
+    # In groups: the filters of each read channels of their own.
+    filters, each = kernel.shape[-1], kernel.shape[-2]
+    first = np.arange(filters) // (filters // layer.groups) * each
+    return (first + np.arange(each)[:, None]).reshape([1] * (rank - 2) + [each, filters])
 
 
 def _accumulator(shape: Sequence[int], name: str) -> tf.Variable:

@@ -10,26 +10,13 @@ def test_holds_come_after_the_users_own_and_go_again():
     variable.constraint = own
     first = Mask(keras.Variable(np.array([True, True, False]), dtype="bool"))
     second = Mask(keras.Variable(np.array([True, False, True]), dtype="bool"))
-    fit = object()
-    hold(variable, first, fit)
-    hold(variable, second, fit)
+    hold(variable, first)
+    hold(variable, second)
     np.testing.assert_array_equal(variable.constraint(variable.value), [0, 0, 0])
     release(variable, first)  # not the last one put on
     np.testing.assert_array_equal(variable.constraint(variable.value), [0, 0, 3])
     release(variable, second)
     assert variable.constraint is own
-
-
-def test_holds_of_an_interrupted_fit_go_when_another_begins():
-    variable = keras.Variable(np.array([1.0, 2.0]))
-    old = Mask(keras.Variable(np.array([True, False]), dtype="bool"))
-    new = Mask(keras.Variable(np.array([False, True]), dtype="bool"))
-    hold(variable, old, object())
-    hold(variable, new, object())
-    np.testing.assert_array_equal(variable.constraint(variable.value), [0, 2])
-    release(variable, old)  # nothing to take off any more
-    release(variable, new)
-    assert variable.constraint is None
 
 
 def test_a_mask_wins_over_nan():

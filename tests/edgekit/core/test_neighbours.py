@@ -37,16 +37,42 @@ def test_of_two_inputs_and_outputs_and_a_model_inside():
     assert names(last_layers(model, kernels)) == {"head", "out"}
 
 
-def test_a_subclassed_model_cannot_be_followed():
+def test_a_subclassed_model_is_traced():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = layers.Conv2D(4, 3, name="conv"), layers.BatchNormalization()
+            self.head = layers.Dense(2, name="head")
+
+        def call(self, x):
+            x = keras.ops.relu(self.norm(self.conv(x)))
+            return self.head(keras.ops.mean(x, axis=(1, 2)))
+
+    net = Net()
+    net(keras.ops.zeros((1, 8, 8, 3)))
+    assert last_layers(net, {net.conv, net.head}) == {net.head}
+    assert first_layers(net, {net.conv, net.head}) == {net.conv}
+    assert batchnorm_after(net) == {net.conv: net.norm}
+
+
+def test_a_model_that_cannot_be_traced_has_no_neighbours():
     class Net(keras.Model):
         def __init__(self):
             super().__init__()
             self.head = layers.Dense(2)
 
         def call(self, x):
-            return self.head(x)
+            return self.head(x * float(keras.ops.convert_to_numpy(x).max() >= 0))
 
     net = Net()
     net(keras.ops.zeros((1, 3)))
     assert last_layers(net, {net.head}) == set()
     assert batchnorm_after(net) == {}
+
+
+def test_a_wrapper_of_quantisation_aware_training_holds_both(cnn):
+    import edgekit as ek
+
+    qat = ek.quantize_aware(cnn)
+    found = {layer.name: batchnorm.name for layer, batchnorm in batchnorm_after(qat).items()}
+    assert found == {"conv": "conv_bn", "depthwise": "depthwise_bn"}

@@ -264,7 +264,8 @@ def test_global_filters_leave_one_in_each_layer(cnn, data):
 def test_whole_layers_go(cnn, data):
     conv = cnn.get_layer("pointwise").kernel
     conv.assign(np.asarray(conv) * 1e-3)
-    fit(compiled(cnn), data, once(0.2, granularity="layer", scope="global"), epochs=1)
+    once_at_all = once(0.2, granularity="layer", scope="global", layers=["conv$", "point", "class"])
+    fit(compiled(cnn), data, once_at_all, epochs=1)
     assert [zeros(cnn.get_layer(n)) for n in ("conv", "pointwise", "classes")] == [0, 1, 0]
 
 

@@ -61,3 +61,8 @@ def test_groups_of_any_size_come_as_near_as_they_can(values, data):
     assert abs(gone - drop) == np.min(np.abs(possible - drop))
     if keep.any() and not keep.all():
         assert values[~keep].max() <= values[keep].min()
+
+
+def test_one_group_may_have_to_stay():
+    keep = keep_highest_by_size(np.float32([1, 2]), np.array([3, 3]), 6, least=1)
+    assert keep.tolist() == [False, True]

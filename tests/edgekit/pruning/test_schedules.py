@@ -89,7 +89,7 @@ def test_one_shot_and_constant_and_dense_sparse_dense():
 
 @pytest.mark.parametrize("schedule", ALL, ids=lambda s: type(s).__name__)
 def test_plots_are_files(schedule, tmp_path):
-    figure = schedule.plot(final=0.9, total_steps=50, path=tmp_path / "plot.png")
+    figure = schedule.plot(tmp_path / "plot.png", final=0.9, total_steps=50)
     assert (tmp_path / "plot.png").stat().st_size > 1000
     assert max(figure.axes[0].lines[0].get_ydata()) == pytest.approx(0.9)
 

@@ -13,7 +13,7 @@ def bound(values, policy="float32"):
     for layer in model.layers:
         layer.kernel.assign(values(tuple(layer.kernel.shape)))
     found = Pruner(0.9, "weight", "magnitude", "layer", None, None).bind(model)
-    found.hold(None, {})
+    found.hold(None)
     return found
 
 

@@ -96,5 +96,5 @@ def test_what_is_no_state_is_refused(cnn, data, tmp_path):
         pruning.save_state(tmp_path / "nowhere" / "state")
     other = ek.GradualPruning(0.5, layers="^conv$")
     other.load_state(path)
-    with pytest.raises(ValueError, match="of another model or selection: it has 3 kernels"):
+    with pytest.raises(ValueError, match="has 3 arrays `mask` for 1 kernels"):
         cnn.fit(x, y, verbose=0, callbacks=[other])

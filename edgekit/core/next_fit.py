@@ -1,0 +1,53 @@
+"""Tidying up after a fit that was interrupted, when the next one begins."""
+
+from collections.abc import Callable
+
+import keras
+
+CUSTOM_LOOP = "custom_loop"
+
+
+def before_next_fit(callback: keras.callbacks.Callback, tidy: Callable[[], None]) -> None:
+    """Call `tidy` if another fit of the model begins before `fit_ended` was said.
+
+    An interrupted fit calls no callback. The next one first asks the model for its train
+    function: that is where it is noticed.
+
+    Args:
+        callback: Whose fit has begun.
+        tidy: Takes off what the callback has put on the model.
+    """
+    if callback.params.get(CUSTOM_LOOP):
+        return  # such a loop ends itself, and may ask for the train function at each batch
+    model = callback.model
+    waiting = _waiting(model)
+    waiting[id(callback)] = tidy
+    if "make_train_function" in vars(model):
+        return
+    make_train_function = model.make_train_function
+
+    def noticing(force=False):
+        if not force:
+            del vars(model)["make_train_function"]
+            left = list(waiting.values())
+            waiting.clear()
+            for tidy in left:
+                tidy()
+        return make_train_function(force)
+
+    # Past Keras's tracking of attributes, so that nothing of it remains.
+    vars(model)["make_train_function"] = noticing
+
+
+def fit_ended(callback: keras.callbacks.Callback) -> None:
+    """The callback has tidied up itself."""
+    model = callback.model
+    waiting = _waiting(model)
+    waiting.pop(id(callback), None)
+    if not waiting:
+        vars(model).pop("make_train_function", None)
+        vars(model).pop("_edgekit_waiting", None)
+
+
+def _waiting(model: keras.Model) -> dict[int, Callable[[], None]]:
+    return vars(model).setdefault("_edgekit_waiting", {})
