@@ -1,0 +1,72 @@
+"""The two engines of the pruning benchmark behind one interface; each runs in its own process."""
+
+import os
+
+
+class Edgekit:
+    """Keras 3 with edgekit."""
+
+    # Whether a second fit with the same callbacks goes on where the first one ended.
+    counts_over_fits = False
+
+    def __init__(self):
+        import keras
+
+        import edgekit as ek
+
+        self.keras, self._ek = keras, ek
+
+    def prune(self, model, target, end, every) -> tuple:
+        """`(model, callbacks)` for a fit that prunes from its first step to step `end`."""
+        schedule = self._ek.schedules.Polynomial(begin=0, end=end, every=every)
+        if isinstance(target, tuple):
+            pruning = self._ek.GradualPruning(granularity=target, schedule=schedule)
+        else:
+            pruning = self._ek.GradualPruning(target, schedule)
+        return model, [pruning]
+
+    def finish(self, model):
+        """The model for inference: the one that was trained."""
+        return model
+
+    def files(self, model) -> dict:
+        """`{name: file}` of the float flatbuffer, with sparse kernels where that is smaller."""
+        return {"litert": self._ek.convert(model, sparse=True)["float32"]}
+
+
+class Tfmot:
+    """tf_keras with TensorFlow Model Optimization."""
+
+    counts_over_fits = True
+
+    def __init__(self):
+        import tensorflow_model_optimization as tfmot
+        import tf_keras
+
+        self.keras, self._sparsity = tf_keras, tfmot.sparsity.keras
+
+    def prune(self, model, target, end, every) -> tuple:
+        """`(wrapped model, callbacks)`; its steps count from 1, so that all are one later."""
+        pattern = target if isinstance(target, tuple) else None
+        schedule = self._sparsity.PolynomialDecay(
+            0.0, 0.5 if pattern else target, begin_step=1, end_step=end + 1, frequency=every
+        )
+        wrapped = self._sparsity.prune_low_magnitude(model, schedule, sparsity_m_by_n=pattern)
+        return wrapped, [self._sparsity.UpdatePruningStep()]
+
+    def finish(self, model):
+        """The model without wrappers."""
+        return self._sparsity.strip_pruning(model)
+
+    def files(self, model) -> dict:
+        """None: Keras and LiteRT agree, and conversion is not what is compared."""
+        return {}
+
+
+ENGINES = {"edgekit": Edgekit, "tfmot": Tfmot}
+
+
+def environment(engine) -> dict:
+    """The environment of a process of that engine."""
+    found = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return found | ({"TF_USE_LEGACY_KERAS": "1"} if engine == "tfmot" else {})
