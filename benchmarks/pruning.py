@@ -25,14 +25,14 @@ from pathlib import Path
 import click
 from pruning_cells import RECIPES
 from pruning_engines import ENGINES, environment
-from pruning_steps import BATCH, STEPS, VARIANTS
+from pruning_steps import BATCH, ROUND, VARIANTS
 
 HERE = Path(__file__).parent
 
 
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice(["steps", *RECIPES]), help="Parts to run.")
-@click.option("--rounds", default=6, show_default=True, help="Rounds of timed fits per process.")
+@click.option("--rounds", default=8, show_default=True, help="Rounds of 100 steps per process.")
 @click.option("--processes", default=3, show_default=True, help="Timed processes per engine.")
 @click.option("--seeds", default=3, show_default=True, help="Nets per engine and sparsity.")
 @click.option("--targets", default="80,2:4,50,90,95", show_default=True, help="Sparsities.")
@@ -58,7 +58,7 @@ def _time(report, rounds, processes, out) -> None:
             runs = report["steps"].setdefault(engine, [])
             if len(runs) <= number:
                 arguments = ["pruning_steps.py", engine, "--rounds", str(rounds)]
-                runs += _lines(engine, arguments)
+                runs.extend(_lines(engine, arguments))
                 _save(report, out)
                 print(f"{engine} {number + 1}/{processes}: {json.dumps(runs[-1])}", flush=True)
 
@@ -76,9 +76,9 @@ def _train(report, net, seed, targets, weights, out) -> None:
             arguments = ["pruning_cells.py", engine, net, "--seed", str(seed)]
             arguments += ["--targets", ",".join(missing), "--weights", str(weights)]
             for cell in _lines(engine, arguments):
+                print(f"{net}/{seed}/{engine}: {json.dumps(cell)}", flush=True)
                 cells[cell.pop("target")] = cell
                 _save(report, out)
-                print(f"{net}/{seed}/{engine}: {json.dumps(cell)}", flush=True)
 
 
 def _lines(engine, arguments):
@@ -142,7 +142,7 @@ def _save(report, out) -> None:
         "data": {"lenet_300_100": "MNIST", "lenet_5": "MNIST", "resnet8": "CIFAR-10 (JPEG)"},
         "python": platform.python_version(),
         "recipes": recipes,
-        "timing": {"net": "ResNet-8", "batch": BATCH, "steps_per_fit": STEPS},
+        "timing": {"net": "ResNet-8", "batch": BATCH, "steps_per_round": ROUND},
         "summary": summarise(report),
         "steps": report["steps"],
         "cells": report["cells"],

@@ -6,9 +6,6 @@ import os
 class Edgekit:
     """Keras 3 with edgekit."""
 
-    # Whether a second fit with the same callbacks goes on where the first one ended.
-    counts_over_fits = False
-
     def __init__(self):
         import keras
 
@@ -36,8 +33,6 @@ class Edgekit:
 
 class Tfmot:
     """tf_keras with TensorFlow Model Optimization."""
-
-    counts_over_fits = True
 
     def __init__(self):
         import tensorflow_model_optimization as tfmot

@@ -1,14 +1,18 @@
 """Worker of benchmarks/pruning.py: what pruning adds to a step of `fit`, for one engine.
 
-    python benchmarks/pruning_steps.py edgekit --rounds 6
+    python benchmarks/pruning_steps.py edgekit --rounds 8
 
-In a round the same net trains three times with `fit`: plain, with a mask update per 100 steps, and
-with one at every step, in an order that turns each round. Timed are the steps between the tracing
-at the start of a fit and its last step, with all that callbacks do between them.
+The same net trains with `fit` three times at once, in three threads of which one runs at a time:
+plain, with a mask update per 100 steps, and with one at every step. Turns are ten steps long and
+in an order that changes, so that what else the machine does slows all three alike. Timed are whole
+steps with all that `fit` and callbacks do between them, but no tracing. A round is 100 steps of
+each.
 """
 
 import json
+import random
 import statistics
+import threading
 import time
 
 import click
@@ -16,64 +20,102 @@ import numpy as np
 from pruning_engines import ENGINES
 from resnet8 import resnet8
 
-BATCH, STEPS, WARM_UP = 32, 200, 10
+BATCH, TURN, ROUND = 32, 10, 100
 VARIANTS = {"plain": None, "every 100 steps": 100, "every step": 1}
 
 
 @click.command()
 @click.argument("engine", type=click.Choice(list(ENGINES)))
-@click.option("--rounds", default=6, show_default=True)
+@click.option("--rounds", default=8, show_default=True)
 def main(engine, rounds):
     """Time the variants in turn and print JSON."""
     engine = ENGINES[engine]()
     keras = engine.keras
     keras.utils.set_random_seed(0)
-    data = _data()
-    length = WARM_UP + STEPS + 1
-    fits = {}
+    # Before the rounds come a turn to trace in and one to settle; after them one to stop in.
+    length = rounds * ROUND + 3 * TURN
+    turns = _Turns(list(VARIANTS), length // TURN)
+    threads, clocks = [], {}
     for name, every in VARIANTS.items():
         model, callbacks = resnet8(keras), []
         if every:
-            # Active to the end of the fit, or of all of them.
-            end = length * (rounds + 1 if engine.counts_over_fits else 1) - 1
-            model, callbacks = engine.prune(model, 0.8, end, every)
+            model, callbacks = engine.prune(model, 0.8, length - 1, every)
         loss = keras.losses.SparseCategoricalCrossentropy()
         model.compile(keras.optimizers.Adam(1e-3), loss)
-        fits[name] = model, callbacks
-    seconds = {name: [] for name in fits}
-    order = list(fits)
-    for number in range(rounds + 1):
-        for name in order:
-            model, callbacks = fits[name]
-            clock = _clock(keras)
-            model.fit(
-                data, steps_per_epoch=length, epochs=1, callbacks=[clock, *callbacks], verbose=0
-            )
-            if number:  # the first is a rehearsal
-                seconds[name].append(clock.seconds)
-        order = order[1:] + order[:1]
-    print(json.dumps(_figures(seconds)))
+        clocks[name] = _clock(keras, turns, name)
+        settings = {"steps_per_epoch": length, "epochs": 1, "verbose": 0}
+        settings["callbacks"] = [clocks[name], *callbacks]
+        threads.append(threading.Thread(target=_fit, args=(turns, name, model, settings)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(json.dumps(_figures(clocks, rounds)))
 
 
-def _figures(seconds) -> dict:
-    found = {"step_ms": {n: 1000 * statistics.median(s) / STEPS for n, s in seconds.items()}}
-    for name in VARIANTS:
-        pairs = zip(seconds[name], seconds["plain"], strict=True)
-        found[name] = [round(pruned / plain, 4) for pruned, plain in pairs]
-    return found
+class _Turns:
+    """Who may run: each name once per cycle, in a new order each time."""
+
+    def __init__(self, names, cycles):
+        chance = random.Random(0)
+        self._order = [n for _ in range(cycles) for n in chance.sample(names, len(names))]
+        self._changed = threading.Condition()
+
+    def wait(self, name) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._order or self._order[0] == name)
+
+    def give_up(self) -> None:
+        with self._changed:
+            self._order.pop(0)
+            self._changed.notify_all()
+
+    def leave(self, name) -> None:
+        with self._changed:
+            self._order = [other for other in self._order if other != name]
+            self._changed.notify_all()
 
 
-def _clock(keras):
+def _fit(turns, name, model, settings) -> None:
+    data = _data()
+    turns.wait(name)
+    try:
+        model.fit(data, **settings)
+    finally:
+        turns.leave(name)
+
+
+def _clock(keras, turns, name):
     class Clock(keras.callbacks.Callback):
-        """Seconds from the begin of one batch to that of another: whole steps, no tracing."""
+        """Seconds of each turn, from the begin of its first batch to that of the next turn's."""
+
+        def __init__(self):
+            super().__init__()
+            self.seconds = []
 
         def on_train_batch_begin(self, batch, logs=None):
-            if batch == WARM_UP:
-                self._start = time.perf_counter()
-            elif batch == WARM_UP + STEPS:
-                self.seconds = time.perf_counter() - self._start
+            if batch % TURN:
+                return
+            if batch:
+                self.seconds.append(time.perf_counter() - self._start)
+                turns.give_up()
+                turns.wait(name)
+            self._start = time.perf_counter()
 
     return Clock()
+
+
+def _figures(clocks, rounds) -> dict:
+    seconds = {
+        name: np.reshape(clock.seconds[2:], (rounds, ROUND // TURN)).sum(axis=1)
+        for name, clock in clocks.items()
+    }
+    found = {
+        "step_ms": {n: round(1000 * statistics.median(s) / ROUND, 2) for n, s in seconds.items()}
+    }
+    for name in VARIANTS:
+        found[name] = [round(float(ratio), 4) for ratio in seconds[name] / seconds["plain"]]
+    return found
 
 
 def _data():
