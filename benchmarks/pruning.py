@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import click
@@ -100,13 +101,13 @@ def summarise(report) -> dict:
     """Ratios over all rounds; mean and deviation of accuracy over seeds."""
     summary = {"steps": {}, "accuracy": {}}
     for engine, runs in report["steps"].items():
-        for name in list(VARIANTS)[1:]:
-            ratios = [ratio for run in runs for ratio in run[name]]
+        for name, clock in product(list(VARIANTS)[1:], ("wall", "cpu")):
+            ratios = [ratio for run in runs for ratio in run[clock][name]]
             quartiles = statistics.quantiles(ratios, n=4)
             found = {"ratio": round(statistics.median(ratios), 3)}
             found["quartiles"] = [round(quartiles[0], 3), round(quartiles[2], 3)]
-            found["processes"] = [round(statistics.median(run[name]), 3) for run in runs]
-            summary["steps"].setdefault(name, {})[engine] = found
+            found["processes"] = [round(statistics.median(run[clock][name]), 3) for run in runs]
+            summary["steps"].setdefault(f"{name}, {clock}", {})[engine] = found
     grouped = {}
     for key, cells in report["cells"].items():
         net, _, engine = key.split("/")

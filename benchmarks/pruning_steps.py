@@ -87,34 +87,45 @@ def _fit(turns, name, model, settings) -> None:
 
 def _clock(keras, turns, name):
     class Clock(keras.callbacks.Callback):
-        """Seconds of each turn, from the begin of its first batch to that of the next turn's."""
+        """Seconds of each turn, from the begin of its first batch to that of the next turn's.
+
+        `wall` is what a clock shows, `cpu` what the process spends on all cores together.
+        """
 
         def __init__(self):
             super().__init__()
-            self.seconds = []
+            self.wall, self.cpu = [], []
 
         def on_train_batch_begin(self, batch, logs=None):
             if batch % TURN:
                 return
             if batch:
-                self.seconds.append(time.perf_counter() - self._start)
+                self.wall.append(time.perf_counter() - self._wall)
+                self.cpu.append(time.process_time() - self._cpu)
                 turns.give_up()
                 turns.wait(name)
-            self._start = time.perf_counter()
+            self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     return Clock()
 
 
 def _figures(clocks, rounds) -> dict:
-    seconds = {
-        name: np.reshape(clock.seconds[2:], (rounds, ROUND // TURN)).sum(axis=1)
-        for name, clock in clocks.items()
-    }
-    found = {
-        "step_ms": {n: round(1000 * statistics.median(s) / ROUND, 2) for n, s in seconds.items()}
-    }
-    for name in VARIANTS:
-        found[name] = [round(float(ratio), 4) for ratio in seconds[name] / seconds["plain"]]
+    found = {}
+    for clock in ("wall", "cpu"):
+        seconds = {
+            name: np.reshape(getattr(timed, clock)[2:], (rounds, ROUND // TURN)).sum(axis=1)
+            for name, timed in clocks.items()
+        }
+        found[clock] = {
+            "step_ms": {
+                n: round(1000 * statistics.median(s) / ROUND, 2) for n, s in seconds.items()
+            },
+            **{
+                name: [round(float(ratio), 4) for ratio in seconds[name] / seconds["plain"]]
+                for name, every in VARIANTS.items()
+                if every
+            },
+        }
     return found
 
 
