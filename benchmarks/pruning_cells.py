@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 import numpy as np
 from lenets import lenet_5, lenet_300_100, mnist
-from pruning_engines import ENGINES
+from pruning_engines import ENGINES, Target
 from resnet8 import augmented, cifar10
 
 
@@ -101,28 +101,20 @@ def main(engine, net, seed, targets, weights):
             np.savez(path, *model.get_weights())
         else:
             model.set_weights(_stored(path))
-            model = _tune(engine, model, recipe, data, seed, as_sparsity(target))
+            model = _tune(engine, model, recipe, data, seed, target)
         found = {"target": target, **_figures(engine, model, data[2:], recipe.convert)}
         found["seconds"] = round(time.perf_counter() - start, 1)
         print(json.dumps(found), flush=True)
 
 
-def as_sparsity(target: str) -> float | tuple[int, int]:
-    """`"80"` as 0.8, `"2:4"` as (2, 4)."""
-    if ":" in target:
-        n, m = target.split(":")
-        return int(n), int(m)
-    return int(target) / 100
-
-
 def _tune(engine, model, recipe, data, seed, target):
     steps = recipe.epochs * -(-len(data[0]) // recipe.batch)
-    callbacks = []
-    if target:
+    callbacks, dense = [], target == "0"
+    if not dense:
         end = int(recipe.ramp * steps) // recipe.every * recipe.every
-        model, callbacks = engine.prune(model, target, end, recipe.every)
+        model, callbacks = engine.prune(model, Target.parse(target), end, recipe.every)
     _fit(engine, model, recipe, data, seed, recipe.epochs, recipe.rate, callbacks)
-    return engine.finish(model) if target else model
+    return model if dense else engine.finish(model)
 
 
 def _fit(engine, model, recipe, data, seed, epochs, rate, callbacks=()) -> None:

@@ -1,10 +1,37 @@
 """The two engines of the pruning benchmark behind one interface; each runs in its own process."""
 
 import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to prune to.
+
+    Attributes:
+        sparsity: Share of the weights, 0 to below 1; None with a pattern.
+        pattern: (n, m), or None.
+        scope: Whether each kernel is brought to it ("layer"), or all of them together.
+    """
+
+    sparsity: float | None
+    pattern: tuple[int, int] | None = None
+    scope: str = "layer"
+
+    @classmethod
+    def parse(cls, text: str) -> "Target":
+        """`"80"`, `"80 global"` or `"2:4"`."""
+        if ":" in text:
+            n, m = text.split(":")
+            return cls(None, (int(n), int(m)))
+        share, *scope = text.split()
+        return cls(int(share) / 100, None, *scope)
 
 
 class Edgekit:
     """Keras 3 with edgekit."""
+
+    scopes = ("layer", "erk", "global")
 
     def __init__(self):
         import keras
@@ -16,10 +43,10 @@ class Edgekit:
     def prune(self, model, target, end, every) -> tuple:
         """`(model, callbacks)` for a fit that prunes from its first step to step `end`."""
         schedule = self._ek.schedules.Polynomial(begin=0, end=end, every=every)
-        if isinstance(target, tuple):
-            pruning = self._ek.GradualPruning(granularity=target, schedule=schedule)
-        else:
-            pruning = self._ek.GradualPruning(target, schedule)
+        granularity = target.pattern or "weight"
+        pruning = self._ek.GradualPruning(
+            target.sparsity, schedule, granularity, scope=target.scope
+        )
         return model, [pruning]
 
     def finish(self, model):
@@ -34,6 +61,8 @@ class Edgekit:
 class Tfmot:
     """tf_keras with TensorFlow Model Optimization."""
 
+    scopes = ("layer",)
+
     def __init__(self):
         import tensorflow_model_optimization as tfmot
         import tf_keras
@@ -42,11 +71,12 @@ class Tfmot:
 
     def prune(self, model, target, end, every) -> tuple:
         """`(wrapped model, callbacks)`; its steps count from 1, so that all are one later."""
-        pattern = target if isinstance(target, tuple) else None
         schedule = self._sparsity.PolynomialDecay(
-            0.0, 0.5 if pattern else target, begin_step=1, end_step=end + 1, frequency=every
+            0.0, target.sparsity or 0.5, begin_step=1, end_step=end + 1, frequency=every
         )
-        wrapped = self._sparsity.prune_low_magnitude(model, schedule, sparsity_m_by_n=pattern)
+        wrapped = self._sparsity.prune_low_magnitude(
+            model, schedule, sparsity_m_by_n=target.pattern
+        )
         return wrapped, [self._sparsity.UpdatePruningStep()]
 
     def finish(self, model):

@@ -17,7 +17,7 @@ import time
 
 import click
 import numpy as np
-from pruning_engines import ENGINES
+from pruning_engines import ENGINES, Target
 from resnet8 import resnet8
 
 BATCH, TURN, ROUND = 32, 10, 100
@@ -39,7 +39,7 @@ def main(engine, rounds):
     for name, every in VARIANTS.items():
         model, callbacks = resnet8(keras), []
         if every:
-            model, callbacks = engine.prune(model, 0.8, length - 1, every)
+            model, callbacks = engine.prune(model, Target(0.8), length - 1, every)
         loss = keras.losses.SparseCategoricalCrossentropy()
         model.compile(keras.optimizers.Adam(1e-3), loss)
         clocks[name] = _clock(keras, turns, name)
