@@ -113,21 +113,24 @@ def summarise(report) -> dict:
             summary["steps"].setdefault(f"{name}, {clock}", {})[engine] = found
     grouped = {}
     for key, cells in report["cells"].items():
-        net, _, engine = key.split("/")
+        net, seed, engine = key.split("/")
         for target, cell in cells.items():
-            grouped.setdefault((net, target, engine), []).append(cell)
-    for (net, target, engine), cells in grouped.items():
+            grouped.setdefault((net, target, engine), {})[seed] = cell
+    for (net, target, engine), by_seed in grouped.items():
+        cells = list(by_seed.values())
         values = [100 * cell["accuracy"] for cell in cells]
         found = {"accuracy": round(statistics.mean(values), 2), "seeds": len(cells)}
         found["deviation"] = round(statistics.stdev(values), 2) if len(values) > 1 else None
         found["sparsity"] = sorted({round(cell["sparsity"], 6) for cell in cells})
         for reference in ("base", "0"):
-            other = grouped.get((net, reference, "edgekit"), [])
-            if len(other) == len(cells) and target not in ("base", "0"):
-                lost = statistics.mean(values) - 100 * statistics.mean(
-                    cell["accuracy"] for cell in other
-                )
-                found[f"against {reference}"] = round(lost, 2)
+            dense = grouped.get((net, reference, "edgekit"), {})
+            lost = [
+                100 * (cell["accuracy"] - dense[seed]["accuracy"])
+                for seed, cell in by_seed.items()
+                if seed in dense and target not in ("base", "0")
+            ]
+            if lost:
+                found[f"against {reference}"] = round(statistics.mean(lost), 2)
         if all("litert" in cell for cell in cells):
             litert = [100 * cell["litert"]["accuracy"] for cell in cells]
             found["litert"] = round(statistics.mean(litert), 2)
