@@ -39,7 +39,8 @@ def main(seeds, rounds, epochs, controls, out):
     """Search, train controls, compare, plot."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     controls = [int(number) for number in controls.split(",")]
-    settings = {"rounds": rounds, "epochs": epochs, "batch": BATCH, "rate": RATE}
+    settings = {"rounds": rounds, "epochs": epochs, "controls": controls}
+    settings |= {"batch": BATCH, "rate": RATE}
     found = _stored(out, settings)
     data = mnist()
     for seed in range(seeds):
