@@ -25,7 +25,7 @@ from pathlib import Path
 
 import click
 from pruning_cells import RECIPES
-from pruning_engines import ENGINES, Target, environment
+from pruning_engines import ENGINES, Target, environment, measured
 from pruning_steps import BATCH, ROUND, VARIANTS
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ HERE = Path(__file__).parent
 @click.option("--processes", default=3, show_default=True, help="Timed processes per engine.")
 @click.option("--seeds", default=3, show_default=True, help="Nets per engine and sparsity.")
 @click.option(
-    "--targets", default="80,2:4,80 global,50,90,95", show_default=True, help="Sparsities."
+    "--targets", default="80,2:4,2:4 once,80 global,50,90,95", show_default=True, help="Sparsities."
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="Folder for the dense weights.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the JSON goes.")
@@ -72,7 +72,7 @@ def _train(report, net, seed, targets, weights, out) -> None:
         cells = report["cells"].setdefault(f"{net}/{seed}/{engine}", {})
         # TFMOT has no part in the dense nets; a base whose weights are gone is trained again.
         wanted = ["base", "0"] if engine == "edgekit" else []
-        wanted += [t for t in targets if Target.parse(t).scope in ENGINES[engine].scopes]
+        wanted += [t for t in targets if measured(engine, Target.parse(t))]
         missing = [t for t in wanted if t not in cells]
         if missing and engine == "edgekit" and not stored and "base" not in missing:
             missing.insert(0, "base")

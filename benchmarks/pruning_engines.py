@@ -11,27 +11,29 @@ class Target:
     Attributes:
         sparsity: Share of the weights, 0 to below 1; None with a pattern.
         pattern: (n, m), or None.
-        scope: Whether each kernel is brought to it ("layer"), or all of them together.
+        scope: Whether each kernel is brought to it ("layer"), or all of them together ("global").
+        once: Whether all goes at the first step, as TFMOT does it with any pattern.
     """
 
     sparsity: float | None
     pattern: tuple[int, int] | None = None
     scope: str = "layer"
+    once: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "Target":
-        """`"80"`, `"80 global"` or `"2:4"`."""
-        if ":" in text:
-            n, m = text.split(":")
-            return cls(None, (int(n), int(m)))
-        share, *scope = text.split()
-        return cls(int(share) / 100, None, *scope)
+        """`"80"`, `"80 global"`, `"2:4"` or `"2:4 once"`."""
+        size, *words = text.split()
+        once = "once" in words
+        scope = next((word for word in words if word != "once"), "layer")
+        if ":" in size:
+            n, m = size.split(":")
+            return cls(None, (int(n), int(m)), scope, once)
+        return cls(int(size) / 100, None, scope, once)
 
 
 class Edgekit:
     """Keras 3 with edgekit."""
-
-    scopes = ("layer", "erk", "global")
 
     def __init__(self):
         import keras
@@ -42,7 +44,10 @@ class Edgekit:
 
     def prune(self, model, target, end, every) -> tuple:
         """`(model, callbacks)` for a fit that prunes from its first step to step `end`."""
-        schedule = self._ek.schedules.Polynomial(begin=0, end=end, every=every)
+        schedules = self._ek.schedules
+        schedule = schedules.Polynomial(begin=0, end=end, every=every)
+        if target.once:
+            schedule = schedules.Constant()
         granularity = target.pattern or "weight"
         pruning = self._ek.GradualPruning(
             target.sparsity, schedule, granularity, scope=target.scope
@@ -60,8 +65,6 @@ class Edgekit:
 
 class Tfmot:
     """tf_keras with TensorFlow Model Optimization."""
-
-    scopes = ("layer",)
 
     def __init__(self):
         import tensorflow_model_optimization as tfmot
@@ -86,6 +89,11 @@ class Tfmot:
     def files(self, model) -> dict:
         """None: Keras and LiteRT agree, and conversion is not what is compared."""
         return {}
+
+
+def measured(engine: str, target: Target) -> bool:
+    """Whether the engine prunes to that target: TFMOT has one scope, and no choice of `once`."""
+    return engine == "edgekit" or (target.scope == "layer" and not target.once)
 
 
 ENGINES = {"edgekit": Edgekit, "tfmot": Tfmot}
