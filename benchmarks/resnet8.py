@@ -5,15 +5,18 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers
 
 
-def resnet8() -> keras.Model:
+def resnet8(keras=keras):
     """ResNet-8 for 32×32×3 images in 0 to 1, 10 classes: 78 k parameters, 12.5 M MACs.
+
+    Args:
+        keras: Keras 3, or tf_keras for one of its models.
 
     Source: MLPerf Tiny, image_classification/keras_model.py (Banbury et al. 2021, arXiv
     2106.07597).
     """
+    layers = keras.layers
     regularizer = keras.regularizers.L2(1e-4)
 
     def conv(x, filters, size, stride=1):

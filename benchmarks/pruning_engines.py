@@ -1,0 +1,105 @@
+"""The two engines of the pruning benchmark behind one interface; each runs in its own process."""
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to prune to.
+
+    Attributes:
+        sparsity: Share of the weights, 0 to below 1; None with a pattern.
+        pattern: (n, m), or None.
+        scope: Whether each kernel is brought to it ("layer"), or all of them together ("global").
+        once: Whether all goes at the first step, as TFMOT does it with any pattern.
+    """
+
+    sparsity: float | None
+    pattern: tuple[int, int] | None = None
+    scope: str = "layer"
+    once: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "Target":
+        """`"80"`, `"80 global"`, `"2:4"` or `"2:4 once"`."""
+        size, *words = text.split()
+        once = "once" in words
+        scope = next((word for word in words if word != "once"), "layer")
+        if ":" in size:
+            n, m = size.split(":")
+            return cls(None, (int(n), int(m)), scope, once)
+        return cls(int(size) / 100, None, scope, once)
+
+
+class Edgekit:
+    """Keras 3 with edgekit."""
+
+    def __init__(self):
+        import keras
+
+        import edgekit as ek
+
+        self.keras, self._ek = keras, ek
+
+    def prune(self, model, target, end, every) -> tuple:
+        """`(model, callbacks)` for a fit that prunes from its first step to step `end`."""
+        schedules = self._ek.schedules
+        schedule = schedules.Polynomial(begin=0, end=end, every=every)
+        if target.once:
+            schedule = schedules.Constant()
+        granularity = target.pattern or "weight"
+        pruning = self._ek.GradualPruning(
+            target.sparsity, schedule, granularity, scope=target.scope
+        )
+        return model, [pruning]
+
+    def finish(self, model):
+        """The model for inference: the one that was trained."""
+        return model
+
+    def files(self, model) -> dict:
+        """`{name: file}` of the float flatbuffer, with sparse kernels where that is smaller."""
+        return {"litert": self._ek.convert(model, sparse=True)["float32"]}
+
+
+class Tfmot:
+    """tf_keras with TensorFlow Model Optimization."""
+
+    def __init__(self):
+        import tensorflow_model_optimization as tfmot
+        import tf_keras
+
+        self.keras, self._sparsity = tf_keras, tfmot.sparsity.keras
+
+    def prune(self, model, target, end, every) -> tuple:
+        """`(wrapped model, callbacks)`; its steps count from 1, so that all are one later."""
+        schedule = self._sparsity.PolynomialDecay(
+            0.0, target.sparsity or 0.5, begin_step=1, end_step=end + 1, frequency=every
+        )
+        wrapped = self._sparsity.prune_low_magnitude(
+            model, schedule, sparsity_m_by_n=target.pattern
+        )
+        return wrapped, [self._sparsity.UpdatePruningStep()]
+
+    def finish(self, model):
+        """The model without wrappers."""
+        return self._sparsity.strip_pruning(model)
+
+    def files(self, model) -> dict:
+        """None: Keras and LiteRT agree, and conversion is not what is compared."""
+        return {}
+
+
+def measured(engine: str, target: Target) -> bool:
+    """Whether the engine prunes to that target: TFMOT has one scope, and no choice of `once`."""
+    return engine == "edgekit" or (target.scope == "layer" and not target.once)
+
+
+ENGINES = {"edgekit": Edgekit, "tfmot": Tfmot}
+
+
+def environment(engine) -> dict:
+    """The environment of a process of that engine."""
+    found = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return found | ({"TF_USE_LEGACY_KERAS": "1"} if engine == "tfmot" else {})
