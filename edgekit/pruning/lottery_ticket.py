@@ -136,8 +136,6 @@ class LotteryTicket(PruningCallback):
 
     def on_train_begin(self, logs=None):
         state, self._resumed = self._resumed, None
-        if not self.model.optimizer.built:  # its slots are rewound too; Keras makes them late
-            self.model.optimizer.build(self.model.trainable_variables)
         self._steps = self.params.get("steps")
         self._epochs = self._epochs_per_training(self.params.get("epochs"))
         self._rewind_step = self._step_to_rewind_to()
