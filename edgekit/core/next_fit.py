@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 
 CUSTOM_LOOP = "custom_loop"
+_NAME = "_edgekit_waiting"
 
 
 def before_next_fit(callback: keras.callbacks.Callback, tidy: Callable[[], None]) -> None:
@@ -28,10 +29,8 @@ def before_next_fit(callback: keras.callbacks.Callback, tidy: Callable[[], None]
 
     def noticing(force=False):
         if not force:
-            del vars(model)["make_train_function"]
-            left = list(waiting.values())
-            waiting.clear()
-            for tidy in left:
+            _forget(model)
+            for tidy in waiting.values():
                 tidy()
         return make_train_function(force)
 
@@ -45,9 +44,13 @@ def fit_ended(callback: keras.callbacks.Callback) -> None:
     waiting = _waiting(model)
     waiting.pop(id(callback), None)
     if not waiting:
-        vars(model).pop("make_train_function", None)
-        vars(model).pop("_edgekit_waiting", None)
+        _forget(model)
+
+
+def _forget(model: keras.Model) -> None:
+    for name in ("make_train_function", _NAME):
+        vars(model).pop(name, None)
 
 
 def _waiting(model: keras.Model) -> dict[int, Callable[[], None]]:
-    return vars(model).setdefault("_edgekit_waiting", {})
+    return vars(model).setdefault(_NAME, {})

@@ -58,6 +58,41 @@ def test_prunes_in_a_loop_of_ones_own(model, batches, criterion, graph):
     assert getattr(model, "optimizer", None) is None
 
 
+def test_a_step_traced_before_the_loop_is_noticed(model, batches):
+    step = trainer(model, keras.optimizers.Adam(0.01))
+    step(*batches[0])
+
+    def loop_over():
+        with ek.custom_loop(model, ek.GradualPruning(0.5), steps=10) as loop:
+            for x, y in loop(batches):
+                step(x, y)
+
+    with pytest.raises(ValueError, match="the masks do not hold"):
+        loop_over()
+    assert model.inner.kernel.constraint is None
+
+
+def test_another_optimizer_than_the_models_is_noticed(model, batches):
+    model.compile("adam", "mse")
+    step = trainer(model, keras.optimizers.Adam(0.01))
+
+    def loop_over():
+        with ek.custom_loop(model, ek.GradualPruning(0.5, criterion="taylor"), steps=10) as loop:
+            for x, y in loop(batches):
+                step(x, y)
+
+    with pytest.raises(ValueError, match="no gradients have been seen"):
+        loop_over()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"), [({"steps": "4"}, "`steps` must be"), ({"epochs": 0}, "`epochs` must")]
+)
+def test_bad_numbers(model, options, match):
+    with pytest.raises(ValueError, match=match), ek.custom_loop(model, [], **options):
+        pass
+
+
 def test_other_callbacks_work_too(model, batches):
     optimizer = keras.optimizers.SGD(0.1)
     kernel = model.inner.kernel

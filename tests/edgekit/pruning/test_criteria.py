@@ -98,6 +98,24 @@ def test_wanda_takes_the_norm_of_the_inputs():
     assert "call" not in vars(model.layers[0])
 
 
+def test_wanda_knows_groups_of_channels():
+    """Each filter is judged by the channels of its own group."""
+    model = keras.Sequential(
+        [keras.Input((4, 4, 4)), layers.Conv2D(6, 1, groups=2), layers.Flatten(), layers.Dense(1)]
+    )
+    model.compile(keras.optimizers.SGD(1e-6), "mse")
+    x = np.ones((8, 4, 4, 4), "float32") * np.float32([1, 2, 3, 4])
+    kernel = kernel_of(model.layers[0])
+    watch = as_criterion("wanda").watch(model, [kernel], as_granularity("weight"))
+    model.fit(x, np.ones((8, 1)), batch_size=8, verbose=0)
+    (norms,) = watch.read()
+    expected = np.sqrt(128) * np.float32([[1] * 3 + [3] * 3, [2] * 3 + [4] * 3])
+    np.testing.assert_allclose(norms[0, 0], expected, rtol=1e-5)
+    watch.write([norms * 2])
+    np.testing.assert_allclose(watch.read()[0][0, 0], 2 * expected, rtol=1e-5)
+    watch.release()
+
+
 def test_wanda_does_not_guess_what_a_cell_reads():
     model = keras.Sequential([keras.Input((4, 3)), layers.LSTM(2)])
     model.compile("sgd", "mse")
@@ -138,6 +156,8 @@ def test_a_function_scores(dense):
     assert scores(lambda w: w, kernel_of(dense), np.float32([[-1, 2]])).tolist() == [[-1, 2]]
     with pytest.raises(ValueError, match=r"an array of shape \(3, 4\). Received: shape \(\)"):
         scores(np.sum, kernel_of(dense), np.ones((3, 4)))
+    with pytest.raises(ValueError, match="`criterion` gives NaN"):
+        scores(lambda w: w * np.nan, kernel_of(dense), np.ones((3, 4)))
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ def test_erk_is_the_default():
         ({"every": 0}, "`every` must be a whole number"),
         ({"share": 0}, "`share` must be above 0"),
         ({"scope": "global"}, "each kernel keeps its number"),
+        ({"seed": "a"}, "`seed` must be"),
         ({"end": 1.5}, "`end` as a float is a fraction"),
     ],
 )
@@ -108,3 +109,5 @@ def test_bad_arguments(options, match):
 def test_a_fit_too_short_to_move_is_refused():
     with pytest.raises(ValueError, match="move every 100 steps and stop moving at step 9"):
         fit(net(), ek.DynamicSparsity(0.5))
+    with pytest.raises(ValueError, match="`end`=50 lies beyond the 12 steps"):
+        fit(net(), ek.DynamicSparsity(0.5, every=2, end=50))

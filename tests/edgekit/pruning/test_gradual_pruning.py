@@ -274,8 +274,11 @@ def test_protected_layers_stay(cnn, data):
     assert [zeros(cnn.get_layer(n)) for n in ("conv", "pointwise", "classes")] == [0, 0.5, 0]
     with pytest.raises(ValueError, match="nothing is left to prune: all layers with a kernel"):
         fit(cnn, data, ek.GradualPruning(0.5, protect=lambda layer: True))
-    with pytest.raises(ValueError, match="matches no layer"):
+    with pytest.raises(ValueError, match="`protect` holds 'nothing', which matches no layer"):
         fit(cnn, data, ek.GradualPruning(0.5, protect="nothing"))
+    cnn.get_layer("conv").trainable = False
+    with pytest.raises(ValueError, match=r"matches no layer.*Frozen, and so left out: conv$"):
+        fit(compiled(cnn), data, ek.GradualPruning(0.5, layers="^conv$"))
 
 
 def test_dense_sparse_dense_ends_dense(cnn, data):
@@ -359,6 +362,35 @@ def test_criteria_that_need_steps_cannot_judge_before_the_first(cnn, data):
     assert "apply" not in vars(cnn.optimizer)
 
 
+def test_whole_groups_that_come_no_nearer_are_said(cnn, data):
+    tiles = ek.granularities.Block(100, 100)
+    with pytest.warns(UserWarning, match="sparsity is 0.0%, not 50.0%: whole groups come no near"):
+        fit(compiled(cnn), data, ek.GradualPruning(0.5, granularity=tiles, layers="classes"))
+
+
+def test_the_last_weight_of_a_kernel_stays(cnn, data):
+    fit(compiled(cnn), data, ek.GradualPruning(0.999))
+    assert np.count_nonzero(kernel(cnn, "classes")) == 1
+
+
+def test_recurrent_units_are_no_filters():
+    model = keras.Sequential([keras.Input((4, 3)), layers.LSTM(4), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    pruning = ek.GradualPruning(0.5, granularity="filter")
+    with pytest.raises(ValueError, match=r"does not know the units of .*lstm_cell \(LSTMCell\)"):
+        model.fit(np.ones((8, 4, 3)), np.ones((8, 2)), verbose=0, callbacks=[pruning])
+
+
+def test_filters_of_a_quantisation_aware_model_are_zero_too(trained, data):
+    qat = ek.quantize_aware(trained)
+    qat.compile(keras.optimizers.Adam(0.001), "sparse_categorical_crossentropy")
+    fit(qat, data, ek.GradualPruning(0.5, granularity="filter"), epochs=1)
+    plain = ek.strip(qat)
+    gone = ~kernel(plain, "conv").any(axis=(0, 1, 2))
+    assert gone.sum() == 4
+    assert not np.asarray(plain.get_layer("conv_bn").beta)[gone].any()
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
@@ -383,8 +415,9 @@ def test_wrong_type():
         ek.GradualPruning("0.5")
     with pytest.raises(TypeError, match="`sparsity` is missing"):
         ek.GradualPruning()
-    with pytest.raises(TypeError, match="`schedule` must be an ek.schedules object"):
-        ek.GradualPruning(0.5, 0.5)
+    for schedule in (0.5, ek.schedules.OneShot):
+        with pytest.raises(TypeError, match="`schedule` must be an ek.schedules object"):
+            ek.GradualPruning(0.5, schedule)
 
 
 def test_a_selection_without_a_match_stops_before_the_first_step(cnn, data):

@@ -99,6 +99,7 @@ class StopAfter(keras.callbacks.Callback):
         self.model.stop_training = epoch == self.epoch
 
 
+@pytest.mark.filterwarnings("ignore:LotteryTicket. the fit stopped:UserWarning")
 def test_a_search_goes_on_in_another_fit(tmp_path):
     options = {"batch_size": 16, "epochs": 8, "verbose": 0, "shuffle": False}
     keras.utils.set_random_seed(0)
@@ -121,6 +122,16 @@ def test_a_search_goes_on_in_another_fit(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_search_cut_short_keeps_what_was_trained():
+    model, ticket = net(), ek.LotteryTicket(0.8, rounds=3)
+    with pytest.warns(UserWarning, match="stopped after 2 of 4 trainings; sparsity is 41"):
+        model.fit(X, Y, epochs=8, verbose=0, callbacks=[ticket, StopAfter(3)])
+    trained = model.get_weights()[0]
+    ticket.rewind()
+    assert np.abs(model.get_weights()[0] - trained).max() > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore:LotteryTicket. the fit stopped:UserWarning")
 @pytest.mark.parametrize(
     ("options", "match"),
     [({"rounds": 0}, "`rounds` must be"), ({"rewind_to": -1}, "`rewind_to` must be a step")],
