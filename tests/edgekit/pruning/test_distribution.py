@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CODE = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {root!r})
 import tensorflow as tf
 
 device = tf.config.list_physical_devices("CPU")[0]
@@ -18,7 +18,7 @@ tf.config.set_logical_device_configuration(device, halves)
 import keras
 import numpy as np
 import edgekit as ek
-from conftest import make_cnn, make_data
+from tests.conftest import make_cnn, make_data
 
 x, y = make_data()
 for make in (
@@ -46,6 +46,6 @@ for make in (
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_masks_are_equal_on_all_replicas(policy):
-    code = CODE.format(tests=str(TESTS), policy=policy)
+    code = CODE.format(root=str(ROOT), policy=policy)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

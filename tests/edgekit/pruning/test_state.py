@@ -11,7 +11,7 @@ import pytest
 import edgekit as ek
 from tests.conftest import make_cnn
 
-TESTS = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CALLBACKS = {
     "magnitude": "ek.GradualPruning(0.7)",
     "zeros": "ek.GradualPruning(0.7)",  # no state: the weights and `initial_epoch` say enough
@@ -23,10 +23,10 @@ CALLBACKS = {
 OPTIONS = {"batch_size": 16, "epochs": 4, "verbose": 0, "shuffle": False}
 SECOND_HALF = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {root!r})
 import keras
 import edgekit as ek
-from conftest import make_data
+from tests.conftest import make_data
 
 x, y = make_data()
 for name, make in {callbacks!r}.items():
@@ -65,7 +65,7 @@ def test_goes_on_in_another_process(data, tmp_path):
         model = started([callback, StopAfter()], data)
         model.save(tmp_path / f"{name}.keras")
         assert callback.save_state(tmp_path / name) == tmp_path / f"{name}.npz"
-    code = SECOND_HALF.format(tests=str(TESTS), callbacks=CALLBACKS, options=OPTIONS)
+    code = SECOND_HALF.format(root=str(ROOT), callbacks=CALLBACKS, options=OPTIONS)
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     for name, make in CALLBACKS.items():
         whole = started([eval(make)], data)
