@@ -34,7 +34,7 @@ def test_promises(runs):
 def test_same_seed_same_accuracies_and_bytes(runs):
     first, second = runs
     names = sorted(p.name for p in first.glob("*.tflite"))
-    assert len(names) == 6
+    assert len(names) == 7
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     accuracies = [
@@ -53,6 +53,7 @@ def test_all_files_are_there(runs):
         "qat.keras",
         "baseline_float32.tflite",
         "pruned_float32.tflite",
+        "pruned_float32_stored_sparse.tflite",
         "pruned_float16.tflite",
         "pruned_dynamic.tflite",
         "pruned_int8.tflite",
