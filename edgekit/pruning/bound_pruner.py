@@ -10,7 +10,7 @@ from edgekit.pruning.companions import Companions
 from edgekit.pruning.criteria import Criterion, Magnitude
 from edgekit.pruning.granularities import Filter, Granularity, Weight
 from edgekit.pruning.held_masks import HeldMasks
-from edgekit.pruning.masks import keep_highest, keep_highest_by_size
+from edgekit.pruning.masks import drop_count, keep_highest, keep_highest_by_size
 from edgekit.pruning.pruned_kernel import PrunedKernel
 from edgekit.pruning.small_steps import SmallSteps
 from edgekit.pruning.watches import Watch
@@ -64,7 +64,7 @@ class BoundPruner:
         variables = self.variables + self.companions.variables
         self._held = HeldMasks(self._model, variables, masks + self.companions.masks(masks))
         self._gone = _count_gone(masks)
-        self._small_steps = SmallSteps(self._model, self.variables, self._held)
+        self._small_steps = SmallSteps(self._model, self._held, len(self.kernels))
 
     @property
     def held(self) -> list[np.ndarray]:
@@ -86,7 +86,7 @@ class BoundPruner:
             return  # as at the first step of most schedules
         if self._smallest_go:
             wanted = [
-                min(round(reach(kernel.sparsity) * size), size - 1)
+                drop_count(reach(kernel.sparsity), size)
                 for kernel, size in zip(self.kernels, self._sizes, strict=True)
             ]
             more = np.array(wanted) - self._gone

@@ -22,7 +22,8 @@ class Companions:
     """
 
     def __init__(self, model: keras.Model, kernels: Sequence[PrunedKernel]):
-        batchnorms = batchnorm_after(model)
+        # Of a subclassed model this runs the user's code: not where nobody asks.
+        batchnorms = batchnorm_after(model) if kernels else {}
         self._found = []
         for kernel in kernels:
             count = int(np.prod([kernel.variable.shape[axis] for axis in kernel.axes.outputs]))
@@ -43,10 +44,14 @@ class Companions:
         """
         alive = []
         for vector, kernel in self._found:
-            mask = masks[kernel.number]
-            along = tuple(a for a in range(mask.ndim) if a not in kernel.axes.outputs)
-            alive.append(mask.any(axis=along).reshape(vector.shape))
+            alive.append(filters_alive(masks[kernel.number], kernel).reshape(vector.shape))
         return alive
+
+
+def filters_alive(mask: np.ndarray, kernel: PrunedKernel) -> np.ndarray:
+    """True for each filter of which anything is left."""
+    along = tuple(axis for axis in range(mask.ndim) if axis not in kernel.axes.outputs)
+    return mask.any(axis=along)
 
 
 def _vectors(layer, batchnorm) -> list[keras.Variable]:

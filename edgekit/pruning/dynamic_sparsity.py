@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekit.core.selection import LayerFilter
 from edgekit.pruning.criteria import Criterion, Magnitude
-from edgekit.pruning.masks import keep_highest
+from edgekit.pruning.masks import drop_count, keep_highest
 from edgekit.pruning.plan import Plan, check_position, to_step
 from edgekit.pruning.pruner import Pruner
 from edgekit.pruning.scheduled_masks import ScheduledMasks
@@ -105,8 +105,7 @@ class DynamicSparsity(ScheduledMasks):
         for kernel in self._bound.kernels:
             shape = tuple(kernel.variable.shape)
             scores = self._chance(0, kernel.number).random(shape, "float32")
-            drop = min(round(kernel.sparsity * scores.size), scores.size - 1)
-            masks.append(keep_highest(scores, drop))
+            masks.append(keep_highest(scores, drop_count(kernel.sparsity, scores.size)))
         return masks
 
     def _update(self, step: int) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgekit.core.kernel_axes import KernelAxes
 from edgekit.core.selection import layer_path
+from edgekit.pruning.masks import drop_count
 from edgekit.pruning.pruned_kernel import PrunedKernel
 
 
@@ -61,7 +62,7 @@ class Granularity:
 
     def drop_count(self, sparsity: float, final: float, groups: np.ndarray) -> int:
         """How many of the groups of one kernel go at `sparsity` on the way to `final`."""
-        return min(round(sparsity * groups.size), groups.size - self.keeps_one)
+        return drop_count(sparsity, groups.size, int(self.keeps_one))
 
 
 class Weight(Granularity):

@@ -36,19 +36,19 @@ class HeldMasks:
             constraint = Mask(stored)
             hold(variable, constraint)
             self._held.append((variable, constraint))
-        self._put = Together(model, variables).changer(self._change)
+        self._put = Together(model, variables).changer(self.put)
         self.update(masks)
         retrace_training(model)
 
     @property
-    def variables(self) -> list[keras.Variable]:
-        """The masks as the train step reads them, in the order of the variables."""
-        return [constraint.mask for _, constraint in self._held]
+    def pairs(self) -> list[tuple[keras.Variable, keras.Variable]]:
+        """Each variable and its mask, as the train step reads them."""
+        return [(variable, constraint.mask) for variable, constraint in self._held]
 
     @property
     def masks(self) -> list[np.ndarray]:
         """The masks."""
-        return [ops.convert_to_numpy(mask) for mask in self.variables]
+        return [ops.convert_to_numpy(mask) for _, mask in self.pairs]
 
     def update(self, masks: Sequence[np.ndarray]) -> None:
         """Put new masks in place, in the order of the variables, and apply them at once."""
@@ -68,10 +68,11 @@ class HeldMasks:
             release(variable, constraint)
         retrace_training(self._model)
 
-    def _change(self, number: int, mask: tf.Tensor) -> None:
+    def put(self, number: int, mask: tf.Tensor) -> None:
+        """Put one mask in place and apply it; for use inside a graph."""
         variable, constraint = self._held[number]
         constraint.mask.assign(mask)
-        variable.assign(tf.where(mask, variable.value, tf.zeros_like(variable.value)))
+        variable.assign(constraint(variable.value))
 
 
 def sparsity_of(kernels: Sequence[keras.Variable]) -> float:

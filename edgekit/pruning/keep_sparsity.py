@@ -7,7 +7,7 @@ from edgekit.core.kernel_axes import kernel_axes
 from edgekit.core.kernels import select_kernels
 from edgekit.core.next_fit import before_next_fit, fit_ended
 from edgekit.core.selection import LayerFilter
-from edgekit.pruning.companions import Companions
+from edgekit.pruning.companions import Companions, filters_alive
 from edgekit.pruning.held_masks import HeldMasks
 from edgekit.pruning.pruned_kernel import PrunedKernel
 
@@ -52,7 +52,8 @@ class KeepSparsity(keras.callbacks.Callback):
         ]
         masks = [~zeros[i] for i in sparse]
         # Of a filter that is gone, what else is zero stays zero too.
-        vectors = Companions(self.model, kernels)
+        dead = [k for k in kernels if not filters_alive(masks[k.number], k).all()]
+        vectors = Companions(self.model, dead)
         alive = [
             mask | (ops.convert_to_numpy(vector) != 0)
             for vector, mask in zip(vectors.variables, vectors.masks(masks), strict=True)

@@ -3,6 +3,11 @@
 import numpy as np
 
 
+def drop_count(share: float, size: int, least: int = 1) -> int:
+    """How many of `size` go for a share: the nearest whole number that leaves `least`."""
+    return min(round(share * size), size - least)
+
+
 def keep_highest(scores: np.ndarray, drop: int) -> np.ndarray:
     """True for the scores that stay; exactly `drop` of the lowest go.
 

@@ -4,8 +4,6 @@ A schedule that updates often takes few weights each time. Reading all weights a
 masks for that costs as much as a layer of the model; finding the few smallest does not.
 """
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -24,14 +22,14 @@ class SmallSteps:
 
     Args:
         model: The model that trains.
-        kernels: The kernels, the first variables that the masks hold.
-        held: Their masks.
+        held: Masks over kernels.
+        count: How many kernels there are; the variables after them follow their masks.
     """
 
-    def __init__(self, model: keras.Model, kernels: Sequence[keras.Variable], held: HeldMasks):
+    def __init__(self, model: keras.Model, held: HeldMasks, count: int):
         self._strategy = model.distribute_strategy
-        self._pairs = [(kernel, held.variables[i]) for i, kernel in enumerate(kernels)]
-        self._size = sum(int(np.prod(kernel.shape)) for kernel in kernels)
+        self._held, self._pairs = held, held.pairs[:count]
+        self._size = sum(int(np.prod(kernel.shape)) for kernel, _ in self._pairs)
         self._drop = None
 
     def are_few(self, counts: np.ndarray) -> bool:
@@ -46,13 +44,11 @@ class SmallSteps:
             self._drop(tf.constant(counts, "int32"))
 
     def _drop_lowest(self, counts: tf.Tensor) -> None:
-        each = tf.unstack(counts, len(self._pairs))
-        for count, (kernel, mask) in zip(each, self._pairs, strict=True):
+        for number, (kernel, mask) in enumerate(self._pairs):
+            count = counts[number]
             weights, keep = kernel.value, tf.reshape(mask.value, [-1])
             size = tf.reshape(tf.abs(tf.cast(weights, "float32")), [-1])
             _, lowest = tf.math.top_k(tf.where(keep, -size, -np.inf), count)
             gone = tf.zeros([count], "bool")
             keep = tf.tensor_scatter_nd_update(keep, lowest[:, None], gone)
-            keep = tf.reshape(keep, weights.shape)
-            mask.assign(keep)
-            kernel.assign(tf.where(keep, weights, tf.zeros_like(weights)))
+            self._held.put(number, tf.reshape(keep, weights.shape))
