@@ -128,7 +128,7 @@ def _convert(models: dict[str, keras.Model], digits: Digits) -> dict[str, Flatbu
     calibration = digits.x_train[:_CALIBRATION_SAMPLES]
     for name, file in convert(models["pruned"], FORMATS, calibration).items():
         files[f"pruned {name}"] = file
-    files[SPARSE] = convert(models["pruned"], ["float32"], sparse=True)["float32"]
+    files[SPARSE] = convert(files["pruned float32"], ["float32"], sparse=True)["float32"]
     return files | {QAT: convert(models["qat"], ["int8"])["int8"]}
 
 
