@@ -13,15 +13,21 @@ by the recipe of the pruned ones. The time per step is that of ResNet-8 in `fit`
 ResNet-8 has seen those in another compression.
 
 Each figure goes to the JSON at once, and figures that are there are not measured again: a run that
-was stopped goes on. `--only steps` or `--only resnet8` measures a part. Needs the extra `tfmot`.
+was stopped goes on. Seeds are trained side by side, one on each processor: a small net trains at
+half the pace on one as on two. `--only steps` or `--only resnet8` measures a part. Needs the extra
+`tfmot`.
 """
 
 import json
+import os
 import platform
+import queue
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -32,6 +38,7 @@ from pruning_engines import ENGINES, Target, environment, measured
 from pruning_steps import BATCH, ROUND, VARIANTS
 
 HERE = Path(__file__).parent
+_SAVING = threading.Lock()
 
 
 @click.command()
@@ -42,19 +49,28 @@ HERE = Path(__file__).parent
 @click.option(
     "--targets", default="80,2:4,2:4 once,80 global,50,90,95", show_default=True, help="Sparsities."
 )
+@click.option("--jobs", default=os.cpu_count(), show_default=True, help="Seeds trained at once.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Folder for the dense weights.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the JSON goes.")
-def main(only, rounds, processes, seeds, targets, weights, out):
+def main(only, rounds, processes, seeds, targets, jobs, weights, out):
     """Measure what the JSON does not have yet, and print all of it."""
     weights = weights or Path(tempfile.gettempdir()) / "pruning_benchmark"
     weights.mkdir(exist_ok=True)
     report = json.loads(out.read_text()) if out and out.exists() else {"steps": {}, "cells": {}}
-    for part in only or ["steps", *RECIPES]:
-        if part == "steps":
-            _time(report, rounds, processes, out)
-        else:
-            for seed in range(seeds):
-                _train(report, part, seed, targets.split(","), weights, out)
+    parts = only or ["steps", *RECIPES]
+    if "steps" in parts:
+        _time(report, rounds, processes, out)
+    nets = [part for part in RECIPES if part in parts]
+    processors = queue.SimpleQueue()
+    for number in range(jobs):
+        processors.put(number % os.cpu_count())
+    with ThreadPoolExecutor(jobs) as pool:
+        done = [
+            pool.submit(_train, report, net, seed, targets.split(","), weights, out, processors)
+            for net, seed in product(nets, range(seeds))
+        ]
+        for job in done:
+            job.result()
     _report(report)
 
 
@@ -69,7 +85,8 @@ def _time(report, rounds, processes, out) -> None:
                 print(f"{engine} {number + 1}/{processes}: {json.dumps(runs[-1])}", flush=True)
 
 
-def _train(report, net, seed, targets, weights, out) -> None:
+def _train(report, net, seed, targets, weights, out, processors) -> None:
+    processor = processors.get()
     stored = (weights / f"{net}_{seed}.npz").exists()
     for engine in ENGINES:
         cells = report["cells"].setdefault(f"{net}/{seed}/{engine}", {})
@@ -82,18 +99,24 @@ def _train(report, net, seed, targets, weights, out) -> None:
         if missing:
             arguments = ["pruning_cells.py", engine, net, "--seed", str(seed)]
             arguments += ["--targets", ",".join(missing), "--weights", str(weights)]
-            for cell in _lines(engine, arguments):
+            for cell in _lines(engine, arguments, processor):
                 print(f"{net}/{seed}/{engine}: {json.dumps(cell)}", flush=True)
-                cells[cell.pop("target")] = cell
-                _save(report, out)
+                with _SAVING:
+                    cells[cell.pop("target")] = cell
+                    _save(report, out)
+    processors.put(processor)
 
 
-def _lines(engine, arguments):
-    """The JSON lines that a worker prints, each as it comes."""
+def _lines(engine, arguments, processor=None):
+    """The JSON lines that a worker prints, each as it comes; on one processor, or on all."""
     command = [sys.executable, str(HERE / arguments[0]), *arguments[1:]]
+    settings = environment(engine)
+    if processor is not None:
+        command = ["taskset", "--cpu-list", str(processor), *command]
+        settings |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
     with tempfile.TemporaryFile("w+") as errors:
         worker = subprocess.Popen(
-            command, env=environment(engine), stdout=subprocess.PIPE, stderr=errors, text=True
+            command, env=settings, stdout=subprocess.PIPE, stderr=errors, text=True
         )
         for line in worker.stdout:
             if line.startswith("{"):

@@ -1,0 +1,215 @@
+"""The layout of an `.ekz` file: header, segments, checksum.
+
+    "EKZ" and the version                               4 bytes
+    how long the header is                              a number
+    the header: size of the unpacked file, slots per context (as a power of two), size of the
+        skeleton as packed, how many segments, and the segments in the order of their places
+    16 bits of a checksum over all that                 2 bytes
+    the skeleton, packed; then the segments by kind, each as packed
+    CRC-32 over all that, going on over the unpacked file   4 bytes
+
+Numbers have seven bits a byte, the lowest first, with the eighth set on all bytes but the last.
+The skeleton is what of the file is in no segment.
+"""
+
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+MARK = b"EKZ"
+VERSION = 1
+# What the schema's offsets of 32 bits with a sign can reach.
+MOST_BYTES = 2**31 - 1
+MOST_SEGMENTS = 2**16
+SMALLEST_BITS, LARGEST_BITS = 6, 18
+WIDTHS = (1, 2, 4, 8)
+
+
+class PackedFileError(ValueError):
+    """The bytes are no `.ekz` file, or a damaged one."""
+
+
+class Kind(IntEnum):
+    """How a segment is packed; in the order in which they are decoded."""
+
+    STORED = 0
+    BYTES = 1
+    SYMBOLS = 2
+    HUFFMAN = 3
+    RELATIVE = 4
+    SCALED = 5
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Numbers of the file that are packed by themselves.
+
+    Attributes:
+        start: Where they are in the unpacked file.
+        count: How many numbers.
+        width: Bytes of a number.
+        kind: How they are packed.
+        size: Bytes as packed.
+        fresh: Whether what was learned from segments before is of no use.
+        row: SYMBOLS: numbers of a row.
+        inner: SYMBOLS: numbers between two of the same channel, or 0.
+        source: SCALED: where the numbers are that these are multiples of.
+        factor: SCALED: the multiple, as the four bytes of a float.
+    """
+
+    start: int
+    count: int
+    width: int
+    kind: Kind
+    size: int = 0
+    fresh: bool = False
+    row: int = 0
+    inner: int = 0
+    source: int = 0
+    factor: bytes = b""
+
+    @property
+    def end(self) -> int:
+        """Where the numbers end in the unpacked file."""
+        return self.start + self.count * self.width
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a file before it is unpacked.
+
+    Attributes:
+        unpacked_size: Bytes of the unpacked file.
+        bits: Each context has two to the power of this slots.
+        skeleton_size: Bytes of the skeleton as packed.
+        segments: In the order of their places.
+    """
+
+    unpacked_size: int
+    bits: int
+    skeleton_size: int
+    segments: tuple[Segment, ...]
+
+    def tobytes(self) -> bytes:
+        """The header with all that comes before it, and its checksum."""
+        body = bytearray()
+        for number in (self.unpacked_size, self.bits, self.skeleton_size, len(self.segments)):
+            body += number_bytes(number)
+        end = 0
+        for segment in self.segments:
+            body += number_bytes(segment.start - end)
+            body.append(segment.kind | segment.fresh << 3 | WIDTHS.index(segment.width) << 4)
+            body += number_bytes(segment.count)
+            if segment.kind == Kind.SYMBOLS:
+                body += number_bytes(segment.row) + number_bytes(segment.inner)
+            if segment.kind == Kind.SCALED:
+                body += number_bytes(segment.source) + segment.factor
+            else:
+                body += number_bytes(segment.size)
+            end = segment.end
+        whole = MARK + bytes([VERSION]) + number_bytes(len(body)) + bytes(body)
+        return whole + (zlib.crc32(whole) & 0xFFFF).to_bytes(2, "little")
+
+
+def number_bytes(number: int) -> bytes:
+    """A number as it is stored."""
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*found, number])
+
+
+def read_header(content: bytes) -> tuple[Header, int]:
+    """The header of a packed file, and where its payloads begin.
+
+    Raises:
+        PackedFileError: It is no packed file, of a version to come, cut or damaged.
+    """
+    if len(content) < 4 or content[:3] != MARK:
+        raise PackedFileError("not an .ekz file: the mark 'EKZ' at its begin is missing")
+    if content[3] != VERSION:
+        raise PackedFileError(
+            f"the .ekz file is of version {content[3]}, this edgekit reads version {VERSION}: "
+            "update edgekit"
+        )
+    outer = _Numbers(content, 4, len(content))
+    size = outer.next()
+    end = outer.place + size
+    if end + 2 > len(content):
+        raise PackedFileError(
+            f"the .ekz file is cut: its header of {size} bytes is longer than the file"
+        )
+    if zlib.crc32(content[:end]) & 0xFFFF != int.from_bytes(content[end : end + 2], "little"):
+        raise PackedFileError("the .ekz file is damaged: its header's checksum does not match")
+    header = _header(_Numbers(content, outer.place, end), len(content))
+    packed = header.skeleton_size + sum(segment.size for segment in header.segments)
+    if end + 2 + packed + 4 != len(content):
+        raise PackedFileError(
+            f"the .ekz file is cut or has been added to: it should have {end + 2 + packed + 4} "
+            f"bytes and has {len(content)}"
+        )
+    return header, end + 2
+
+
+def _header(numbers: "_Numbers", packed_size: int) -> Header:
+    size, bits, skeleton, count = (numbers.next() for _ in range(4))
+    _check(size <= MOST_BYTES, f"claims {size} bytes")
+    _check(SMALLEST_BITS <= bits <= LARGEST_BITS, f"claims 2^{bits} slots")
+    _check(count <= MOST_SEGMENTS, f"claims {count} segments")
+    segments, end = [], 0
+    for _ in range(count):
+        segment = _segment(numbers, end)
+        end = segment.end
+        _check(segment.count > 0 and end <= size, "has a segment beyond its end")
+        if segment.kind == Kind.SCALED:
+            inside = segment.source + segment.count * segment.width <= size
+            _check(inside and segment.width == 4, "has a segment made from beyond its end")
+        segments.append(segment)
+    _check(numbers.place == numbers.end, "has a header with something behind it")
+    return Header(size, bits, skeleton, tuple(segments))
+
+
+def _segment(numbers: "_Numbers", end: int) -> Segment:
+    start = end + numbers.next()
+    word = numbers.bytes(1)[0]
+    kind, fresh, width = word & 7, bool(word & 8), word >> 4
+    _check(kind <= max(Kind) and width < len(WIDTHS), "has a segment of an unknown kind")
+    count = numbers.next()
+    given = {"start": start, "count": count, "width": WIDTHS[width], "kind": Kind(kind)}
+    if kind == Kind.SYMBOLS:
+        given |= {"row": numbers.next(), "inner": numbers.next()}
+        _check(0 < given["row"] <= MOST_BYTES and given["inner"] <= MOST_BYTES, "has an odd shape")
+    if kind == Kind.SCALED:
+        given |= {"source": numbers.next(), "factor": numbers.bytes(4)}
+    else:
+        given["size"] = numbers.next()
+    return Segment(fresh=fresh, **given)
+
+
+class _Numbers:
+    """Reads the header."""
+
+    def __init__(self, content: bytes, place: int, end: int):
+        self._content, self.place, self.end = content, place, end
+
+    def next(self) -> int:
+        number = 0
+        for shift in range(0, 42, 7):
+            byte = self.bytes(1)[0]
+            number |= (byte & 127) << shift
+            if byte < 128:
+                return number
+        raise PackedFileError("the .ekz file is damaged: it has a number without end")
+
+    def bytes(self, count: int) -> bytes:
+        found = self._content[self.place : self.place + count]
+        if self.place + count > self.end:
+            raise PackedFileError("the .ekz file is cut within its header")
+        self.place += count
+        return found
+
+
+def _check(holds: bool, what: str) -> None:
+    if not holds:
+        raise PackedFileError(f"the .ekz file is damaged: it {what}")

@@ -1,0 +1,95 @@
+"""Predicting a bit from several contexts, whose opinions are weighed by how right they were.
+
+Each context has a slot: a probability that moves toward the bits seen there, the faster the fewer
+they were. The logits are mixed with weights that are learned bit by bit.
+
+Source: Mahoney 2005, "Adaptive weighing of context models for lossless data compression"
+(PAQ); all in integers here, so that every machine computes the same.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+
+from converters.packed.compiled import compiled
+from converters.packed.logistic import SQUASHED, STRETCHED, squash
+
+INPUTS = 10
+WEIGHT_SETS = 96
+# Bits seen until a slot moves at its slowest.
+_PATIENCE = 255
+# How far toward a bit a slot moves that has seen so many, in 1/65536.
+_RATES = np.array([655360 // (10 * n + 16) for n in range(_PATIENCE + 1)], np.int64)
+# How much of its logit it may say, in 1/256.
+_TRUST = np.array(
+    [0] + [256 * (10 * n + 3) // (10 * n + 12) for n in range(1, _PATIENCE + 1)], np.int64
+)
+_FIRST_WEIGHT = 19661  # 0.3 in 1/65536
+
+Mixer = namedtuple(
+    "Mixer",
+    "bits probabilities counts weights logits slots contexts squashed stretched rates trust",
+)
+
+
+def new_mixer(bits: int) -> Mixer:
+    """A mixer that knows nothing.
+
+    Args:
+        bits: Each context has two to the power of this slots.
+    """
+    return Mixer(
+        bits,
+        np.full(INPUTS << bits, 32768, np.int32),
+        np.zeros(INPUTS << bits, np.int32),
+        np.full(WEIGHT_SETS * INPUTS, _FIRST_WEIGHT, np.int32),
+        np.zeros(INPUTS, np.int64),
+        np.zeros(INPUTS, np.int64),
+        np.zeros(INPUTS, np.int64),
+        SQUASHED,
+        STRETCHED,
+        _RATES,
+        _TRUST,
+    )
+
+
+@compiled
+def find_slots(mixer, node: int, count: int) -> None:
+    """The slots of the first `count` contexts, for one node of a tree of decisions."""
+    bits = mixer.bits
+    for i in range(count):
+        place = (
+            int(mixer.contexts[i]) * 0x9E3779B1 + node * 0x85EBCA6B + i * 0x27D4EB2F
+        ) & 0xFFFFFFFF
+        place ^= place >> 15
+        place = (place * 0x2C1B3C6D) & 0xFFFFFFFF
+        mixer.slots[i] = (i << bits) + (place >> (32 - bits))
+
+
+@compiled
+def predict(mixer, chosen: int) -> int:
+    """The probability of a 1, in 1/65536, by one set of weights."""
+    total = 0
+    for i in range(INPUTS):
+        slot = int(mixer.slots[i])
+        logit = int(mixer.stretched[int(mixer.probabilities[slot]) >> 4])
+        logit = (logit * int(mixer.trust[int(mixer.counts[slot])])) >> 8
+        mixer.logits[i] = logit
+        total += logit * int(mixer.weights[chosen * INPUTS + i])
+    return min(max(squash(total >> 16, mixer.squashed), 24), 65512)
+
+
+@compiled
+def learn(mixer, chosen: int, probability: int, bit: int, pace: int) -> None:
+    """Move the weights and slots of the last prediction toward the bit."""
+    miss = ((bit << 16) - probability) * pace
+    for i in range(INPUTS):
+        place, slot = chosen * INPUTS + i, int(mixer.slots[i])
+        weight = int(mixer.weights[place])
+        change = (int(mixer.logits[i]) * miss + (1 << 19)) >> 20
+        mixer.weights[place] = min(max(weight + change, -(1 << 20)), 1 << 20)
+        count, old = int(mixer.counts[slot]), int(mixer.probabilities[slot])
+        goal = 65535 if bit else 0
+        mixer.probabilities[slot] = old + (((goal - old) * int(mixer.rates[count])) >> 16)
+        if count < len(mixer.rates) - 1:
+            mixer.counts[slot] = count + 1

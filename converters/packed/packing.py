@@ -1,0 +1,170 @@
+"""`pack`: a `.tflite` as small as its weights allow, to be unpacked to the same bytes."""
+
+import os
+import warnings
+import zlib
+from collections.abc import Callable
+from numbers import Integral
+
+import numpy as np
+
+from converters.flatbuffer import Flatbuffer
+from converters.packed.candidates import (
+    Packable,
+    cheapest_kind,
+    encode_bytes,
+    encode_next,
+)
+from converters.packed.compiled import FAST
+from converters.packed.constants import Constant, find_constants
+from converters.packed.container import (
+    LARGEST_BITS,
+    SMALLEST_BITS,
+    Header,
+    Kind,
+)
+from converters.packed.mixing import INPUTS, WEIGHT_SETS, new_mixer
+from converters.packed.multiples import find_multiples
+from converters.packed.packed_file import PackedFile
+from converters.packed.unpacking import unpacked_bytes
+
+CODERS = {
+    "smallest": (Kind.BYTES, Kind.SYMBOLS, Kind.HUFFMAN, Kind.RELATIVE),
+    "huffman": (Kind.STORED, Kind.HUFFMAN, Kind.RELATIVE),
+}
+# Constants of fewer bytes cost more as segments than they save.
+_FEWEST_BYTES = 64
+_FEWEST_OF_VECTOR = 1024
+_SLOW_BYTES = 50_000
+
+
+def decoder_memory(bits: int) -> int:
+    """Bytes the C decoder needs beside the file and its unpacked form."""
+    slots = (3 * INPUTS + 4) << bits
+    return slots + 4 * WEIGHT_SETS * INPUTS + 16 * 1024
+
+
+def pack(
+    model: Flatbuffer | str | os.PathLike,
+    coder: str = "smallest",
+    memory: int = 2**22,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PackedFile:
+    """Pack a `.tflite` so that it unpacks to the same bytes.
+
+    Each constant is packed in the way that makes it smallest: a codebook with numbers that are
+    predicted from their neighbours, the same in Huffman codes, sparse with relative indices, or
+    plain bytes; scales that are multiples of others are left out. The result is unpacked and
+    compared before it is given out.
+
+    Example:
+        >>> packed = pack("model.tflite")
+        >>> packed.save("model.ekz")
+        >>> print(packed.table())
+
+    Args:
+        model: A `Flatbuffer`, or the path of a `.tflite` file.
+        coder: `"smallest"`, or `"huffman"`, for slow processors: Huffman codes and stored bytes
+            only, but for the bytes around the constants. Defaults to `"smallest"`.
+        memory: Bytes the decoder may use beside the two files; less makes larger files. 65,536
+            suits microcontrollers. Defaults to `2**22`, four megabytes.
+        on_progress: Called with the bytes done and all bytes as packing goes on. Defaults to
+            `None`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no LiteRT model, an unknown coder, or too little memory.
+
+    Source: Han et al. 2015, Deep Compression, arXiv 1510.00149 (codebooks, relative indices,
+    Huffman codes); Mahoney 2005, PAQ (mixing of contexts).
+    """
+    if coder not in CODERS:
+        raise ValueError(f"`coder` must be one of {', '.join(CODERS)}. Received: coder={coder!r}")
+    bits = _bits_within(memory)
+    flatbuffer = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
+    content = flatbuffer.content
+    if not FAST and len(content) > _SLOW_BYTES:
+        warnings.warn(
+            f"packing {len(content):,} bytes takes minutes without numba: install the extra "
+            "`pack` (pip install 'edgekit-keras[pack]')",
+            stacklevel=2,
+        )
+    constants = find_constants(content)
+    packed = _Packing(content, constants, CODERS[coder], bits, on_progress).run()
+    if unpacked_bytes(packed) != content:
+        raise RuntimeError("the packed file does not unpack to what was packed: a bug of edgekit")
+    return PackedFile(packed, content, constants)
+
+
+def _bits_within(memory: int) -> int:
+    if isinstance(memory, bool) or not isinstance(memory, Integral):
+        raise TypeError(f"`memory` must be a number of bytes. Received: memory={memory!r}")
+    fitting = [b for b in range(SMALLEST_BITS, LARGEST_BITS + 1) if decoder_memory(b) <= memory]
+    if not fitting:
+        raise ValueError(
+            f"`memory` must be at least {decoder_memory(SMALLEST_BITS):,} bytes. "
+            f"Received: memory={memory}"
+        )
+    return min(fitting[-1], 16)
+
+
+class _Packing:
+    """One file on its way."""
+
+    def __init__(self, content, constants, coders, bits, on_progress):
+        self._content, self._coders, self._bits = content, coders, bits
+        self._on_progress = on_progress
+        self._done = 0
+        self._multiples = find_multiples(constants, content)
+        made = {segment.start for segment in self._multiples}
+        self._packables = [
+            Packable.of(constant, content)
+            for constant in constants
+            if constant.start not in made and _worth_a_segment(constant)
+        ]
+
+    def run(self) -> bytes:
+        chosen = {}
+        for packable in self._packables:
+            kind = cheapest_kind(packable, self._coders, self._bits)
+            chosen.setdefault(kind, []).append(packable)
+            self._step(packable)
+        segments, payloads = list(self._multiples), {}
+        mixer = new_mixer(self._bits)
+        skeleton = self._skeleton(chosen)
+        front = encode_bytes(skeleton, 4, mixer)
+        for kind in Kind:
+            if kind == Kind.SYMBOLS:
+                mixer = new_mixer(self._bits)
+            for packable in chosen.get(kind, []):
+                segment, payload, mixer = encode_next(packable, kind, mixer)
+                segments.append(segment)
+                payloads[segment.start] = payload
+                self._step(packable)
+        segments.sort(key=lambda segment: segment.start)
+        ordered = [s for kind in Kind for s in segments if s.kind == kind]
+        header = Header(len(self._content), self._bits, len(front), tuple(segments))
+        body = b"".join(payloads.get(segment.start, b"") for segment in ordered)
+        packed = header.tobytes() + front + body
+        checksum = zlib.crc32(self._content, zlib.crc32(packed))
+        return packed + checksum.to_bytes(4, "little")
+
+    def _skeleton(self, chosen) -> np.ndarray:
+        inside = np.ones(len(self._content), bool)
+        for segment in self._multiples:
+            inside[segment.start : segment.end] = False
+        for packables in chosen.values():
+            for packable in packables:
+                start = packable.constant.start
+                inside[start : start + packable.constant.size] = False
+        return np.frombuffer(self._content, np.uint8)[inside]
+
+    def _step(self, packable: Packable) -> None:
+        self._done += packable.constant.size
+        if self._on_progress:
+            self._on_progress(self._done, 2 * sum(p.constant.size for p in self._packables))
+
+
+def _worth_a_segment(constant: Constant) -> bool:
+    matrix = len(constant.shape) > 1 and not constant.scales
+    return constant.size >= (_FEWEST_BYTES if matrix else _FEWEST_OF_VECTOR)

@@ -1,0 +1,150 @@
+"""Weights divided into clusters that share a value each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.clustering.initializers import INITIALIZERS
+from edgekit.clustering.lloyd import SortedWeights, lloyd
+
+_TERNARY_THRESHOLD = 0.7
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Which value each weight has.
+
+    Attributes:
+        codebook: `(values,)` float32, those of one group of channels after those of another.
+        indices: int32 in the shape of the weights: each one's place in the codebook.
+        mirrors: For values that are each other's negative, the place of the other one; a value's
+            own place where it has none. None without any.
+    """
+
+    codebook: np.ndarray
+    indices: np.ndarray
+    mirrors: np.ndarray | None = None
+
+    @property
+    def values(self) -> np.ndarray:
+        """The weights, each with its cluster's value."""
+        return self.codebook[self.indices]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many weights each value has."""
+        return np.bincount(self.indices.ravel(), minlength=len(self.codebook))
+
+
+def cluster(
+    weights: np.ndarray,
+    count: int | str,
+    init: str = "linear",
+    keep_zeros: bool = True,
+    groups: np.ndarray | None = None,
+    chance: np.random.Generator | None = None,
+) -> Clusters:
+    """Divide weights into clusters: k-means to its end, from a start.
+
+    Example:
+        >>> found = cluster(kernel, 16)
+        >>> found.codebook.shape, found.indices.shape
+        ((16,), (784, 300))
+
+    Args:
+        weights: Of any shape.
+        count: How many distinct values at most, zero included; or `"binary"` (−a and a), or
+            `"ternary"` (−a, 0 and a).
+        init: `"linear"`, `"density"`, `"random"` or `"kmeans++"`. Defaults to `"linear"`.
+        keep_zeros: Whether weights that are zero stay zero. Defaults to `True`.
+        groups: The group of each weight along one or more axes, broadcast to the shape; each
+            group has a codebook of its own. Defaults to `None`: one for all.
+        chance: For the inits that draw. Defaults to `None`: seed 0.
+    """
+    weights = np.asarray(weights, "float32")
+    chance = chance or np.random.default_rng(0)
+    if groups is None:
+        return _cluster_group(weights, count, init, keep_zeros, chance)
+    groups = np.broadcast_to(groups, weights.shape)
+    parts, indices, codebook, mirrors = [], np.empty(weights.shape, "int32"), [], []
+    for number in np.unique(groups):
+        members = groups == number
+        part = _cluster_group(weights[members], count, init, keep_zeros, chance)
+        first = sum(map(len, codebook))
+        indices[members] = part.indices + first
+        codebook.append(part.codebook)
+        parts.append(part)
+        if part.mirrors is not None:
+            mirrors.append(part.mirrors + first)
+    mirrors = np.concatenate(mirrors) if mirrors else None
+    return Clusters(np.concatenate(codebook), indices, mirrors)
+
+
+def as_they_are(weights: np.ndarray, groups: np.ndarray | None = None) -> Clusters:
+    """The clusters that weights form already: each distinct value is one."""
+    weights = np.asarray(weights, "float32") + 0.0  # -0.0 and 0.0 are one value
+    if groups is None:
+        codebook, indices = np.unique(weights, return_inverse=True)
+        return Clusters(codebook, indices.reshape(weights.shape).astype("int32"))
+    pairs = np.stack([np.broadcast_to(groups, weights.shape).ravel(), weights.ravel()])
+    found, indices = np.unique(pairs, axis=1, return_inverse=True)
+    return Clusters(found[1].astype("float32"), indices.reshape(weights.shape).astype("int32"))
+
+
+def assign(weights: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """The place of the nearest of ascending centroids, int32 in the shape of the weights."""
+    middles = ((centroids[1:].astype("float64") + centroids[:-1]) / 2).astype("float32")
+    return np.searchsorted(middles, weights, side="right").astype("int32")
+
+
+def _cluster_group(weights, count, init, keep_zeros, chance) -> Clusters:
+    if count == "binary":
+        return _binary(weights)
+    if count == "ternary":
+        return _ternary(weights, keep_zeros)
+    kept = keep_zeros and bool((weights == 0).any())
+    spread = SortedWeights(weights[weights != 0] if kept else weights)
+    few = spread.distinct(count - kept)
+    if few is not None:
+        centroids = np.unique(np.append(few, np.zeros(int(kept), "float32")))
+    elif count == 1:
+        centroids = np.zeros(1) if kept else np.mean(spread.values, keepdims=True, dtype="float64")
+    else:
+        start = INITIALIZERS[init](spread, count, chance)
+        centroids = lloyd(spread, start, zero=kept)
+    codebook = centroids.astype("float32")
+    indices = assign(weights, codebook)
+    if kept:
+        indices[weights == 0] = np.searchsorted(codebook, 0.0)
+    return Clusters(codebook, indices)
+
+
+def _binary(weights: np.ndarray) -> Clusters:
+    """One magnitude and a sign, which is where the error is least: the mean magnitude.
+
+    Source: Rastegari et al. 2016, XNOR-Net, arXiv 1603.05279.
+    """
+    size = np.mean(np.abs(weights), dtype="float64").astype("float32")
+    codebook = np.array([-size, size], "float32")
+    return Clusters(codebook, (weights >= 0).astype("int32"), np.array([1, 0]))
+
+
+def _ternary(weights: np.ndarray, keep_zeros: bool) -> Clusters:
+    """One magnitude, a sign, and zero for what is small.
+
+    Source: Li et al. 2016, Ternary Weight Networks, arXiv 1605.04711.
+    """
+    sizes = np.abs(weights)
+    counted = sizes[sizes > 0] if keep_zeros else sizes
+    threshold = _TERNARY_THRESHOLD * np.mean(counted, dtype="float64") if counted.size else 0.0
+    large = sizes > threshold
+    size = np.mean(sizes[large], dtype="float64") if large.any() else 0.0
+    codebook = np.array([-size, 0.0, size], "float32")
+    indices = (np.sign(weights) * large).astype("int32") + 1
+    return Clusters(codebook, indices, np.array([2, 1, 0]))
+
+
+def distinct(arrays: Sequence[np.ndarray]) -> list[int]:
+    """How many distinct values each array has."""
+    return [len(np.unique(array)) for array in arrays]
