@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from converters import convert, inspect, mixed_precision, package, sensitivity
     from device_bench import benchmark
+    from edgekit.clustering import KeepClusters, WeightClustering
     from edgekit.core.custom_loop import custom_loop
     from edgekit.core.model_summary import summary
     from edgekit.pipeline.verify import verify
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "KeepClusters": "edgekit.clustering",
+    "WeightClustering": "edgekit.clustering",
     "DynamicSparsity": "edgekit.pruning",
     "GradualPruning": "edgekit.pruning",
     "KeepSparsity": "edgekit.pruning",
@@ -75,9 +78,11 @@ __all__ = [
     "FreezeBatchNorm",
     "FreezeRanges",
     "GradualPruning",
+    "KeepClusters",
     "KeepSparsity",
     "LotteryTicket",
     "QuantScheme",
+    "WeightClustering",
     "adaround",
     "benchmark",
     "convert",

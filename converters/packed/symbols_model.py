@@ -5,7 +5,6 @@ by value. What is near says most: weights to the left and above, how dense the c
 the weights of this row are.
 """
 
-
 from converters.packed.compiled import compiled
 from converters.packed.mixing import find_slots, learn, predict
 from converters.packed.range_coder import code_bit

@@ -1,6 +1,5 @@
 """Weights divided into clusters that share a value each."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +19,13 @@ class Clusters:
         indices: int32 in the shape of the weights: each one's place in the codebook.
         mirrors: For values that are each other's negative, the place of the other one; a value's
             own place where it has none. None without any.
+        owners: The group that each value belongs to. None for a single group.
     """
 
     codebook: np.ndarray
     indices: np.ndarray
     mirrors: np.ndarray | None = None
+    owners: np.ndarray | None = None
 
     @property
     def values(self) -> np.ndarray:
@@ -54,8 +55,8 @@ def cluster(
 
     Args:
         weights: Of any shape.
-        count: How many distinct values at most, zero included; or `"binary"` (−a and a), or
-            `"ternary"` (−a, 0 and a).
+        count: How many distinct values at most, zero included, 2 or more; or `"binary"` (−a and
+            a), or `"ternary"` (−a, 0 and a).
         init: `"linear"`, `"density"`, `"random"` or `"kmeans++"`. Defaults to `"linear"`.
         keep_zeros: Whether weights that are zero stay zero. Defaults to `True`.
         groups: The group of each weight along one or more axes, broadcast to the shape; each
@@ -67,35 +68,55 @@ def cluster(
     if groups is None:
         return _cluster_group(weights, count, init, keep_zeros, chance)
     groups = np.broadcast_to(groups, weights.shape)
-    parts, indices, codebook, mirrors = [], np.empty(weights.shape, "int32"), [], []
-    for number in np.unique(groups):
-        members = groups == number
-        part = _cluster_group(weights[members], count, init, keep_zeros, chance)
-        first = sum(map(len, codebook))
-        indices[members] = part.indices + first
-        codebook.append(part.codebook)
-        parts.append(part)
-        if part.mirrors is not None:
-            mirrors.append(part.mirrors + first)
-    mirrors = np.concatenate(mirrors) if mirrors else None
-    return Clusters(np.concatenate(codebook), indices, mirrors)
+    numbers = np.unique(groups)
+    parts = [
+        _cluster_group(weights[groups == number], count, init, keep_zeros, chance)
+        for number in numbers
+    ]
+    sizes = [len(part.codebook) for part in parts]
+    firsts = np.cumsum([0, *sizes[:-1]])
+    indices = np.empty(weights.shape, "int32")
+    for number, part, first in zip(numbers, parts, firsts, strict=True):
+        indices[groups == number] = part.indices + first
+    mirrors = None
+    if parts[0].mirrors is not None:
+        mirrors = np.concatenate([p.mirrors + f for p, f in zip(parts, firsts, strict=True)])
+    codebook = np.concatenate([part.codebook for part in parts])
+    return Clusters(codebook, indices, mirrors, np.repeat(np.arange(len(parts)), sizes))
 
 
-def as_they_are(weights: np.ndarray, groups: np.ndarray | None = None) -> Clusters:
+def as_they_are(weights: np.ndarray) -> Clusters:
     """The clusters that weights form already: each distinct value is one."""
     weights = np.asarray(weights, "float32") + 0.0  # -0.0 and 0.0 are one value
-    if groups is None:
-        codebook, indices = np.unique(weights, return_inverse=True)
-        return Clusters(codebook, indices.reshape(weights.shape).astype("int32"))
-    pairs = np.stack([np.broadcast_to(groups, weights.shape).ravel(), weights.ravel()])
-    found, indices = np.unique(pairs, axis=1, return_inverse=True)
-    return Clusters(found[1].astype("float32"), indices.reshape(weights.shape).astype("int32"))
+    codebook, indices = np.unique(weights, return_inverse=True)
+    symmetric = len(codebook) in (2, 3) and np.array_equal(codebook, -codebook[::-1])
+    mirrors = np.arange(len(codebook))[::-1] if symmetric else None
+    return Clusters(codebook, indices.reshape(weights.shape).astype("int32"), mirrors)
 
 
 def assign(weights: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """The place of the nearest of ascending centroids, int32 in the shape of the weights."""
     middles = ((centroids[1:].astype("float64") + centroids[:-1]) / 2).astype("float32")
     return np.searchsorted(middles, weights, side="right").astype("int32")
+
+
+def reassign(weights: np.ndarray, clusters: Clusters) -> np.ndarray:
+    """The place of the nearest value, among those of each weight's own group.
+
+    Args:
+        weights: In the shape of `clusters.indices`.
+        clusters: Who belongs where so far.
+    """
+    owners = clusters.owners
+    if owners is None:
+        owners = np.zeros(len(clusters.codebook), int)
+    groups, found = owners[clusters.indices], np.empty(weights.shape, "int32")
+    for number in np.unique(owners):
+        places = np.flatnonzero(owners == number)
+        order = places[np.argsort(clusters.codebook[places], kind="stable")]
+        members = groups == number
+        found[members] = order[assign(weights[members], clusters.codebook[order])]
+    return found
 
 
 def _cluster_group(weights, count, init, keep_zeros, chance) -> Clusters:
@@ -108,8 +129,6 @@ def _cluster_group(weights, count, init, keep_zeros, chance) -> Clusters:
     few = spread.distinct(count - kept)
     if few is not None:
         centroids = np.unique(np.append(few, np.zeros(int(kept), "float32")))
-    elif count == 1:
-        centroids = np.zeros(1) if kept else np.mean(spread.values, keepdims=True, dtype="float64")
     else:
         start = INITIALIZERS[init](spread, count, chance)
         centroids = lloyd(spread, start, zero=kept)
@@ -143,8 +162,3 @@ def _ternary(weights: np.ndarray, keep_zeros: bool) -> Clusters:
     codebook = np.array([-size, 0.0, size], "float32")
     indices = (np.sign(weights) * large).astype("int32") + 1
     return Clusters(codebook, indices, np.array([2, 1, 0]))
-
-
-def distinct(arrays: Sequence[np.ndarray]) -> list[int]:
-    """How many distinct values each array has."""
-    return [len(np.unique(array)) for array in arrays]

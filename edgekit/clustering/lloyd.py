@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_MOST_ROUNDS = 1000
+_MOST_ROUNDS = 4000
 # A round that gains less of the error than this is the last.
 _LEAST_GAIN = 1e-6
 

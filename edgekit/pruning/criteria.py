@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from edgekit.core.gradient_watch import GradientWatch
 from edgekit.core.kernel_layout import has_kernel
 from edgekit.core.neighbours import batchnorm_after, batchnorm_before
 from edgekit.core.selection import layer_path
 from edgekit.pruning.granularities import Channel, Filter, Granularity
 from edgekit.pruning.pruned_kernel import PrunedKernel
-from edgekit.pruning.watches import GradientWatch, InputWatch, ScaleWatch, Watch
+from edgekit.pruning.watches import InputWatch, ScaleWatch, Watch
 
 
 class Criterion:

@@ -6,13 +6,14 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from edgekit.core.gradient_watch import GradientWatch
+from edgekit.core.positions import check_position, to_step
 from edgekit.core.selection import LayerFilter
 from edgekit.pruning.criteria import Criterion, Magnitude
 from edgekit.pruning.masks import drop_count, keep_highest
-from edgekit.pruning.plan import Plan, check_position, to_step
+from edgekit.pruning.plan import Plan
 from edgekit.pruning.pruner import Pruner
 from edgekit.pruning.scheduled_masks import ScheduledMasks
-from edgekit.pruning.watches import GradientWatch
 
 _METHODS = ("rigl", "set")
 

@@ -6,7 +6,8 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from edgekit.core.plots import new_figure, save_figure
-from edgekit.pruning.plan import Plan, check_position, to_step
+from edgekit.core.positions import check_position, to_step
+from edgekit.pruning.plan import Plan
 
 _DEFAULT_UPDATES = 100
 

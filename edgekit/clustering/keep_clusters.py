@@ -1,0 +1,54 @@
+"""Holding the clusters of a model through more training."""
+
+import numpy as np
+
+from edgekit.clustering.clustering_callback import ClusteringCallback
+from edgekit.clustering.clusters import as_they_are
+from edgekit.core.selection import LayerFilter
+
+
+class KeepClusters(ClusteringCallback):
+    """Keeps weights that are equal today equal through the fit.
+
+    For fine-tuning, quantisation-aware training or distillation after clustering: the shared
+    values train, by the mean of their members' steps, and zeros stay zero. A kernel whose weights
+    are not shared trains freely.
+
+    In an int8 file a kernel has a scale per output channel, so that one value becomes several
+    integers. For as many distinct integers in each tensor as values here, give the scheme one
+    scale for all channels: `ek.QuantScheme(shared_scale=True)`.
+
+    Example:
+        >>> qat = ek.quantize_aware(clustered, ek.QuantScheme(shared_scale=True))
+        >>> qat.compile(...)
+        >>> qat.fit(x, y, callbacks=[ek.KeepClusters()])
+
+    Args:
+        layers: Which layers: a regular expression on the path, a list of them, or a callable.
+            Defaults to `None`: all.
+
+    Raises:
+        ValueError: At the start of the fit, when no selected kernel has shared weights.
+    """
+
+    def __init__(self, layers: LayerFilter = None):
+        super().__init__()
+        self.layers = layers
+
+    def on_train_begin(self, logs=None):
+        found = self._find_kernels(self.layers, depthwise=True)
+        pairs = [(kernel, as_they_are(kernel.weights)) for kernel in found]
+        shared = [(kernel, clusters) for kernel, clusters in pairs if _are_shared(clusters)]
+        if not shared:
+            raise ValueError(
+                f"KeepClusters: none of the {len(pairs)} selected kernels has shared weights; "
+                "cluster the model first (ek.WeightClustering)"
+            )
+        self._kernels = [kernel for kernel, _ in shared]
+        self._hold([clusters for _, clusters in shared])
+
+
+def _are_shared(clusters) -> bool:
+    """Whether two weights that are not zero have a value between them, or more."""
+    counts = clusters.counts[clusters.codebook != 0]
+    return 2 * len(counts) <= int(np.sum(counts))

@@ -1,0 +1,192 @@
+"""Holding weights at their clusters' values while the values train."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from edgekit.clustering.clusters import Clusters, reassign
+from edgekit.core.constraints import hold, release, retrace_training
+
+GRADIENTS = ("mean", "sum")
+# Values are looked up several at a time, in a table of all their combinations: of this size at
+# most, which stays in a processor's cache.
+_LARGEST_TABLE = 2**16
+_MOST_AT_ONCE = 4
+
+
+class SharedValue(keras.constraints.Constraint):
+    """Moves all weights of a cluster alike, after the optimizer has moved each by itself.
+
+    Args:
+        model: The model, whose distribution strategy counts.
+        variable: The weights.
+        clusters: Which value each has now.
+        keep_zeros: Whether a value of zero stays.
+        gradient: `"mean"` moves a cluster by the mean of its members' steps, `"sum"` by their sum.
+        latent: Whether to keep what each weight would be by itself.
+
+    Source: Han et al. 2015, Deep Compression, arXiv 1510.00149, section 3.3.
+    """
+
+    def __init__(self, model, variable, clusters: Clusters, keep_zeros, gradient, latent):
+        self._sum = gradient == "sum"
+        free = ~(keep_zeros & (clusters.codebook == 0))
+        self._count = len(clusters.codebook)
+        self._at_once = _at_once(self._count)
+        with model.distribute_strategy.scope():
+            self.indices = _state(variable, "indices", clusters.indices, "int32")
+            self._combinations = _state(
+                variable, "combinations", self._combined(clusters.indices), "int32"
+            )
+            self.counts = _state(variable, "counts", clusters.counts, "float64")
+            self.codebook = _state(variable, "codebook", clusters.codebook, "float32")
+            self._free = _state(variable, "free", free, "float64")
+            self._mirrors = None
+            if clusters.mirrors is not None:
+                self._mirrors = _state(variable, "mirrors", clusters.mirrors, "int32")
+            self.latent = _state(variable, "latent", variable, "float32") if latent else None
+
+    def __call__(self, value):
+        value = ops.convert_to_tensor(value)
+        single = tf.cast(value, "float32")
+        if self.latent is not None:
+            self.latent.assign_add(single - self._looked_up(self.codebook.value))
+        codebook = self._trained(single)
+        if self._sum or self.latent is not None:
+            self.codebook.assign(codebook)
+        return tf.cast(self._looked_up(codebook), value.dtype)
+
+    def move(self, indices: np.ndarray) -> None:
+        """Let each weight belong to another value."""
+        self.indices.assign(indices)
+        self._combinations.assign(self._combined(indices))
+        self.counts.assign(np.bincount(indices.ravel(), minlength=self._count))
+
+    def _combined(self, indices: np.ndarray) -> np.ndarray:
+        """The numbers of neighbouring weights as one number."""
+        flat = indices.ravel()
+        flat = np.append(flat, np.zeros(-len(flat) % self._at_once, "int32"))
+        combined = np.zeros(len(flat) // self._at_once, "int32")
+        for numbers in flat.reshape(-1, self._at_once).T:
+            combined = combined * self._count + numbers
+        return combined
+
+    def _looked_up(self, codebook):
+        """Each weight's value."""
+        several = tf.stack(tf.meshgrid(*[codebook] * self._at_once, indexing="ij"), axis=-1)
+        table = tf.reshape(several, [-1, self._at_once])
+        found = tf.reshape(tf.gather(table, tf.convert_to_tensor(self._combinations.value)), [-1])
+        shape = self.indices.shape
+        return tf.reshape(found[: int(np.prod(shape))], shape)
+
+    def _trained(self, value):
+        """The values of the clusters, where their members say the weights should be."""
+        # In float64: sums over many equal float32 drift. The plain op: ten times faster than
+        # segment sums, and without the checks of tf.math.bincount.
+        counts = tf.convert_to_tensor(self.counts.value)
+        sums = tf.raw_ops.DenseBincount(
+            input=tf.reshape(self.indices.value, [-1]),
+            size=self._count,
+            weights=tf.cast(tf.reshape(value, [-1]), "float64"),
+        )
+        if self._mirrors is not None:
+            mirrors = tf.convert_to_tensor(self._mirrors.value)
+            sums = (sums - tf.gather(sums, mirrors)) / 2
+            counts = (counts + tf.gather(counts, mirrors)) / 2
+        old = tf.cast(self.codebook.value, "float64")
+        means = tf.where(counts > 0, sums / tf.maximum(counts, 1.0), old)
+        trained = old + counts * (means - old) if self._sum else means
+        return tf.cast(trained * self._free.value, "float32")
+
+
+class HeldClusters:
+    """Clusters over some variables of a model, held through a fit.
+
+    Args:
+        model: The model that is about to train.
+        variables: The variables to hold.
+        clusters: Their clusters; the weights take their values at once.
+        keep_zeros: Whether a value of zero stays. Defaults to `True`.
+        gradient: See `SharedValue`. Defaults to `"mean"`.
+        latent: See `SharedValue`. Defaults to `False`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        variables: Sequence[keras.Variable],
+        clusters: Sequence[Clusters],
+        keep_zeros: bool = True,
+        gradient: str = "mean",
+        latent: bool = False,
+    ):
+        self._model, self._keep_zeros = model, keep_zeros
+        self._held = []
+        for variable, found in zip(variables, clusters, strict=True):
+            shared = SharedValue(model, variable, found, keep_zeros, gradient, latent)
+            with model.distribute_strategy.scope():
+                variable.assign(found.values)
+            hold(variable, shared)
+            self._held.append((variable, shared, found.owners))
+        retrace_training(model)
+
+    @property
+    def indices(self) -> list[np.ndarray]:
+        """The number of each weight's value."""
+        return [ops.convert_to_numpy(shared.indices) for _, shared, _ in self._held]
+
+    @property
+    def codebooks(self) -> list[np.ndarray]:
+        """The values now, NaN where none of the weights has it."""
+        found = []
+        for (variable, shared, _), indices in zip(self._held, self.indices, strict=True):
+            codebook = np.full(shared.counts.shape[0], np.nan, "float32")
+            codebook[indices.ravel()] = ops.convert_to_numpy(variable).ravel()
+            found.append(codebook)
+        return found
+
+    def refresh(self) -> None:
+        """Let each weight join the value that is nearest to where its own steps have led it."""
+        for (variable, shared, owners), indices in zip(self._held, self.indices, strict=True):
+            codebook = ops.convert_to_numpy(shared.codebook)
+            clusters = Clusters(codebook, indices, owners=owners)
+            moved = reassign(ops.convert_to_numpy(shared.latent), clusters)
+            if self._keep_zeros:
+                moved = np.where(clusters.values == 0, indices, moved)
+            with self._model.distribute_strategy.scope():
+                shared.move(moved)
+                variable.assign(codebook[moved])
+
+    def apply(self) -> None:
+        """Give all weights of a cluster one value now, whatever has come in since the last step."""
+        with self._model.distribute_strategy.scope():
+            for variable, shared, _ in self._held:
+                latent, shared.latent = shared.latent, None
+                variable.assign(shared(variable.value))
+                shared.latent = latent
+
+    def release(self) -> None:
+        """Let the variables go; they keep their values of now."""
+        for variable, shared, _ in self._held:
+            release(variable, shared)
+        retrace_training(self._model)
+
+
+def _at_once(count: int) -> int:
+    """How many values are looked up at once."""
+    fitting = [n for n in range(1, _MOST_AT_ONCE + 1) if count**n <= _LARGEST_TABLE]
+    return max(fitting, default=1)
+
+
+def _state(variable, name: str, value, dtype: str) -> keras.Variable:
+    return keras.Variable(
+        np.asarray(value, dtype),
+        dtype=dtype,
+        trainable=False,
+        # Each replica comes to the same.
+        aggregation="only_first_replica",
+        name=f"{variable.name}_{name}",
+    )
