@@ -65,6 +65,7 @@ def lloyd(weights: SortedWeights, start: np.ndarray, zero: bool = False) -> np.n
     centroids = np.sort(np.asarray(start, "float64"))
     if zero:
         centroids[np.argmin(np.abs(centroids))] = 0.0
+        centroids.sort()
     before = np.inf
     for _ in range(_MOST_ROUNDS):
         ends = weights.ends(centroids)

@@ -1,0 +1,1 @@
+"""C sources that are shipped as package data: `edgekit_unpack.h` unpacks `.ekz` files."""
