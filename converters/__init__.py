@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from converters.formats import FORMATS
     from converters.inspection import Inspection, inspect
     from converters.packaging import package
+    from converters.packed import pack, unpack
     from converters.sensitivity_analysis import Sensitivity, sensitivity
 
 _HOMES = {
@@ -28,6 +29,8 @@ _HOMES = {
     "Inspection": "inspection",
     "inspect": "inspection",
     "package": "packaging",
+    "pack": "packed",
+    "unpack": "packed",
 }
 
 __all__ = [
@@ -40,8 +43,10 @@ __all__ = [
     "convert",
     "inspect",
     "mixed_precision",
+    "pack",
     "package",
     "sensitivity",
+    "unpack",
 ]
 
 

@@ -16,11 +16,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from converters import convert, inspect, mixed_precision, package, sensitivity
+    from converters import (
+        convert,
+        inspect,
+        mixed_precision,
+        pack,
+        package,
+        sensitivity,
+        unpack,
+    )
     from device_bench import benchmark
     from edgekit.clustering import KeepClusters, WeightClustering
     from edgekit.core.custom_loop import custom_loop
     from edgekit.core.model_summary import summary
+    from edgekit.pipeline.deep_compression import deep_compress
     from edgekit.pipeline.verify import verify
     from edgekit.posttraining import adaround, correct_bias, equalize, fold_batchnorm
     from edgekit.pruning import (
@@ -62,12 +71,15 @@ _HOMES = {
     "correct_bias": "edgekit.posttraining",
     "equalize": "edgekit.posttraining",
     "fold_batchnorm": "edgekit.posttraining",
+    "deep_compress": "edgekit.pipeline.deep_compression",
     "verify": "edgekit.pipeline.verify",
     "convert": "converters",
     "inspect": "converters",
     "mixed_precision": "converters",
+    "pack": "converters",
     "package": "converters",
     "sensitivity": "converters",
+    "unpack": "converters",
     "benchmark": "device_bench",
     "summary": "edgekit.core.model_summary",
 }
@@ -89,17 +101,20 @@ __all__ = [
     "correct_bias",
     "criteria",
     "custom_loop",
+    "deep_compress",
     "equalize",
     "fold_batchnorm",
     "granularities",
     "inspect",
     "mixed_precision",
+    "pack",
     "package",
     "quantize_aware",
     "schedules",
     "sensitivity",
     "strip",
     "summary",
+    "unpack",
     "verify",
 ]
 __version__ = "0.1.0"

@@ -6,7 +6,7 @@ from converters.packed.compiled import compiled
 from converters.packed.mixing import INPUTS, find_slots, learn, predict
 from converters.packed.range_coder import code_bit
 
-_PACE = 18
+_PACE = 26
 _SHORTEST_MATCH = 5
 _LONGEST_MATCH = 40
 # Lengths of matches that are told apart.

@@ -57,7 +57,7 @@ class Constant:
     def inner(self) -> int:
         """Numbers between two of the same input channel; 0 where a row has only one of each."""
         channels = self.shape[-1] if len(self.shape) > 2 and self.shape[0] > 1 else 0
-        return channels if channels < self.row else 0
+        return channels if 1 < channels < self.row else 0
 
 
 def find_constants(content: bytes) -> list[Constant]:

@@ -52,7 +52,7 @@ class Segment:
         size: Bytes as packed.
         fresh: Whether what was learned from segments before is of no use.
         row: SYMBOLS: numbers of a row.
-        inner: SYMBOLS: numbers between two of the same channel, or 0.
+        inner: SYMBOLS: numbers between two that have much to do with each other; 0 for none, not 1.
         source: SCALED: where the numbers are that these are multiples of.
         factor: SCALED: the multiple, as the four bytes of a float.
     """
@@ -179,7 +179,8 @@ def _segment(numbers: "_Numbers", end: int) -> Segment:
     given = {"start": start, "count": count, "width": WIDTHS[width], "kind": Kind(kind)}
     if kind == Kind.SYMBOLS:
         given |= {"row": numbers.next(), "inner": numbers.next()}
-        _check(0 < given["row"] <= MOST_BYTES and given["inner"] <= MOST_BYTES, "has an odd shape")
+        odd = not 0 < given["row"] <= MOST_BYTES or given["inner"] > MOST_BYTES
+        _check(not odd and given["inner"] != 1, "has an odd shape")
     if kind == Kind.SCALED:
         given |= {"source": numbers.next(), "factor": numbers.bytes(4)}
     else:

@@ -24,7 +24,7 @@ _RATES = np.array([655360 // (10 * n + 16) for n in range(_PATIENCE + 1)], np.in
 _TRUST = np.array(
     [0] + [256 * (10 * n + 3) // (10 * n + 12) for n in range(1, _PATIENCE + 1)], np.int64
 )
-_FIRST_WEIGHT = 19661  # 0.3 in 1/65536
+_FIRST_WEIGHT = 9000  # in 1/65536
 
 Mixer = namedtuple(
     "Mixer",

@@ -15,6 +15,7 @@ from converters.packed.candidates import (
     encode_bytes,
     encode_next,
 )
+from converters.packed.coders import CODERS
 from converters.packed.compiled import FAST
 from converters.packed.constants import Constant, find_constants
 from converters.packed.container import (
@@ -28,10 +29,6 @@ from converters.packed.multiples import find_multiples
 from converters.packed.packed_file import PackedFile
 from converters.packed.unpacking import unpacked_bytes
 
-CODERS = {
-    "smallest": (Kind.BYTES, Kind.SYMBOLS, Kind.HUFFMAN, Kind.RELATIVE),
-    "huffman": (Kind.STORED, Kind.HUFFMAN, Kind.RELATIVE),
-}
 # Constants of fewer bytes cost more as segments than they save.
 _FEWEST_BYTES = 64
 _FEWEST_OF_VECTOR = 1024

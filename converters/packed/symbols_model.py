@@ -24,7 +24,8 @@ def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) ->
         symbols: `(n,)` uint8.
         count: How many values the codebook has.
         row: Symbols of a row: the tensor's first dimension counts rows.
-        inner: Symbols between two of the same channel; 0 for none.
+        inner: Symbols between two that have much to do with each other, such as those of the same
+            channel at neighbouring positions; 0 for none, at least 2.
         negative: How many of the values above symbol 0 are negative.
     """
     depth_of_all = 0
@@ -38,6 +39,8 @@ def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) ->
         above = int(symbols[i - row]) if i >= row else 0
         above2 = int(symbols[i - 2 * row]) if i >= 2 * row else 0
         same = int(symbols[i - inner]) if inner and i >= inner else 0
+        before_same = int(symbols[i - inner - 1]) if inner and i > inner else 0
+        after_same = int(symbols[i - inner + 1]) if inner and i >= inner else 0
         dense_column = 0
         dense_row = 0
         for k in range(1, _NEAR + 1):
@@ -46,8 +49,15 @@ def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) ->
             if i >= k and int(symbols[i - k]):
                 dense_row += 1
         pattern = (
-            (left != 0) + 2 * (left2 != 0) + 4 * (above != 0) + 8 * (above2 != 0) + 16 * (same != 0)
+            (left != 0)
+            + 2 * (left2 != 0)
+            + 4 * (above != 0)
+            + 8 * (above2 != 0)
+            + 16 * (same != 0)
+            + 32 * (before_same != 0)
+            + 64 * (after_same != 0)
         )
+        near = (left != 0) + (left2 != 0) + (same != 0) + (before_same != 0) + (after_same != 0)
         size = (
             2 * _size(left, negative)
             + _size(left2, negative)
@@ -61,7 +71,7 @@ def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) ->
         contexts[0] = 0
         contexts[1] = left
         contexts[2] = above
-        contexts[3] = dense_column * 16 + dense_row
+        contexts[3] = dense_column * 64 + near * 10 + dense_row
         contexts[4] = i % row
         contexts[5] = i // row
         contexts[6] = same
@@ -71,13 +81,11 @@ def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) ->
         symbol = int(symbols[i])
         node, depth = 0, 0
         bit = 1 if symbol else 0
-        neighbours = (left != 0) + (above != 0) + (same != 0)
         while True:
             find_slots(mixer, node, 10)
-            chosen = depth * 4 + neighbours
-            probability = predict(mixer, chosen)
+            probability = predict(mixer, depth)
             bit = code_bit(bit, probability, state, payload)
-            learn(mixer, chosen, probability, bit, _PACE)
+            learn(mixer, depth, probability, bit, _PACE)
             if depth == 0:
                 if bit == 0:
                     symbol = 0

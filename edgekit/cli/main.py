@@ -12,8 +12,10 @@ from edgekit.cli.convert import convert
 from edgekit.cli.demo import demo
 from edgekit.cli.inspect import inspect
 from edgekit.cli.mixed_precision import mixed_precision
+from edgekit.cli.pack import pack
 from edgekit.cli.package import package
 from edgekit.cli.sensitivity import sensitivity
+from edgekit.cli.unpack import unpack
 
 BAD_INPUT = 2
 
@@ -44,7 +46,7 @@ def main() -> None:
     """
 
 
-for command in (demo, convert, inspect, sensitivity, mixed_precision, bench, package):
+for command in (demo, convert, inspect, sensitivity, mixed_precision, bench, package, pack, unpack):
     main.add_command(command)
 
 

@@ -1,6 +1,9 @@
 /* edgekit_unpack.h - unpacks an .ekz file, which is a .tflite packed by edgekit, byte for byte.
 
-   One header, C99 or C++11, no allocation, no global state, no recursion, about 600 bytes of stack.
+   SPDX-License-Identifier: Apache-2.0
+
+   C99 or C++11 with 8-bit bytes, for any byte order; no allocation, no state between calls, no
+   recursion. About 6 kB of code and less than 1 kB of stack on a Cortex-M4.
    In exactly one source file:
 
        #define EDGEKIT_UNPACK_IMPLEMENTATION
@@ -14,10 +17,10 @@
 
    From a file or a socket: `ekz_unpack_from`. Ask `ekz_look` how large the buffers must be.
 
-   Whatever the packed bytes are, nothing outside of the buffers is read or written, and the time
-   taken is bounded by the sizes that the header names and that were held against the buffers. A
-   file that was damaged is refused: two checksums guard it. They are no signature: who can forge
-   the file can forge them. Do not build with -ffast-math, which may change what is multiplied. */
+   Whatever the packed bytes are, nothing outside of the buffers is read or written, and the work
+   is bounded by the sizes in the header, which must fit the buffers. A damaged file is refused:
+   two checksums guard it. They are no signature; who can write a file can write its checksums.
+   Do not build with -ffast-math: scales are multiplied, and must come out to the bit. */
 #ifndef EDGEKIT_UNPACK_H
 #define EDGEKIT_UNPACK_H
 
@@ -64,8 +67,8 @@ typedef struct ekz_facts {
    user: as given to `ekz_unpack_from`.
    into: where the bytes go.
    size: how many are wanted.
-   Returns how many were given: `size`, or fewer at the end of the data or upon an error. It is
-   not called again then. It is asked beyond the file's end, to see that there is nothing. */
+   Returns how many were given: `size`, or fewer at the end of the data or upon an error, and is
+   not called again then. Up to 128 bytes are wanted beyond the file's end: nothing may be there. */
 typedef size_t (*ekz_read)(void *user, uint8_t *into, size_t size);
 
 /* What is needed to unpack a file, from its first bytes.
@@ -73,8 +76,8 @@ typedef size_t (*ekz_read)(void *user, uint8_t *into, size_t size);
        ekz_facts facts;
        if (ekz_look(packed, size, &facts) == EKZ_OK) out = malloc(facts.unpacked_size);
 
-   packed, size: the file or its begin. A few hundred bytes mostly hold the header; of more
-     segments than fit, EKZ_CUT tells, and then more bytes are to be given.
+   packed, size: the file or its begin, with the whole header: about 10 bytes per tensor. EKZ_CUT
+     says that it takes more bytes.
    facts: set when EKZ_OK is returned; the version also with EKZ_NEWER.
    Returns EKZ_OK, EKZ_NOT_EKZ, EKZ_NEWER, EKZ_CUT, EKZ_HEADER_CHECKSUM, EKZ_BAD_HEADER or
    EKZ_BAD_SEGMENT. What follows the header is not looked at. */
@@ -93,7 +96,7 @@ ekz_status ekz_look(const uint8_t *packed, size_t size, ekz_facts *facts);
 ekz_status ekz_unpack(const uint8_t *packed, size_t packed_size, uint8_t *out, size_t out_size,
                       void *work, size_t work_size);
 
-/* Unpack a file that comes in pieces; as `ekz_unpack`, else.
+/* Unpack a file that comes in pieces; otherwise as `ekz_unpack`.
 
        FILE *file = fopen("model.ekz", "rb");
        status = ekz_unpack_from(from_file, file, out, out_size, work, work_size);
@@ -402,7 +405,8 @@ static void ekzi_start_coder(ekzi_state *s) {
   for (i = 0; i < 4; ++i) s->code = s->code << 8 | ekzi_next(s);
 }
 
-/* The next bit, by the slots found and one set of weights, which learn from it. */
+/* The next bit, by the slots found and one set of weights, which learn from it. Logits have 12
+   bits, weights 22 and misses 22: sums and products are of 64. */
 static uint32_t ekzi_bit(ekzi_state *s, uint32_t set, int32_t pace) {
   int32_t *weights = s->weights + set * EKZI_INPUTS, logits[EKZI_INPUTS], probability, miss;
   uint32_t i, part, bit;
@@ -436,6 +440,7 @@ static uint32_t ekzi_bit(ekzi_state *s, uint32_t set, int32_t pace) {
 
 /* ---- Kinds of segments ------------------------------------------------------------------- */
 
+/* Predicted from the bytes before, and from what followed where the last 5 came before. */
 static void ekzi_read_bytes(ekzi_state *s, uint8_t *data, uint32_t count, uint32_t stride) {
   uint32_t i, k, near = 0, far = 0, match = 0, length = 0; /* near: the last four bytes */
   const uint32_t shortest = 5, longest = 40, last = EKZI_INPUTS - 1;
@@ -488,6 +493,7 @@ static uint32_t ekzi_size(uint32_t symbol, uint32_t negative) {
   return symbol <= negative ? negative - symbol + 1 : symbol - negative;
 }
 
+/* First whether a symbol is 0, then its bits; predicted from its neighbours in the tensor. */
 static ekz_status ekzi_read_symbols(ekzi_state *s, const ekzi_segment *segment, uint8_t *symbols,
                                     uint32_t values, uint32_t negative) {
   const uint32_t row = segment->row, inner = segment->inner;
@@ -505,15 +511,13 @@ static ekz_status ekzi_read_symbols(ekzi_state *s, const ekzi_segment *segment, 
                        (above2 ? 8u : 0u) | (same ? 16u : 0u);
     uint32_t neighbours = (left ? 1u : 0u) + (above ? 1u : 0u) + (same ? 1u : 0u);
     uint32_t scale = 0, dense = 0, depth, node, symbol;
+    /* How many of the last 8 of the column and of the row are not 0. */
     for (k = 0, back = i; k < 8 && back >= row; ++k) dense += symbols[back -= row] ? 16 : 0;
     for (k = 1; k <= 8 && k <= i; ++k) dense += symbols[i - k] ? 1 : 0;
     for (size += ekzi_size(left2, negative); size >= 4; size >>= 1) ++scale;
-    {
-      const uint32_t contexts[] = {
-          0,    left,    above,            dense,
-          column, line, same, pattern, scale * 4 + size, (size_left >> 3) * 64 + (size_above >> 3)};
-      ekzi_set_contexts(s, contexts, EKZI_INPUTS);
-    }
+    const uint32_t contexts[] = {0, left, above, dense, column, line, same, pattern,
+                                 scale * 4 + size, (size_left >> 3) * 64 + (size_above >> 3)};
+    ekzi_set_contexts(s, contexts, EKZI_INPUTS);
     ekzi_find_slots(s, 0, EKZI_INPUTS);
     symbol = node = ekzi_bit(s, neighbours, 14);
     if (node) {
@@ -544,8 +548,10 @@ static int ekzi_read_code(ekzi_state *s, uint32_t which, uint32_t symbols) {
   for (i = 0; i < (symbols + 1) / 2; ++i) lengths[i] = ekzi_next(s);
   for (length = 1; length < 16; ++length) {
     uint32_t before = placed;
-    for (i = 0; i < symbols; ++i)
-      if ((lengths[i / 2] >> (i & 1 ? 0 : 4) & 15u) == length) order[placed++] = (uint8_t)i;
+    for (i = 0; i < symbols; ++i) {
+      uint32_t both = lengths[i / 2];
+      if ((i & 1 ? both & 15 : both >> 4) == length) order[placed++] = (uint8_t)i;
+    }
     per_length[length] = (uint16_t)(placed - before);
     room += (placed - before) << (15 - length);
   }
@@ -585,15 +591,16 @@ static ekz_status ekzi_read_dense(ekzi_state *s, uint8_t *symbols, uint32_t coun
 
 static ekz_status ekzi_read_relative(ekzi_state *s, uint8_t *symbols, uint32_t count,
                                      uint32_t values) {
-  uint32_t left, place = 0, bits = ekzi_next(s), far = (1u << (bits & 15)) - 1;
+  uint32_t left, far, place = 0, bits = ekzi_next(s);
   memset(symbols, 0, count);
   if (bits < 2 || bits > 8) return EKZ_BAD_CODES;
+  far = (1u << bits) - 1; /* so many zeros, and no other value behind them */
   if (!ekzi_read_code(s, 0, far + 1) || !ekzi_read_code(s, 1, values - 1)) return EKZ_BAD_CODES;
   for (left = ekzi_word(s); left;) {
     int32_t symbol, step = ekzi_read_coded(s, 0);
     if (step < 0 || (uint32_t)step >= count - place) return EKZ_BAD_CODES;
     place += (uint32_t)step;
-    if ((uint32_t)step == far) continue; /* so many zeros, and no other value behind them */
+    if ((uint32_t)step == far) continue;
     symbol = ekzi_read_coded(s, 1);
     if (symbol < 0) return EKZ_BAD_CODES;
     symbols[place++] = (uint8_t)(symbol + 1);
@@ -748,7 +755,8 @@ typedef struct ekzi_memory {
 static size_t ekzi_from_memory(void *user, uint8_t *into, size_t size) {
   ekzi_memory *memory = (ekzi_memory *)user;
   if (size > memory->left) size = memory->left;
-  if (size) memcpy(into, memory->at, size);
+  if (!size) return 0;
+  memcpy(into, memory->at, size);
   memory->at += size;
   memory->left -= size;
   return size;
