@@ -33,9 +33,10 @@ from itertools import product
 from pathlib import Path
 
 import click
+from fit_turns import ROUND
 from pruning_cells import RECIPES
 from pruning_engines import ENGINES, Target, environment, measured
-from pruning_steps import BATCH, ROUND, VARIANTS
+from pruning_steps import BATCH, VARIANTS
 
 HERE = Path(__file__).parent
 _SAVING = threading.Lock()

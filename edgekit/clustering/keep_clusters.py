@@ -14,14 +14,20 @@ class KeepClusters(ClusteringCallback):
     values train, by the mean of their members' steps, and zeros stay zero. A kernel whose weights
     are not shared trains freely.
 
-    In an int8 file a kernel has a scale per output channel, so that one value becomes several
-    integers. For as many distinct integers in each tensor as values here, give the scheme one
-    scale for all channels: `ek.QuantScheme(shared_scale=True)`.
+    An int8 file has a scale per output channel, so each channel keeps its number of values, but one
+    value becomes other integers in other channels. With one scale for all of a kernel, the whole
+    tensor of the file has no more integers than the kernel has values; a BatchNormalization would
+    multiply each channel by a number of its own, so fold it into its layer before you cluster.
 
     Example:
-        >>> qat = ek.quantize_aware(clustered, ek.QuantScheme(shared_scale=True))
+        >>> folded = ek.fold_batchnorm(model)
+        >>> folded.compile(...)
+        >>> folded.fit(x, y, callbacks=[ek.WeightClustering(16)])
+        >>> qat = ek.quantize_aware(folded, ek.QuantScheme(per_channel=False))
         >>> qat.compile(...)
         >>> qat.fit(x, y, callbacks=[ek.KeepClusters()])
+        >>> max(w.distinct for w in ek.inspect(ek.convert(qat, ["int8"])["int8"]).weights)
+        16
 
     Args:
         layers: Which layers: a regular expression on the path, a list of them, or a callable.

@@ -612,9 +612,8 @@ static ekz_status ekzi_read_relative(ekzi_state *s, uint8_t *symbols, uint32_t c
 static ekz_status ekzi_read_codebook(ekzi_state *s, uint32_t width, uint32_t *count) {
   uint32_t i, k, low, first, placed = 0;
   uint8_t member[32];
-  if (s->left < 2) return EKZ_BAD_CODEBOOK;
   *count = ekzi_next(s) + 1u;
-  low = ekzi_next(s);
+  low = ekzi_next(s); /* 0 behind the end, where values are missing then */
   if (width == 1 && (low == 254 || (low == 255 && *count == 256))) {
     /* Bytes as a set, in the order of the signed integers that they are; the commonest first. */
     if (low == 254 && s->left < 33) return EKZ_BAD_CODEBOOK;

@@ -560,7 +560,7 @@ HEADERS = {
     "second beyond": ("EKZ_BAD_SEGMENT", [9, 6, 0, 2, 0, word(0), 5, 5, 0, word(0), 5, 5]),
     "around all bits": (
         "EKZ_BAD_SEGMENT",
-        [9, 6, 0, 2, 0, word(0), 5, 5, 2**31 - 2, word(0), 1, 1],
+        [2**31 - 1, 6, 0, 2, 0, word(1), 2**31 - 2, 0, 2**31 - 1, word(1), 3, 3],
     ),
     "product around": ("EKZ_BAD_SEGMENT", [9, 6, 0, 1, 0, word(0, 3), 2**29 + 1, 1]),
     "empty rows": ("EKZ_BAD_SEGMENT", [9, 6, 0, 1, 0, word(2), 4, 0, 0, 4]),
@@ -589,6 +589,7 @@ PAYLOADS = {
     "too few": ("EKZ_BAD_STORED", Kind.STORED, 1, b"abc"),
     "too many": ("EKZ_BAD_STORED", Kind.STORED, 1, b"abcdefghi"),
     "no codebook": ("EKZ_BAD_CODEBOOK", Kind.SYMBOLS, 1, b"\x01"),
+    "nothing": ("EKZ_BAD_CODEBOOK", Kind.SYMBOLS, 1, b""),
     "half a codebook": ("EKZ_BAD_CODEBOOK", Kind.HUFFMAN, 2, b"\x01\x00abc"),
     "no bytes of values": ("EKZ_BAD_CODEBOOK", Kind.RELATIVE, 2, b"\x01\x02abcdef"),
     "every byte, but not": ("EKZ_BAD_CODEBOOK", Kind.SYMBOLS, 1, b"\x07\xff" + bytes(20)),
@@ -605,8 +606,14 @@ PAYLOADS = {
     "codes that end": ("EKZ_BAD_CODES", Kind.HUFFMAN, 1, SET + b"\x22\x22" + b"a"),
     "bits that are no code": ("EKZ_BAD_CODES", Kind.HUFFMAN, 1, CODEBOOK + b"\x10\xff\xff\xff"),
     "no relative": ("EKZ_BAD_CODES", Kind.RELATIVE, 1, CODEBOOK),
-    "small gaps": ("EKZ_BAD_CODES", Kind.RELATIVE, 1, CODEBOOK + b"\x01" + b"\x11" * 40),
-    "wide gaps": ("EKZ_BAD_CODES", Kind.RELATIVE, 1, CODEBOOK + b"\x09" + b"\x11" * 40),
+    "small gaps": ("EKZ_BAD_CODES", Kind.RELATIVE, 1, CODEBOOK + b"\x01\x11\x10" + bytes(4)),
+    "wide gaps": (
+        "EKZ_BAD_CODES",
+        Kind.RELATIVE,
+        1,
+        CODEBOOK + b"\x09\x10" + bytes(255) + b"\x10" + bytes(4),
+    ),
+    "half a table": ("EKZ_BAD_CODES", Kind.RELATIVE, 1, b"\xff\xff\x02\x10\x00\x10"),
     "no steps": ("EKZ_BAD_CODES", Kind.RELATIVE, 1, CODEBOOK + b"\x02\x10"),
     "no values": ("EKZ_BAD_CODES", Kind.RELATIVE, 1, CODEBOOK + b"\x02\x10\x00"),
     "a codebook of zero": (

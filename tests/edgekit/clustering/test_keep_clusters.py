@@ -35,3 +35,47 @@ def test_ternary_stays_ternary(cnn, data):
     cnn.fit(x, y, epochs=2, verbose=0, callbacks=[ek.KeepClusters()])
     low, middle, high = np.unique(np.asarray(cnn.get_layer("conv").kernel))
     assert (low, middle) == (-high, 0)
+
+
+def clustered_qat(trained, data, fold, scheme):
+    """A clustered model after quantisation-aware training, and its int8 file."""
+    x, y = data
+    model = ek.fold_batchnorm(trained) if fold else ek.strip(trained)
+    compiled(model).fit(x, y, verbose=0, callbacks=[ek.WeightClustering({"conv|point|clas": 6})])
+    qat = ek.quantize_aware(model, scheme)
+    compiled(qat).fit(x, y, epochs=2, verbose=0, callbacks=[ek.KeepClusters()])
+    return qat, ek.convert(qat, ["int8"])["int8"]
+
+
+def integers(file):
+    """`{kernel: its integers}` of those convolutions and dense layers that were clustered."""
+    from converters.reader import read_model
+
+    kernels = [op.input_tensors[1] for op in read_model(file.content).ops if op.name in CLUSTERED]
+    return {kernel.name: kernel.values for kernel in kernels}
+
+
+CLUSTERED = ("CONV_2D", "FULLY_CONNECTED")
+
+
+def test_an_int8_tensor_has_no_more_integers_than_its_kernel_has_values(trained, data):
+    scheme = ek.QuantScheme(per_channel=False)
+    qat, file = clustered_qat(trained, data, fold=True, scheme=scheme)
+    for name in ("conv", "pointwise", "classes"):
+        assert len(np.unique(np.asarray(ek.strip(qat).get_layer(name).kernel))) == 6
+    found = integers(file)
+    assert len(found) == 3
+    for name, values in found.items():
+        assert values.dtype == np.int8
+        assert 2 < len(np.unique(values)) <= 6, name
+
+
+def test_with_a_scale_per_channel_each_channel_keeps_its_number(trained, data):
+    _, file = clustered_qat(trained, data, fold=False, scheme="int8")
+    counts = []
+    for values in integers(file).values():
+        assert values.dtype == np.int8
+        for channel in values.reshape(len(values), -1):
+            assert len(np.unique(channel)) <= 6
+        counts.append(len(np.unique(values)))
+    assert max(counts) > 6  # said in the docstring
