@@ -1,4 +1,4 @@
-"""Worker of benchmarks/clustering.py: one engine's clustering of a Dense layer of a million weights.
+"""Worker of benchmarks/clustering.py: one engine's clustering of a Dense layer.
 
     python benchmarks/clustering_worker.py edgekit apply --clusters 256
 

@@ -1,6 +1,6 @@
 """Deep Compression of the MNIST LeNets, beside the table of the paper, layer by layer.
 
-    EDGEKIT_DATA=data python benchmarks/deep_compression.py --out benchmarks/results/deep_compression.json
+    EDGEKIT_DATA=data python benchmarks/deep_compression.py --out deep_compression.json
 
 Two settings for each net: `paper` keeps of each layer the share that Han et al. keep and gives its
 weights as many bits as theirs; `edgekit` keeps fewer weights, wherever they matter, at 4 bits. A
@@ -28,8 +28,8 @@ from lenets import lenet_5, lenet_300_100, mnist
 import edgekit as ek
 from converters.packed import unpack
 
-# Han et al. 2015, arXiv 1510.00149, tables 2 and 3: what is kept, bits of a weight, the share of the
-# original size after Huffman coding, in percent; then the rate of the whole net.
+# Han et al. 2015, arXiv 1510.00149, tables 2 and 3: what is kept, bits of a weight, the share of
+# the original size after Huffman coding, in percent; then the rate of the whole net.
 PAPER = {
     "lenet_300_100": {
         "hidden_1": (8, 6, 2.32),

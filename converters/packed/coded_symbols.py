@@ -1,4 +1,4 @@
-"""Numbers of a codebook in Huffman codes: all of them, or those that are not 0 with their distances.
+"""Numbers of a codebook in Huffman codes: all, or those that are not 0 with their distances.
 
 The second is the sparse storage of Deep Compression: relative indices, of which one stands for a
 stretch of zeros without a weight behind it.

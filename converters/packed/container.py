@@ -111,6 +111,16 @@ class Header:
         return whole + (zlib.crc32(whole) & 0xFFFF).to_bytes(2, "little")
 
 
+def decoder_memory(bits: int, segments: int) -> int:
+    """Bytes the C decoder needs beside the file and its unpacked form.
+
+    Args:
+        bits: Slots per context, as a power of two.
+        segments: How many there are.
+    """
+    return (34 << bits) + 48 * segments + 16 * 1024
+
+
 def number_bytes(number: int) -> bytes:
     """A number as it is stored."""
     found = bytearray()

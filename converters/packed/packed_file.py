@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.files import write_whole
 from converters.packed.constants import Constant
-from converters.packed.container import Kind, read_header
+from converters.packed.container import Kind, decoder_memory, read_header
 from converters.packed.rivals import rival_sizes
 
 
@@ -46,12 +46,14 @@ class PackedFile:
     Attributes:
         content: The bytes of the `.ekz` file.
         constants: Each constant that is packed by itself, as a `PackedConstant`.
+        decoder_memory: Bytes the C decoder needs beside the file and its unpacked form.
     """
 
     def __init__(self, content: bytes, unpacked: bytes, constants: list[Constant]):
         self.content = content
         self._unpacked = unpacked
         header, start = read_header(content)
+        self.decoder_memory = decoder_memory(header.bits, len(header.segments))
         self.overhead = start + 4
         self.skeleton_bytes = len(unpacked) - sum(s.end - s.start for s in header.segments)
         self.skeleton_packed_bytes = header.skeleton_size

@@ -18,13 +18,8 @@ from converters.packed.candidates import (
 from converters.packed.coders import CODERS
 from converters.packed.compiled import FAST
 from converters.packed.constants import Constant, find_constants
-from converters.packed.container import (
-    LARGEST_BITS,
-    SMALLEST_BITS,
-    Header,
-    Kind,
-)
-from converters.packed.mixing import INPUTS, WEIGHT_SETS, new_mixer
+from converters.packed.container import SMALLEST_BITS, Header, Kind, decoder_memory
+from converters.packed.mixing import new_mixer
 from converters.packed.multiples import find_multiples
 from converters.packed.packed_file import PackedFile
 from converters.packed.unpacking import unpacked_bytes
@@ -33,12 +28,8 @@ from converters.packed.unpacking import unpacked_bytes
 _FEWEST_BYTES = 64
 _FEWEST_OF_VECTOR = 1024
 _SLOW_BYTES = 50_000
-
-
-def decoder_memory(bits: int) -> int:
-    """Bytes the C decoder needs beside the file and its unpacked form."""
-    slots = (3 * INPUTS + 4) << bits
-    return slots + 4 * WEIGHT_SETS * INPUTS + 16 * 1024
+# More slots gain nothing but on files of many megabytes.
+_MOST_BITS = 16
 
 
 def pack(
@@ -77,7 +68,7 @@ def pack(
     """
     if coder not in CODERS:
         raise ValueError(f"`coder` must be one of {', '.join(CODERS)}. Received: coder={coder!r}")
-    bits = _bits_within(memory)
+    _check_memory(memory)
     flatbuffer = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
     content = flatbuffer.content
     if not FAST and len(content) > _SLOW_BYTES:
@@ -87,22 +78,28 @@ def pack(
             stacklevel=2,
         )
     constants = find_constants(content)
+    bits = _bits_within(memory, len(constants))
     packed = _Packing(content, constants, CODERS[coder], bits, on_progress).run()
     if unpacked_bytes(packed) != content:
         raise RuntimeError("the packed file does not unpack to what was packed: a bug of edgekit")
     return PackedFile(packed, content, constants)
 
 
-def _bits_within(memory: int) -> int:
+def _check_memory(memory: int) -> None:
     if isinstance(memory, bool) or not isinstance(memory, Integral):
         raise TypeError(f"`memory` must be a number of bytes. Received: memory={memory!r}")
-    fitting = [b for b in range(SMALLEST_BITS, LARGEST_BITS + 1) if decoder_memory(b) <= memory]
-    if not fitting:
-        raise ValueError(
-            f"`memory` must be at least {decoder_memory(SMALLEST_BITS):,} bytes. "
-            f"Received: memory={memory}"
-        )
-    return min(fitting[-1], 16)
+
+
+def _bits_within(memory: int, segments: int) -> int:
+    bits = [
+        bits
+        for bits in range(SMALLEST_BITS, _MOST_BITS + 1)
+        if decoder_memory(bits, segments) <= memory
+    ]
+    if not bits:
+        least = decoder_memory(SMALLEST_BITS, segments)
+        raise ValueError(f"`memory` must be at least {least:,} bytes. Received: memory={memory}")
+    return bits[-1]
 
 
 class _Packing:
