@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         unpack,
     )
     from device_bench import benchmark
-    from edgekit.clustering import KeepClusters, WeightClustering
+    from edgekit.clustering import KeepClusters, WeightClustering, share
     from edgekit.core.custom_loop import custom_loop
     from edgekit.core.model_summary import summary
     from edgekit.pipeline.deep_compression import deep_compress
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "KeepClusters": "edgekit.clustering",
     "WeightClustering": "edgekit.clustering",
+    "share": "edgekit.clustering",
     "DynamicSparsity": "edgekit.pruning",
     "GradualPruning": "edgekit.pruning",
     "KeepSparsity": "edgekit.pruning",
@@ -112,6 +113,7 @@ __all__ = [
     "quantize_aware",
     "schedules",
     "sensitivity",
+    "share",
     "strip",
     "summary",
     "unpack",

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from converters import Flatbuffer, convert
+from converters.formats import FORMATS, check_formats
 from converters.packed import pack
 from converters.packed.packed_file import PackedFile
 from edgekit.clustering import WeightClustering
@@ -113,6 +114,7 @@ def deep_compress(
     if not model.compiled:
         raise ValueError(f"model {model.name!r} is not compiled: its loss trains the stages")
     _check_epochs(epochs)
+    check_formats(format)
     if isinstance(learning_rate, bool) or not isinstance(learning_rate, Real) or learning_rate <= 0:
         raise ValueError(
             f"`learning_rate` must be above 0. Received: learning_rate={learning_rate!r}"
@@ -134,7 +136,7 @@ def deep_compress(
             _round_values(model)
         if validation_data is not None:
             metrics[stage] = training.evaluate(validation_data)
-    samples = _samples(x, _CALIBRATION_SAMPLES) if format.startswith("int") else None
+    samples = _samples(x, _CALIBRATION_SAMPLES) if FORMATS[format].integer else None
     file = convert(model, [format], calibration=samples)[format]
     return DeepCompression(model, file, pack(file), metrics)
 

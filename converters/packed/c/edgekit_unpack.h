@@ -147,7 +147,7 @@ enum { EKZI_STORED, EKZI_BYTES, EKZI_SYMBOLS, EKZI_HUFFMAN, EKZI_RELATIVE, EKZI_
 typedef struct ekzi_segment {
   uint32_t start, count;  /* where its numbers are in the unpacked file, and how many */
   uint32_t size;          /* bytes as packed */
-  uint32_t row, inner;    /* SYMBOLS: numbers of a row, and between two of a channel;
+  uint32_t row, inner;    /* SYMBOLS: numbers of a row, and between two that are alike;
                              SCALED: where the source is, and the bits of the factor */
   uint8_t kind, width, fresh;
 } ekzi_segment;
@@ -281,7 +281,7 @@ static ekz_status ekzi_read_segment(ekzi_state *s, uint32_t end, uint32_t whole,
   if (into->kind == EKZI_SYMBOLS) {
     into->row = ekzi_number(s, EKZI_MOST_BYTES);
     into->inner = ekzi_number(s, EKZI_MOST_BYTES);
-    if (!into->row) return EKZ_BAD_SEGMENT;
+    if (!into->row || into->inner == 1) return EKZ_BAD_SEGMENT;
   }
   if (into->kind == EKZI_SCALED) {
     into->row = ekzi_number(s, EKZI_MOST_BYTES);
@@ -381,7 +381,7 @@ static void ekzi_fill_tables(ekzi_state *s) {
 static void ekzi_forget(ekzi_state *s) {
   size_t i, slots = (size_t)EKZI_INPUTS << s->bits;
   for (i = 0; i < slots; ++i) s->probabilities[i] = 32768;
-  for (i = 0; i < EKZI_WEIGHT_SETS * EKZI_INPUTS; ++i) s->weights[i] = 19661; /* 0.3 */
+  for (i = 0; i < EKZI_WEIGHT_SETS * EKZI_INPUTS; ++i) s->weights[i] = 9000;
   memset(s->counts, 0, slots);
 }
 
@@ -479,7 +479,7 @@ static void ekzi_read_bytes(ekzi_state *s, uint8_t *data, uint32_t count, uint32
       uint32_t told = expected >> (8 - depth) == node ? strength : 0;
       ekzi_find_slots(s, node, last);
       s->slots[last] = (last << s->bits) + (told ? 2 * told + (expected >> (7 - depth) & 1) : 0);
-      node = node * 2 + ekzi_bit(s, told * 4 + (i & 3), 18);
+      node = node * 2 + ekzi_bit(s, told * 4 + (i & 3), 26);
     }
     data[i] = (uint8_t)node;
     far = far << 8 | four;
@@ -505,25 +505,28 @@ static ekz_status ekzi_read_symbols(ekzi_state *s, const ekzi_segment *segment, 
     uint32_t above = i >= row ? symbols[i - row] : 0u;
     uint32_t above2 = i >= 2 * row ? symbols[i - 2 * row] : 0u;
     uint32_t same = inner && i >= inner ? symbols[i - inner] : 0u;
+    uint32_t before_same = inner && i > inner ? symbols[i - inner - 1] : 0u;
+    uint32_t after_same = inner && i >= inner ? symbols[i - inner + 1] : 0u;
+    uint32_t around = (left ? 1u : 0u) + (left2 ? 2u : 0u) + (same ? 16u : 0u) +
+                      (before_same ? 32u : 0u) + (after_same ? 64u : 0u);
+    uint32_t pattern = around + (above ? 4u : 0u) + (above2 ? 8u : 0u), near = 0;
     uint32_t size_left = ekzi_size(left, negative), size_above = ekzi_size(above, negative);
     uint32_t size = 2 * (size_left + size_above + ekzi_size(same, negative));
-    uint32_t pattern = (left ? 1u : 0u) | (left2 ? 2u : 0u) | (above ? 4u : 0u) |
-                       (above2 ? 8u : 0u) | (same ? 16u : 0u);
-    uint32_t neighbours = (left ? 1u : 0u) + (above ? 1u : 0u) + (same ? 1u : 0u);
     uint32_t scale = 0, dense = 0, depth, node, symbol;
     /* How many of the last 8 of the column and of the row are not 0. */
-    for (k = 0, back = i; k < 8 && back >= row; ++k) dense += symbols[back -= row] ? 16 : 0;
+    for (k = 0, back = i; k < 8 && back >= row; ++k) dense += symbols[back -= row] ? 64 : 0;
     for (k = 1; k <= 8 && k <= i; ++k) dense += symbols[i - k] ? 1 : 0;
+    for (; around; around >>= 1) near += around & 1;
     for (size += ekzi_size(left2, negative); size >= 4; size >>= 1) ++scale;
-    const uint32_t contexts[] = {0, left, above, dense, column, line, same, pattern,
+    const uint32_t contexts[] = {0, left, above, dense + 10 * near, column, line, same, pattern,
                                  scale * 4 + size, (size_left >> 3) * 64 + (size_above >> 3)};
     ekzi_set_contexts(s, contexts, EKZI_INPUTS);
     ekzi_find_slots(s, 0, EKZI_INPUTS);
-    symbol = node = ekzi_bit(s, neighbours, 14);
+    symbol = node = ekzi_bit(s, 0, 14);
     if (node) {
       for (depth = 1; depth <= deepest; ++depth) {
         ekzi_find_slots(s, node, EKZI_INPUTS);
-        node = node * 2 + ekzi_bit(s, depth * 4 + neighbours, 14);
+        node = node * 2 + ekzi_bit(s, depth, 14);
       }
       symbol = node - (1u << deepest) + 1;
     }
