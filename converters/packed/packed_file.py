@@ -63,6 +63,14 @@ class PackedFile:
     def __repr__(self):
         return f"PackedFile({self.size:,} bytes, {self.ratio:.1f} times smaller)"
 
+    def __str__(self):
+        from rich.console import Console
+
+        console = Console(width=120, color_system=None)
+        with console.capture() as capture:
+            console.print(self.table())
+        return capture.get()
+
     @property
     def size(self) -> int:
         """Bytes of the `.ekz` file."""

@@ -48,7 +48,7 @@ def pack(
     Example:
         >>> packed = pack("model.tflite")
         >>> packed.save("model.ekz")
-        >>> print(packed.table())
+        >>> print(packed)
 
     Args:
         model: A `Flatbuffer`, or the path of a `.tflite` file.
