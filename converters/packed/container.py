@@ -20,8 +20,10 @@ MARK = b"EKZ"
 VERSION = 1
 # What the schema's offsets of 32 bits with a sign can reach.
 MOST_BYTES = 2**31 - 1
-MOST_SEGMENTS = 2**16
-SMALLEST_BITS, LARGEST_BITS = 6, 18
+MOST_SEGMENTS = 2**12
+SMALLEST_BITS, LARGEST_BITS = 6, 16
+# No model is so many times smaller packed, as a power of two: a header that says so is damaged.
+MOST_TIMES = 17
 WIDTHS = (1, 2, 4, 8)
 
 
@@ -117,8 +119,10 @@ def decoder_memory(bits: int, segments: int) -> int:
     Args:
         bits: Slots per context, as a power of two.
         segments: How many there are.
+
+    Source: `EKZ_WORK_SIZE` of `c/edgekit_unpack.h`.
     """
-    return (34 << bits) + 48 * segments + 16 * 1024
+    return (34 << bits) + 24 * segments + 14_852
 
 
 def number_bytes(number: int) -> bytes:
@@ -176,6 +180,8 @@ def _header(numbers: "_Numbers", packed_size: int) -> Header:
             inside = segment.source + segment.count * segment.width <= size
             _check(inside and segment.width == 4, "has a segment made from beyond its end")
         segments.append(segment)
+    packed = skeleton + sum(segment.size for segment in segments)
+    _check(packed <= MOST_BYTES and size >> MOST_TIMES <= packed_size, f"claims {size} bytes")
     _check(numbers.place == numbers.end, "has a header with something behind it")
     return Header(size, bits, skeleton, tuple(segments))
 
@@ -185,6 +191,7 @@ def _segment(numbers: "_Numbers", end: int) -> Segment:
     word = numbers.bytes(1)[0]
     kind, fresh, width = word & 7, bool(word & 8), word >> 4
     _check(kind <= max(Kind) and width < len(WIDTHS), "has a segment of an unknown kind")
+    _check(not fresh or kind in (Kind.BYTES, Kind.SYMBOLS), "starts anew what never learned")
     count = numbers.next()
     given = {"start": start, "count": count, "width": WIDTHS[width], "kind": Kind(kind)}
     if kind == Kind.SYMBOLS:

@@ -42,6 +42,8 @@ def _factor(source: np.ndarray, goal: np.ndarray) -> bytes | None:
         if not source[largest] or not np.isfinite(source[largest]):
             return None
         near = np.float32(goal[largest] / source[largest])
+        if not np.isfinite(near) or not np.isfinite(source * near).all():
+            return None  # whose bits depend on the machine
         for factor in (
             near,
             np.nextafter(near, np.float32(0)),

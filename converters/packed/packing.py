@@ -18,7 +18,13 @@ from converters.packed.candidates import (
 from converters.packed.coders import CODERS
 from converters.packed.compiled import FAST
 from converters.packed.constants import Constant, find_constants
-from converters.packed.container import SMALLEST_BITS, Header, Kind, decoder_memory
+from converters.packed.container import (
+    MOST_SEGMENTS,
+    SMALLEST_BITS,
+    Header,
+    Kind,
+    decoder_memory,
+)
 from converters.packed.mixing import new_mixer
 from converters.packed.multiples import find_multiples
 from converters.packed.packed_file import PackedFile
@@ -109,13 +115,11 @@ class _Packing:
         self._content, self._coders, self._bits = content, coders, bits
         self._on_progress = on_progress
         self._done = 0
-        self._multiples = find_multiples(constants, content)
+        self._multiples = find_multiples(constants, content)[:MOST_SEGMENTS]
         made = {segment.start for segment in self._multiples}
-        self._packables = [
-            Packable.of(constant, content)
-            for constant in constants
-            if constant.start not in made and _worth_a_segment(constant)
-        ]
+        worth = [c for c in constants if c.start not in made and _worth_a_segment(c)]
+        largest = sorted(worth, key=lambda c: -c.size)[: MOST_SEGMENTS - len(made)]
+        self._packables = [Packable.of(c, content) for c in sorted(largest, key=lambda c: c.start)]
 
     def run(self) -> bytes:
         chosen = {}

@@ -14,7 +14,7 @@ _NEAR = 8
 
 
 @compiled
-def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) -> None:
+def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) -> bool:
     """Write the symbols, or read them into their array.
 
     Args:
@@ -27,6 +27,9 @@ def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) ->
         inner: Symbols between two that have much to do with each other, such as those of the same
             channel at neighbouring positions; 0 for none, at least 2.
         negative: How many of the values above symbol 0 are negative.
+
+    Returns:
+        Whether all symbols are in the codebook: they may not be where damaged ones are read.
     """
     depth_of_all = 0
     while (1 << depth_of_all) < count - 1:
@@ -98,8 +101,11 @@ def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) ->
                 break
             depth += 1
             bit = ((symbol - 1) >> (depth_of_all - depth)) & 1
+        if symbol >= count:
+            return False
         if not writing:
             symbols[i] = symbol
+    return True
 
 
 @compiled

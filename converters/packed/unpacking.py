@@ -98,29 +98,22 @@ def _decode(segment: Segment, mixer, bits: int, payload: np.ndarray, found: np.n
     elif segment.kind == Kind.SCALED:
         source = found[segment.source : segment.source + len(out)].view("<f4")
         with np.errstate(all="ignore"):
-            out[:] = (source * np.frombuffer(segment.factor, "<f4")).view(np.uint8)
+            product = source * np.frombuffer(segment.factor, "<f4")
+        out[:] = product.astype("<f4").view(np.uint8)
     else:
         codebook, used = read_codebook(payload, segment.width)
         symbols = np.zeros(segment.count, np.uint8)
         _read_symbols(segment, mixer, codebook, payload[used:], symbols)
-        if symbols.max() >= len(codebook):
-            raise ValueError("a number beyond its codebook")
         out[:] = codebook.values[symbols].ravel()
 
 
 def _read_symbols(segment, mixer, codebook, payload, symbols) -> None:
+    count = len(codebook)
     if segment.kind == Kind.SYMBOLS:
-        code_symbols(
-            mixer,
-            reader(payload),
-            payload,
-            symbols,
-            len(codebook),
-            segment.row,
-            segment.inner,
-            codebook.negative,
-        )
-    else:
-        read = read_dense if segment.kind == Kind.HUFFMAN else read_relative
-        if not read(payload, symbols, len(codebook)):
-            raise ValueError("Huffman codes that end too early or say too much")
+        state, shape = reader(payload), (segment.row, segment.inner)
+        if not code_symbols(mixer, state, payload, symbols, count, *shape, codebook.negative):
+            raise ValueError("a number beyond its codebook")
+        return
+    read = read_dense if segment.kind == Kind.HUFFMAN else read_relative
+    if not read(payload, symbols, count):
+        raise ValueError("Huffman codes that end too early or say too much")

@@ -11,7 +11,7 @@
 
    From flash into memory:
 
-       static uint8_t model[60000], work[48000];
+       static uint8_t model[60000], work[65536];  a file packed with memory=65536
        ekz_status status = ekz_unpack(packed, packed_size, model, sizeof model, work, sizeof work);
        if (status != EKZ_OK) puts(ekz_message(status));
 
@@ -109,8 +109,8 @@ ekz_status ekz_unpack_from(ekz_read read, void *user, uint8_t *out, size_t out_s
 
        static uint8_t work[EKZ_WORK_SIZE(10, 100)];  files packed with memory=65536, 100 tensors
 
-   bits: each context has two to the power of this slots, 6 to 18.
-   segments: tensors that are packed by themselves, up to 65536. */
+   bits: each context has two to the power of this slots, 6 to 16.
+   segments: tensors that are packed by themselves, up to 4096. */
 #define EKZ_WORK_SIZE(bits, segments) ((34u << (bits)) + 24u * (segments) + 14852u)
 
 /* The same of numbers that come from elsewhere; 0 for those that no file has. */
@@ -133,9 +133,10 @@ const char *ekz_message(ekz_status status);
 
 #define EKZI_VERSION 1u
 #define EKZI_MOST_BYTES 0x7FFFFFFFu
-#define EKZI_MOST_SEGMENTS 65536u
+#define EKZI_MOST_SEGMENTS 4096u
 #define EKZI_SMALLEST_BITS 6u
-#define EKZI_LARGEST_BITS 18u
+#define EKZI_LARGEST_BITS 16u
+#define EKZI_MOST_TIMES 17u /* smaller than the unpacked file, as a power of two */
 #define EKZI_INPUTS 10u
 #define EKZI_WEIGHT_SETS 96u
 #define EKZI_PATIENCE 255u /* bits seen until a slot moves at its slowest */
@@ -276,6 +277,7 @@ static ekz_status ekzi_read_segment(ekzi_state *s, uint32_t end, uint32_t whole,
   if ((word & 7) > EKZI_SCALED || word >> 4 > 3) return EKZ_BAD_SEGMENT;
   into->kind = (uint8_t)(word & 7);
   into->fresh = (word & 8) != 0;
+  if (into->fresh && into->kind != EKZI_BYTES && into->kind != EKZI_SYMBOLS) return EKZ_BAD_SEGMENT;
   into->width = (uint8_t)(1u << (word >> 4));
   into->count = ekzi_number(s, EKZI_MOST_BYTES);
   if (into->kind == EKZI_SYMBOLS) {
@@ -320,6 +322,7 @@ static ekz_status ekzi_read_fields(ekzi_state *s, void *work, size_t work_size, 
     facts->packed_size += segment.size;
     if (s->segments) s->segments[i] = segment;
   }
+  if (facts->unpacked_size >> EKZI_MOST_TIMES > facts->packed_size) return EKZ_BAD_HEADER;
   return s->left || facts->packed_size > EKZI_MOST_BYTES ? EKZ_BAD_HEADER : EKZ_OK;
 }
 
@@ -735,7 +738,7 @@ ekz_status ekz_unpack_from(ekz_read read, void *user, uint8_t *out, size_t out_s
     for (i = 0; i < facts.segments && !s->cut; ++i) {
       const ekzi_segment *segment = s->segments + i;
       if (segment->kind != kind) continue;
-      if (segment->fresh && kind <= EKZI_SYMBOLS) ekzi_forget(s);
+      if (segment->fresh) ekzi_forget(s);
       s->left = segment->size;
       status = ekzi_read_payload(s, segment, out);
       ekzi_skip(s);
