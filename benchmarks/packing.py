@@ -3,9 +3,9 @@
     EDGEKIT_DATA=data python benchmarks/packing.py --out benchmarks/results/packing.json
 
 For each file the bytes as it is, by `gzip -9`, `xz -9e` and `zstd -19`, and as an `.ekz`: the
-smallest, one whose decoder makes do with 64 kB, and one with Huffman codes only. Each is unpacked by
-Python and by the C decoder, compiled with `cc -O2`, and must give the same bytes; seconds are the
-best of five.
+smallest, one whose decoder makes do with 64 kB, and one with Huffman codes only. Each is unpacked
+by Python and by the C decoder, compiled with `cc -O2`, and must give the same bytes; seconds are
+the best of five.
 """
 
 import json
