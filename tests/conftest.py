@@ -4,10 +4,15 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
 from keras import layers
+
+# Machines are shared, and what is compiled or traced takes its time at the first call.
+hypothesis.settings.register_profile("edgekit", deadline=None)
+hypothesis.settings.load_profile("edgekit")
 
 
 @pytest.fixture(autouse=True)

@@ -69,7 +69,7 @@ def test_a_sparse_file_can_be_converted_on(pruned):
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 4), st.integers(1, 6))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_decoding_undoes_encoding(seed, a, b, c):
     rng = np.random.default_rng(seed)
     values = rng.integers(1, 9, (a, b, c)) * (rng.random((a, b, c)) < 0.4)

@@ -14,7 +14,7 @@ def follow(name, values, batch=16):
 
 
 @pytest.mark.parametrize("name", list(ESTIMATORS))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), scale=st.floats(1e-3, 1e3), shift=st.floats(-3, 3))
 def test_ranges_lie_in_the_data(name, seed, scale, shift):
     values = np.random.default_rng(seed).normal(shift, 1, (64, 50)).astype("float32") * scale

@@ -7,7 +7,7 @@ from converters.integer.grids import Grid, constant_grid, weight_grid
 
 
 @given(st.integers(0, 10_000), st.sampled_from([1, 7, 127]), st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_weights_on_a_grid_are_found_again_exactly(seed, levels, per_channel):
     rng = np.random.default_rng(seed)
     integers = rng.integers(-levels, levels + 1, (6, 5, 4))
