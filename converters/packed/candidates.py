@@ -111,7 +111,10 @@ def _encode_symbols(packable: Packable, mixer: Mixer, row: int, inner: int) -> b
 
 def cheapest_kind(packable: Packable, coders: tuple[Kind, ...], bits: int) -> Kind:
     """The kind that packs it smallest by itself."""
-    sizes = {k: len(encode(packable, k, new_mixer(bits))[1]) for k in packable.kinds(coders)}
+    kinds = packable.kinds(coders)
+    if len(kinds) == 1:
+        return kinds[0]
+    sizes = {kind: len(encode(packable, kind, new_mixer(bits))[1]) for kind in kinds}
     return min(sizes, key=sizes.get)
 
 

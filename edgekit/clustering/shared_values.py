@@ -54,10 +54,15 @@ class SharedValue(keras.constraints.Constraint):
         single = tf.cast(value, "float32")
         if self.latent is not None:
             self.latent.assign_add(single - self._looked_up(self.codebook.value))
-        codebook = self._trained(single)
+        codebook = self._moved(self._means(single))
         if self._sum or self.latent is not None:
             self.codebook.assign(codebook)
         return tf.cast(self._looked_up(codebook), value.dtype)
+
+    def settled(self, value):
+        """The mean of its cluster for each weight, wherever the weights come from."""
+        means = tf.cast(self._means(tf.cast(value, "float32")) * self._free.value, "float32")
+        return tf.cast(self._looked_up(means), value.dtype)
 
     def move(self, indices: np.ndarray) -> None:
         """Let each weight belong to another value."""
@@ -82,8 +87,15 @@ class SharedValue(keras.constraints.Constraint):
         shape = self.indices.shape
         return tf.reshape(found[: int(np.prod(shape))], shape)
 
-    def _trained(self, value):
-        """The values of the clusters, where their members say the weights should be."""
+    def _moved(self, means):
+        """The values of the clusters after a step that led their members to these means."""
+        if self._sum:
+            old = tf.cast(self.codebook.value, "float64")
+            means = old + self.counts.value * (means - old)
+        return tf.cast(means * self._free.value, "float32")
+
+    def _means(self, value):
+        """The mean of the members of each cluster; that of before where there are none."""
         # In float64: sums over many equal float32 drift. The plain op: ten times faster than
         # segment sums, and without the checks of tf.math.bincount.
         counts = tf.convert_to_tensor(self.counts.value)
@@ -97,9 +109,7 @@ class SharedValue(keras.constraints.Constraint):
             sums = (sums - tf.gather(sums, mirrors)) / 2
             counts = (counts + tf.gather(counts, mirrors)) / 2
         old = tf.cast(self.codebook.value, "float64")
-        means = tf.where(counts > 0, sums / tf.maximum(counts, 1.0), old)
-        trained = old + counts * (means - old) if self._sum else means
-        return tf.cast(trained * self._free.value, "float32")
+        return tf.where(counts > 0, sums / tf.maximum(counts, 1.0), old)
 
 
 class HeldClusters:
@@ -164,9 +174,7 @@ class HeldClusters:
         """Give all weights of a cluster one value now, whatever has come in since the last step."""
         with self._model.distribute_strategy.scope():
             for variable, shared, _ in self._held:
-                latent, shared.latent = shared.latent, None
-                variable.assign(shared(variable.value))
-                shared.latent = latent
+                variable.assign(shared.settled(ops.convert_to_tensor(variable)))
 
     def release(self) -> None:
         """Let the variables go; they keep their values of now."""

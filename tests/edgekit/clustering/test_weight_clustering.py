@@ -299,3 +299,23 @@ def test_bad_fits_are_refused_before_the_first_step(cnn, data):
         fit(model, data, ek.WeightClustering(bits="auto", max_bytes=10))
     with pytest.raises(ValueError, match="nothing has been clustered"):
         _ = ek.WeightClustering(4).codebooks
+
+
+@pytest.mark.parametrize("gradient", ["mean", "sum"])
+def test_weights_put_back_at_the_end_are_clustered_as_they_are(cnn, data, gradient):
+    """As EarlyStopping(restore_best_weights=True) and averaged weights are."""
+    kept = {}
+
+    class PutBack(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            kept.setdefault("weights", self.model.get_weights())
+
+        def on_train_end(self, logs=None):
+            self.model.set_weights(kept["weights"])
+
+    optimizer = keras.optimizers.SGD(1e-3)
+    clustering = ek.WeightClustering(4, gradient=gradient)
+    fit(compiled(cnn, optimizer), data, PutBack(), clustering)
+    for now, before in zip(cnn.get_weights(), kept["weights"], strict=True):
+        np.testing.assert_allclose(now, before, atol=1e-7)
+    assert len(values_of(cnn, "conv")) == 4
