@@ -25,6 +25,14 @@ class Choice:
     damage: float
 
 
+def stored_bytes(clusters: Clusters) -> float:
+    """What indices, at their entropy, and the codebook in float32 take."""
+    counts = clusters.counts
+    shares = counts[counts > 0] / counts.sum()
+    entropy = float(-(shares * np.log2(shares)).sum())
+    return clusters.indices.size * entropy / 8 + 4 * len(clusters.codebook)
+
+
 def choice(clusters: Clusters, weights: np.ndarray, curvature: np.ndarray, bits: int) -> Choice:
     """What clusters cost and spoil.
 
@@ -38,10 +46,7 @@ def choice(clusters: Clusters, weights: np.ndarray, curvature: np.ndarray, bits:
     arXiv 1905.03696.
     """
     error = np.square(weights - clusters.values, dtype="float64")
-    shares = clusters.counts[clusters.counts > 0] / weights.size
-    entropy = float(-(shares * np.log2(shares)).sum())
-    size = weights.size * entropy / 8 + 4 * len(clusters.codebook)
-    return Choice(bits, size, float((error * curvature).sum() / 2))
+    return Choice(bits, stored_bytes(clusters), float((error * curvature).sum() / 2))
 
 
 def allocate(choices: Sequence[Sequence[Choice]], max_bytes: float) -> list[Choice]:

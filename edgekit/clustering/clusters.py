@@ -37,6 +37,12 @@ class Clusters:
         """How many weights each value has."""
         return np.bincount(self.indices.ravel(), minlength=len(self.codebook))
 
+    @property
+    def shared(self) -> bool:
+        """Whether two weights that are not zero have a value between them, or more."""
+        counts = self.counts[self.codebook != 0]
+        return 2 * len(counts) <= int(np.sum(counts))
+
 
 def cluster(
     weights: np.ndarray,

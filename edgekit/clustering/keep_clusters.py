@@ -1,7 +1,5 @@
 """Holding the clusters of a model through more training."""
 
-import numpy as np
-
 from edgekit.clustering.clustering_callback import ClusteringCallback
 from edgekit.clustering.clusters import as_they_are
 from edgekit.core.selection import LayerFilter
@@ -44,7 +42,7 @@ class KeepClusters(ClusteringCallback):
     def on_train_begin(self, logs=None):
         found = self._find_kernels(self.layers, depthwise=True)
         pairs = [(kernel, as_they_are(kernel.weights)) for kernel in found]
-        shared = [(kernel, clusters) for kernel, clusters in pairs if _are_shared(clusters)]
+        shared = [(kernel, clusters) for kernel, clusters in pairs if clusters.shared]
         if not shared:
             raise ValueError(
                 f"KeepClusters: none of the {len(pairs)} selected kernels has shared weights; "
@@ -52,9 +50,3 @@ class KeepClusters(ClusteringCallback):
             )
         self._kernels = [kernel for kernel, _ in shared]
         self._hold([clusters for _, clusters in shared])
-
-
-def _are_shared(clusters) -> bool:
-    """Whether two weights that are not zero have a value between them, or more."""
-    counts = clusters.counts[clusters.codebook != 0]
-    return 2 * len(counts) <= int(np.sum(counts))

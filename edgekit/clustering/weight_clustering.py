@@ -4,13 +4,15 @@ import warnings
 from collections.abc import Mapping
 from numbers import Integral
 
+from edgekit.clustering.bit_allocation import stored_bytes
 from edgekit.clustering.clusterer import Clusterer, Count, checked_counts
 from edgekit.clustering.clustering_callback import ClusteringCallback
+from edgekit.clustering.clusters import Clusters, as_they_are
 from edgekit.clustering.groups import Granularity
 from edgekit.clustering.shared_values import GRADIENTS
 from edgekit.core.constraints import retrace_training
 from edgekit.core.gradient_watch import GradientWatch
-from edgekit.core.next_fit import before_next_fit
+from edgekit.core.next_fit import before_next_fit, fit_ended
 from edgekit.core.positions import check_position, to_step
 from edgekit.core.selection import LayerFilter
 
@@ -54,7 +56,8 @@ class WeightClustering(ClusteringCallback):
             values. `"auto"` gives each kernel as many as spoil the loss least within `max_bytes`.
             Defaults to `None`.
         max_bytes: For `bits="auto"`: what all clustered kernels may take together, indices at
-            their entropy and codebooks in float32. Defaults to `None`.
+            their entropy and codebooks in float32; kernels that take no more keep their values.
+            Defaults to `None`.
         granularity: What shares a codebook: the `"tensor"`, each output `"channel"`, or groups
             of so many output channels. Defaults to `"tensor"`.
         gradient: Whether a value moves by the `"mean"` of its members' steps, or by their
@@ -122,7 +125,11 @@ class WeightClustering(ClusteringCallback):
         named = isinstance(self._clusterer.counts, Mapping)
         self._kernels = self._find_kernels(self._layers, argument="clusters" if named else "layers")
         if self._clusterer.counts is None:
-            self._watch_gradients()
+            found = [as_they_are(kernel.weights) for kernel in self._kernels]
+            if sum(map(stored_bytes, found)) <= self._clusterer.max_bytes:
+                self._hold_clusters(found)  # as after an earlier fit
+            else:
+                self._watch_gradients()
         elif self._first_step == 0:
             self._cluster()
 
@@ -146,6 +153,7 @@ class WeightClustering(ClusteringCallback):
         super().on_train_end(logs)
         if self._held is None:
             self._end_watch()
+            fit_ended(self)
             warnings.warn(
                 f"WeightClustering: the fit stopped after {self._next_step or 0} steps, before "
                 f"weights are clustered at step {self._first_step}",
@@ -185,8 +193,11 @@ class WeightClustering(ClusteringCallback):
     def _cluster(self) -> None:
         curvatures = self._watch.read() if self._watch else None
         self._end_watch()
+        self._hold_clusters(self._clusterer.cluster(self._kernels, curvatures))
+
+    def _hold_clusters(self, clusters: list[Clusters]) -> None:
         self._hold(
-            self._clusterer.cluster(self._kernels, curvatures),
+            clusters,
             keep_zeros=self._keep_zeros,
             gradient=self._gradient,
             latent=self._refresh is not None,

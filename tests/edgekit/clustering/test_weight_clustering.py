@@ -191,6 +191,9 @@ def test_bits_are_spent_where_they_count(cnn, data):
         counts.append([len(values_of(copy, n)) for n in ("conv", "pointwise", "classes")])
     assert sum(counts[0]) < sum(counts[1])
     assert len(set(counts[1])) > 1
+    again = ek.WeightClustering(bits="auto", max_bytes=budgets[1])
+    fit(copy, data, again, epochs=2, initial_epoch=1)
+    assert [len(values_of(copy, n)) for n in ("conv", "pointwise", "classes")] == counts[1]
 
 
 def test_a_second_fit_goes_on_where_the_first_ended(cnn, data):
