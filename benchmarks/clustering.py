@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import click
+from figures import save
 from pruning_engines import environment
 
 HERE = Path(__file__).parent
@@ -48,10 +49,7 @@ def main(processes, rounds, out):
         "summary": summary,
         "runs": runs,
     }
-    if out:
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(whole, indent=1) + "\n")
-        partial.replace(out)
+    save(whole, out)
     for name, found in summary.items():
         print(name, json.dumps(found))
 

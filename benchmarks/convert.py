@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from figures import save
 
 THEIRS = ("float32", "float16", "dynamic", "int8", "int16x8")
 SAMPLES = 100
@@ -61,10 +62,7 @@ def main(rounds, out):
         "calibration_times_faster": round(calibration["tensorflow"] / calibration["edgekit"], 2),
     }
     print(json.dumps({k: v for k, v in report.items() if k != "seconds"}, indent=1))
-    if out:
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        partial.replace(out)
+    save(report, out)
 
 
 def _model_and_data():

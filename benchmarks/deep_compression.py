@@ -23,6 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import click
 import keras
 import numpy as np
+from figures import save
 from lenets import lenet_5, lenet_300_100, mnist
 
 import edgekit as ek
@@ -244,13 +245,9 @@ def table(cells: dict) -> str:
 
 
 def _save(report, out) -> None:
-    if out is None:
-        return
     recipes = {net: {s: asdict(r) for s, r in found.items()} for net, found in RECIPES.items()}
-    whole = {"data": "MNIST", "python": platform.python_version(), "recipes": recipes, **report}
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(whole, indent=1) + "\n")
-    partial.replace(out)
+    whole = {"data": "MNIST", "python": platform.python_version(), "recipes": recipes}
+    save({**whole, "cells": report["cells"]}, out)
 
 
 if __name__ == "__main__":

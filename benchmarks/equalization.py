@@ -8,13 +8,13 @@ function. "per tensor" is TensorFlow's own int8 with one scale for each kernel, 
 edgekit's.
 """
 
-import json
 import os
 import warnings
 from pathlib import Path
 
 import click
 import numpy as np
+from figures import data_folder, save
 
 CALIBRATION = 200
 
@@ -29,7 +29,7 @@ def main(imbalance, seeds, epochs, out):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import edgekit as ek
 
-    with np.load(Path(os.environ.get("EDGEKIT_DATA", "data")) / "mnist.npz") as stored:
+    with np.load(data_folder() / "mnist.npz") as stored:
         data = {name: stored[name] for name in stored.files}
     x_train, x_test = (data[n][..., None].astype("float32") / 255 for n in ("x_train", "x_test"))
     seen = x_train[:CALIBRATION]
@@ -55,12 +55,8 @@ def main(imbalance, seeds, epochs, out):
     mean = {name: float(np.mean([found[name] for found in figures])) for name in figures[0]}
     for name, accuracy in mean.items():
         print(f"{name:32s} {accuracy:.2%}   {100 * (accuracy - mean['float']):+.2f} points")
-    if out:
-        settings = {"imbalance": imbalance, "epochs": epochs, "test_images": len(x_test)}
-        report = {"settings": settings, "mean": mean, "seeds": figures}
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        partial.replace(out)
+    settings = {"imbalance": imbalance, "epochs": epochs, "test_images": len(x_test)}
+    save({"settings": settings, "mean": mean, "seeds": figures}, out)
 
 
 def _trained(x, y, seed, epochs):

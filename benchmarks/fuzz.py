@@ -8,7 +8,6 @@ byte is one that is not a weight, where damage does more.
 """
 
 import json
-import os
 import time
 import warnings
 from collections import Counter
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from figures import data_folder, save
 
 MODELS = ("resnet8_int8", "resnet8_float", "kws_int8", "vww_int8", "ad01_float")
 
@@ -28,7 +28,7 @@ def main(cuts, flips, out):
     """Damage the models and count the answers."""
     from converters import Flatbuffer
 
-    folder = Path(os.environ.get("EDGEKIT_DATA", "data")) / "mlperf_tiny"
+    folder = data_folder() / "mlperf_tiny"
     files = [(folder / f"{name}.tflite").read_bytes() for name in MODELS]
     found = {kind: {call: Counter() for call in CALLS} for kind in ("cut", "flipped")}
     slowest = dict.fromkeys(CALLS, 0.0)
@@ -52,10 +52,7 @@ def main(cuts, flips, out):
             print(f"{number} of {len(jobs)}: {_plain(found)} {slowest}", flush=True)
     report = {"models": MODELS, "answers": _plain(found), "slowest_seconds": slowest}
     print(json.dumps(report, indent=1))
-    if out:
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        partial.replace(out)
+    save(report, out)
 
 
 def _inspect(content, samples):

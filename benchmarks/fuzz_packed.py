@@ -23,6 +23,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from figures import save
 
 from converters.packed.container import number_bytes
 from converters.packed.unpacking import unpacked_bytes
@@ -49,10 +50,7 @@ def main(count, seed, part, files, out):
         print("python", json.dumps(report["python"]), flush=True)
         report["c"] = _c(paths, Path(folder), seed, count)
         print("c", json.dumps(report["c"]), flush=True)
-    if out:
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        partial.replace(out)
+    save(report, out)
     if report["python"]["crashes"] or report["c"]["exit_code"]:
         raise SystemExit(1)
 

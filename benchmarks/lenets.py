@@ -1,9 +1,7 @@
 """LeNet-300-100, LeNet-5 and the MNIST digits of the benchmarks, for Keras 3 and tf_keras."""
 
-import os
-from pathlib import Path
-
 import numpy as np
+from figures import data_folder
 
 
 def lenet_300_100(keras):
@@ -42,7 +40,7 @@ def mnist() -> tuple:
     Raises:
         SystemExit: The file is not there.
     """
-    path = Path(os.environ.get("EDGEKIT_DATA", "data")) / "mnist.npz"
+    path = data_folder() / "mnist.npz"
     if not path.exists():
         raise SystemExit(f"{path} is missing: set EDGEKIT_DATA to the folder that has it")
     with np.load(path) as stored:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from figures import save
 from lenets import lenet_300_100, mnist
 
 RATE, BATCH, SHARE = 1.2e-3, 60, 0.2
@@ -170,9 +171,7 @@ def _stored(out, settings) -> dict:
 
 def _write(out, report, found) -> None:
     report = report | {"python": platform.python_version(), "summary": _summarise(found)}
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(report | {"seeds": found}, indent=1) + "\n")
-    partial.replace(out)
+    save(report | {"seeds": found}, out)
 
 
 def _plot(summary, path) -> None:

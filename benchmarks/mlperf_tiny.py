@@ -9,11 +9,11 @@ were not calibrated on. Each conversion is repeated, for the same bytes.
 """
 
 import json
-import os
 from pathlib import Path
 
 import click
 import numpy as np
+from figures import data_folder, save
 from posttraining import _images as cifar_images
 
 NETS = ("resnet8", "kws", "vww", "ad01")
@@ -26,7 +26,7 @@ def main(out):
     """Convert and compare each net."""
     from converters import Flatbuffer, convert
 
-    data = Path(os.environ.get("EDGEKIT_DATA", "data"))
+    data = data_folder()
     report = {}
     for net in NETS:
         folder = data / "mlperf_tiny"
@@ -48,10 +48,7 @@ def main(out):
             "same_bytes_again": ours.content == again.content,
         }
         print(net, json.dumps(report[net]), flush=True)
-    if out:
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        partial.replace(out)
+    save(report, out)
 
 
 def _samples(net, data, original, reference):

@@ -9,7 +9,6 @@ the best of five.
 """
 
 import json
-import os
 import platform
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 
 import click
+from figures import data_folder, save
 
 from converters.packed import pack, unpack
 from converters.packed.c_sources import write_c_sources
@@ -33,7 +33,7 @@ SETTINGS = {
 @click.option("--out", type=click.Path(path_type=Path), help="Where the JSON goes.")
 def main(out):
     """Pack, unpack, print, save."""
-    folder = Path(os.environ.get("EDGEKIT_DATA", "data")) / "mlperf_tiny"
+    folder = data_folder() / "mlperf_tiny"
     pack(folder / "kws_int8.tflite")  # compiles
     report = {"python": platform.python_version(), "files": {}}
     for net in NETS:
@@ -41,10 +41,7 @@ def main(out):
             name = f"{net}_{format}"
             found = report["files"][name] = _measure(folder / f"{name}.tflite")
             print(name, json.dumps(found), flush=True)
-    if out:
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        partial.replace(out)
+    save(report, out)
 
 
 def _measure(path) -> dict:

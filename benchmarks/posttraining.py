@@ -7,14 +7,13 @@ The folder holds `cifar10_train_jpeg.npz` (`jpeg` bytes, `offsets`, `y`) and
 """
 
 import io
-import json
-import os
 import time
 import warnings
 from pathlib import Path
 
 import click
 import numpy as np
+from figures import data_folder, save
 
 
 @click.command()
@@ -28,9 +27,7 @@ def main(iterations, samples, test, out):
 
     import edgekit as ek
 
-    folder = Path(os.environ.get("EDGEKIT_DATA", "data"))
-    if not folder.is_dir():
-        raise SystemExit(f"no data: set EDGEKIT_DATA to a folder with them. Received: {folder}")
+    folder = data_folder()
     keras.utils.set_random_seed(0)
     images, labels = _images(folder, samples + test)
     seen, unseen, answers = images[:samples], images[samples:], labels[samples:]
@@ -58,11 +55,8 @@ def main(iterations, samples, test, out):
     for name, figures in found.items():
         lost = 100 * (figures["accuracy"] - found["float"]["accuracy"])
         print(f"{name:20s} {figures['accuracy']:.2%}   {lost:+.2f} points")
-    if out:
-        settings = {"iterations": iterations, "samples": samples, "test_images": test}
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps({"settings": settings, "figures": found}, indent=1) + "\n")
-        partial.replace(out)
+    settings = {"iterations": iterations, "samples": samples, "test_images": test}
+    save({"settings": settings, "figures": found}, out)
 
 
 def _images(folder, count):

@@ -33,6 +33,7 @@ from itertools import product
 from pathlib import Path
 
 import click
+from figures import save
 from fit_turns import ROUND
 from pruning_cells import RECIPES
 from pruning_engines import ENGINES, Target, environment, measured
@@ -166,8 +167,6 @@ def summarise(report) -> dict:
 
 
 def _save(report, out) -> None:
-    if out is None:
-        return
     recipes = {}
     for name, recipe in RECIPES.items():
         settings = asdict(recipe)
@@ -181,9 +180,7 @@ def _save(report, out) -> None:
         "steps": report["steps"],
         "cells": report["cells"],
     }
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(whole, indent=1) + "\n")
-    partial.replace(out)
+    save(whole, out)
 
 
 def _report(report) -> None:

@@ -9,7 +9,6 @@ stdout.
 """
 
 import json
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from figures import data_folder
 from lenets import lenet_5, lenet_300_100, mnist
 from pruning_engines import ENGINES, Target
 from resnet8 import augmented, cifar10
@@ -64,7 +64,7 @@ def shuffled(x, y, batch: int, seed: int):
 
 def pretrained_resnet8(keras):
     """MLPerf Tiny's ResNet-8 with its weights, for pixels in 0 to 255."""
-    path = Path(os.environ.get("EDGEKIT_DATA", "data")) / "mlperf_tiny" / "resnet8.h5"
+    path = data_folder() / "mlperf_tiny" / "resnet8.h5"
     return keras.models.load_model(path, compile=False)
 
 

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import click
+from figures import save
 
 ROUND = 10
 BATCH = 64
@@ -41,12 +42,9 @@ def main(rounds, processes, out, worker):
     summary = {engine: _summarise(runs) for engine, runs in found.items()}
     for engine, figures in summary.items():
         print(f"{engine:8s} {_line(figures)}")
-    if out:
-        report = {"host": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        report |= {"batch": BATCH, "steps_per_round": ROUND, "summary": summary, "runs": found}
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        partial.replace(out)
+    report = {"host": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    report |= {"batch": BATCH, "steps_per_round": ROUND, "summary": summary, "runs": found}
+    save(report, out)
 
 
 def _in_process(engine, rounds) -> dict:

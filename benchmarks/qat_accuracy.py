@@ -9,7 +9,6 @@ no post-training int4, so that column rounds the float net's kernels to 4 bits w
 and keeps the rest as in int8.
 """
 
-import json
 import platform
 import statistics
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import click
 import keras
 import numpy as np
+from figures import save
 from resnet8 import augmented, cifar10, resnet8
 
 import edgekit as ek
@@ -123,9 +123,7 @@ def _write(out, rows, settings) -> None:
         "keras": keras.__version__,
         "seeds": rows,
     }
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(found, indent=1) + "\n")
-    partial.replace(out)
+    save(found, out)
 
 
 if __name__ == "__main__":

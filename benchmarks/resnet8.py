@@ -1,10 +1,8 @@
 """MLPerf Tiny's ResNet-8 and the CIFAR-10 data of the benchmarks."""
 
-import os
-from pathlib import Path
-
 import keras
 import numpy as np
+from figures import data_folder
 
 
 def resnet8(keras=keras):
@@ -52,7 +50,7 @@ def cifar10(test: int = 5000) -> tuple:
     """
     import tensorflow as tf
 
-    path = Path(os.environ.get("EDGEKIT_DATA", "../shared/data")) / "cifar10_train_jpeg.npz"
+    path = data_folder() / "cifar10_train_jpeg.npz"
     if not path.exists():
         raise SystemExit(f"{path} is missing: set EDGEKIT_DATA to the folder that has it")
     with np.load(path) as stored:

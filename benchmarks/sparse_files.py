@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from figures import save
 
 ZEROS = (0.0, 0.7, 0.8, 0.9, 0.95)
 FORMATS = ("float32", "int8")
@@ -48,10 +49,7 @@ def main(rounds, seconds, out):
         "settings": {"rounds": rounds, "seconds": seconds, "batch": 1, "threads": 1},
         "cases": cases,
     }
-    if out:
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-        partial.replace(out)
+    save(report, out)
 
 
 def _measured(build, rounds, seconds) -> list[dict]:
