@@ -8,13 +8,10 @@ import tensorflow as tf
 from keras import ops
 
 from edgekit.clustering.clusters import Clusters, reassign
+from edgekit.clustering.look_up import look_up
 from edgekit.core.constraints import hold, release, retrace_training
 
 GRADIENTS = ("mean", "sum")
-# Values are looked up several at a time, in a table of all their combinations: of this size at
-# most, which stays in a processor's cache.
-_LARGEST_TABLE = 2**16
-_MOST_AT_ONCE = 4
 
 
 class SharedValue(keras.constraints.Constraint):
@@ -35,12 +32,8 @@ class SharedValue(keras.constraints.Constraint):
         self._sum = gradient == "sum"
         free = ~(keep_zeros & (clusters.codebook == 0))
         self._count = len(clusters.codebook)
-        self._at_once = _at_once(self._count)
         with model.distribute_strategy.scope():
             self.indices = _state(variable, "indices", clusters.indices, "int32")
-            self._combinations = _state(
-                variable, "combinations", self._combined(clusters.indices), "int32"
-            )
             self.counts = _state(variable, "counts", clusters.counts, "float64")
             self.codebook = _state(variable, "codebook", clusters.codebook, "float32")
             self._free = _state(variable, "free", free, "float64")
@@ -53,39 +46,21 @@ class SharedValue(keras.constraints.Constraint):
         value = ops.convert_to_tensor(value)
         single = tf.cast(value, "float32")
         if self.latent is not None:
-            self.latent.assign_add(single - self._looked_up(self.codebook.value))
+            self.latent.assign_add(single - look_up(self.codebook.value, self.indices.value))
         codebook = self._moved(self._means(single))
         if self._sum or self.latent is not None:
             self.codebook.assign(codebook)
-        return tf.cast(self._looked_up(codebook), value.dtype)
+        return tf.cast(look_up(codebook, self.indices.value), value.dtype)
 
     def settled(self, value):
         """The mean of its cluster for each weight, wherever the weights come from."""
         means = tf.cast(self._means(tf.cast(value, "float32")) * self._free.value, "float32")
-        return tf.cast(self._looked_up(means), value.dtype)
+        return tf.cast(look_up(means, self.indices.value), value.dtype)
 
     def move(self, indices: np.ndarray) -> None:
         """Let each weight belong to another value."""
         self.indices.assign(indices)
-        self._combinations.assign(self._combined(indices))
         self.counts.assign(np.bincount(indices.ravel(), minlength=self._count))
-
-    def _combined(self, indices: np.ndarray) -> np.ndarray:
-        """The numbers of neighbouring weights as one number."""
-        flat = indices.ravel()
-        flat = np.append(flat, np.zeros(-len(flat) % self._at_once, "int32"))
-        combined = np.zeros(len(flat) // self._at_once, "int32")
-        for numbers in flat.reshape(-1, self._at_once).T:
-            combined = combined * self._count + numbers
-        return combined
-
-    def _looked_up(self, codebook):
-        """Each weight's value."""
-        several = tf.stack(tf.meshgrid(*[codebook] * self._at_once, indexing="ij"), axis=-1)
-        table = tf.reshape(several, [-1, self._at_once])
-        found = tf.reshape(tf.gather(table, tf.convert_to_tensor(self._combinations.value)), [-1])
-        shape = self.indices.shape
-        return tf.reshape(found[: int(np.prod(shape))], shape)
 
     def _moved(self, means):
         """The values of the clusters after a step that led their members to these means."""
@@ -181,12 +156,6 @@ class HeldClusters:
         for variable, shared, _ in self._held:
             release(variable, shared)
         retrace_training(self._model)
-
-
-def _at_once(count: int) -> int:
-    """How many values are looked up at once."""
-    fitting = [n for n in range(1, _MOST_AT_ONCE + 1) if count**n <= _LARGEST_TABLE]
-    return max(fitting, default=1)
 
 
 def _state(variable, name: str, value, dtype: str) -> keras.Variable:

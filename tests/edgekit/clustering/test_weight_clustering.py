@@ -322,3 +322,16 @@ def test_weights_put_back_at_the_end_are_clustered_as_they_are(cnn, data, gradie
     for now, before in zip(cnn.get_weights(), kept["weights"], strict=True):
         np.testing.assert_allclose(now, before, atol=1e-7)
     assert len(values_of(cnn, "conv")) == 4
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+def test_large_kernels_are_looked_up_by_compiled_code(jit_compile, granularity):
+    model = keras.Sequential([keras.Input((300,)), layers.Dense(200, name="dense")])
+    model.compile("adam", "mse", jit_compile=jit_compile)
+    x = np.random.default_rng(0).standard_normal((64, 300)).astype("float32")
+    callback = ek.WeightClustering(16, granularity=granularity)
+    model.fit(x, x[:, :200], verbose=0, epochs=2, callbacks=[callback])
+    (codebook,), (indices,) = callback.codebooks.values(), callback.indices.values()
+    np.testing.assert_array_equal(codebook[indices], np.asarray(model.get_layer("dense").kernel))
+    assert len(np.unique(codebook)) == 16 * (200 if granularity == "channel" else 1)
