@@ -133,6 +133,8 @@ def _damaged(content: bytes, chance: random.Random) -> bytes:
     data = bytearray(content)
     header = _header_end(content)
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
+        if len(data) < 2:
+            break
         place = chance.randrange(header if chance.random() < 0.5 else len(data))
         place = min(place, len(data) - 1)
         what = chance.randrange(6)
