@@ -156,9 +156,8 @@ def pruning_table(pruning: dict, tickets: dict, sparse: dict) -> str:
 def packing_table(deep: dict, clustering: dict, packing: dict) -> str:
     """Deep Compression of the LeNets, what clustering costs, and packed files."""
     rows = [
-        _deep_row(deep["cells"], net, name, setting)
-        for net, name in (("lenet_300_100", "LeNet-300-100"), ("lenet_5", "LeNet-5"))
-        for setting in ("edgekit", "paper")
+        _deep_row(deep["cells"], net, PRUNING_NETS[net], setting)
+        for net, setting in dict.fromkeys((k.split("/")[0], k.split("/")[2]) for k in deep["cells"])
     ]
     found = clustering["summary"]
     few, many = found["steps 16"], found["steps 256"]
@@ -170,7 +169,7 @@ def packing_table(deep: dict, clustering: dict, packing: dict) -> str:
         if name.endswith("int8")
     )
     lines = [
-        "Errors are those of three seeds on MNIST's 10,000 test digits. A Dense layer of a million",
+        "Errors are those of each seed on MNIST's 10,000 test digits. A Dense layer of a million",
         f"weights is clustered to 256 values in {apply['edgekit']['seconds']:.1f} s (TFMOT "
         f"{apply['tfmot']['seconds']:.0f} s, in {1 / apply['share_of_memory']:.0f} times the "
         "memory); with 32 values the error",
@@ -189,7 +188,9 @@ def _deep_row(cells: dict, net: str, name: str, setting: str) -> str:
     by_xz = statistics.mean(c["parameter_bytes"] / c["rivals"]["xz -9e"] for c in found)
     errors = ", ".join(f"{c['errors_before']} → {c['errors']}" for c in found)
     title, paper = ("the paper's", DEEP_PAPER[net]) if setting == "paper" else ("edgekit's", "–")
-    spread = f"{statistics.mean(rates):.1f} ± {statistics.stdev(rates):.1f}"
+    spread = f"{statistics.mean(rates):.1f}"
+    if len(rates) > 1:
+        spread += f" ± {statistics.stdev(rates):.1f}"
     return f"| {name} | {title} | {spread} | {paper} | {by_xz:.0f} | {errors} |"
 
 

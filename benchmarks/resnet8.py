@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from figures import data_folder
 
 
 def resnet8(keras=keras):
@@ -49,6 +48,7 @@ def cifar10(test: int = 5000) -> tuple:
         SystemExit: The file is not there.
     """
     import tensorflow as tf
+    from figures import data_folder  # beside the scripts; the net alone is for tests too
 
     path = data_folder() / "cifar10_train_jpeg.npz"
     if not path.exists():
