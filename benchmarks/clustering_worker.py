@@ -34,6 +34,8 @@ class Edgekit:
         callback.set_model(model)
         callback.set_params({"steps": 1, "epochs": 1})
         callback.on_train_begin()
+        callback.on_epoch_begin(0)
+        callback.on_train_batch_begin(0)
         return np.asarray(model.layers[-1].kernel)
 
     def clustered(self, model, clusters: int) -> tuple:

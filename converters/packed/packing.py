@@ -75,6 +75,11 @@ def pack(
     if coder not in CODERS:
         raise ValueError(f"`coder` must be one of {', '.join(CODERS)}. Received: coder={coder!r}")
     _check_memory(memory)
+    if not isinstance(model, (Flatbuffer, str, os.PathLike)):
+        raise TypeError(
+            "`model` must be a Flatbuffer or the path of a .tflite file: convert a Keras model "
+            f"first (ek.convert). Received: {type(model).__name__}"
+        )
     flatbuffer = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
     content = flatbuffer.content
     if not FAST and len(content) > _SLOW_BYTES:

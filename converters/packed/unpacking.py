@@ -31,6 +31,11 @@ def unpack(packed: bytes | str | os.PathLike) -> Flatbuffer:
     """
     if isinstance(packed, (bytes, bytearray, memoryview)):
         return Flatbuffer(unpacked_bytes(bytes(packed)))
+    if not isinstance(packed, (str, os.PathLike)):
+        raise TypeError(
+            "`packed` must be the path of an .ekz file, or its bytes. "
+            f"Received: {type(packed).__name__}"
+        )
     path = existing_file(packed)
     try:
         return Flatbuffer(unpacked_bytes(path.read_bytes()))

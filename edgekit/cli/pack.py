@@ -45,6 +45,8 @@ def pack(
     from converters.packed.c_sources import write_c_sources
 
     path = Path(out) if out else Path(model).with_suffix(".ekz")
+    if path.resolve() == Path(model).resolve():
+        raise ValueError(f"--out {path} is the file to read: name another")
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("packing", total=None)
         packed = pack_model(

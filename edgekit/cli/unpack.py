@@ -19,5 +19,7 @@ def unpack(packed: str, out: str | None) -> None:
 
     path = Path(out) if out else Path(packed).with_suffix(".tflite")
     flatbuffer = unpack_model(packed)
+    if path.resolve() == Path(packed).resolve():
+        raise ValueError(f"--out {path} is the file to read: name another")
     flatbuffer.save(path)
     click.echo(f"{path}: {flatbuffer.size:,} bytes")

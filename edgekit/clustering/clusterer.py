@@ -68,8 +68,8 @@ class Clusterer:
         if self.max_bytes is None:
             layers = [kernel.layer for kernel in kernels]
             counts = value_per_layer(layers, self.counts, "clusters")
-            return [self._clusters(kernel, counts[kernel.layer]) for kernel in kernels]
-        tried = [{bits: self._clusters(k, 2**bits) for bits in BITS} for k in kernels]
+            return [self._clusters(k, counts[k.layer], n) for n, k in enumerate(kernels)]
+        tried = [{b: self._clusters(k, 2**b, n) for b in BITS} for n, k in enumerate(kernels)]
         options = [
             [choice(c, kernel.weights, curvature, bits) for bits, c in found.items()]
             for kernel, found, curvature in zip(kernels, tried, curvatures, strict=True)
@@ -77,9 +77,14 @@ class Clusterer:
         chosen = allocate(options, self.max_bytes)
         return [found[best.bits] for found, best in zip(tried, chosen, strict=True)]
 
-    def _clusters(self, kernel: ClusteredKernel, count: Count) -> Clusters:
-        # Of the kernel's own chance: what others there are makes no difference.
-        chance = np.random.default_rng([self._seed, *kernel.variable.path.encode()])
+    def _clusters(self, kernel: ClusteredKernel, count: Count, number: int) -> Clusters:
+        if not np.isfinite(kernel.weights).all():
+            raise ValueError(
+                f"weight {kernel.variable.path!r} holds NaN or infinite values: train the model "
+                "with a smaller learning rate before it is clustered"
+            )
+        # By its place, since names count up with each model that a process builds.
+        chance = np.random.default_rng([self._seed, number])
         groups = kernel.groups(self._granularity)
         return cluster(kernel.weights, count, self._init, self._keep_zeros, groups, chance)
 

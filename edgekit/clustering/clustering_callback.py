@@ -20,6 +20,7 @@ class ClusteringCallback(keras.callbacks.Callback):
         super().__init__()
         self._kernels: list[ClusteredKernel] = []
         self._held: HeldClusters | None = None
+        self._verified = False
 
     @property
     def codebooks(self) -> dict[str, np.ndarray]:
@@ -52,7 +53,21 @@ class ClusteringCallback(keras.callbacks.Callback):
     def _hold(self, clusters: Sequence[Clusters], **settings) -> None:
         variables = [kernel.variable for kernel in self._kernels]
         self._held = HeldClusters(self.model, variables, clusters, **settings)
+        self._verified = False
         before_next_fit(self, self._held.release)
+
+    def _verify_once(self) -> None:
+        """Whether the first step left equal weights equal, as all others will."""
+        if self._held is None or self._verified:
+            return
+        self._verified = True
+        if not self._held.holds:
+            raise ValueError(
+                "the clusters do not hold: another callback changes the same weights in this fit "
+                "(prune first, and cluster in a second fit), or the train step was traced before "
+                "the clustering or updates weights by other means than optimizer.apply (trace it "
+                "within ek.custom_loop)"
+            )
 
     def _begun(self) -> HeldClusters:
         if self._held is None:

@@ -8,6 +8,8 @@ from edgekit.clustering.initializers import INITIALIZERS
 from edgekit.clustering.lloyd import SortedWeights, lloyd
 
 _TERNARY_THRESHOLD = 0.7
+# Of random float32 weights a few are equal by chance, of many millions more.
+_SHARED, _MOST_SHARED = 0.9, 2**16
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Clusters:
 
     @property
     def shared(self) -> bool:
-        """Whether two weights that are not zero have a value between them, or more."""
+        """Whether weights that are not zero have values in common, and not by chance alone."""
         counts = self.counts[self.codebook != 0]
-        return 2 * len(counts) <= int(np.sum(counts))
+        return len(counts) <= min(_SHARED * int(np.sum(counts)), _MOST_SHARED)
 
 
 def cluster(

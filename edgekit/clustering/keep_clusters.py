@@ -32,7 +32,7 @@ class KeepClusters(ClusteringCallback):
             Defaults to `None`: all.
 
     Raises:
-        ValueError: At the start of the fit, when no selected kernel has shared weights.
+        ValueError: Before the first step, when no selected kernel has shared weights.
     """
 
     def __init__(self, layers: LayerFilter = None):
@@ -40,6 +40,17 @@ class KeepClusters(ClusteringCallback):
         self.layers = layers
 
     def on_train_begin(self, logs=None):
+        self._held = None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Not when the fit begins: callbacks behind this one may put other weights in then.
+        if self._held is None:
+            self._hold_todays()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._verify_once()
+
+    def _hold_todays(self) -> None:
         found = self._find_kernels(self.layers, depthwise=True)
         pairs = [(kernel, as_they_are(kernel.weights)) for kernel in found]
         shared = [(kernel, clusters) for kernel, clusters in pairs if clusters.shared]

@@ -133,6 +133,17 @@ class HeldClusters:
             found.append(codebook)
         return found
 
+    @property
+    def holds(self) -> bool:
+        """Whether all weights of each cluster are equal."""
+        for (variable, _, _), codebook, indices in zip(
+            self._held, self.codebooks, self.indices, strict=True
+        ):
+            values = np.asarray(ops.convert_to_numpy(variable), "float32")
+            if not np.array_equal(codebook[indices], values, equal_nan=True):
+                return False
+        return True
+
     def refresh(self) -> None:
         """Let each weight join the value that is nearest to where its own steps have led it."""
         for (variable, shared, owners), indices in zip(self._held, self.indices, strict=True):

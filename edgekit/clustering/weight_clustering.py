@@ -130,8 +130,6 @@ class WeightClustering(ClusteringCallback):
                 self._hold_clusters(found)  # as after an earlier fit
             else:
                 self._watch_gradients()
-        elif self._first_step == 0:
-            self._cluster()
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._next_step is None:
@@ -139,6 +137,7 @@ class WeightClustering(ClusteringCallback):
         self._epoch_start = self._next_step
 
     def on_train_batch_begin(self, batch, logs=None):
+        # Not when the fit begins: callbacks behind this one may put other weights in then.
         step = self._epoch_start + batch
         if self._held is None:
             if step >= self._first_step:
@@ -148,6 +147,7 @@ class WeightClustering(ClusteringCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._next_step = self._epoch_start + batch + 1
+        self._verify_once()
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
@@ -193,6 +193,16 @@ class WeightClustering(ClusteringCallback):
     def _cluster(self) -> None:
         curvatures = self._watch.read() if self._watch else None
         self._end_watch()
+        empty = [k.variable.path for k in self._kernels if not k.weights.any()]
+        if empty:
+            warnings.warn(
+                f"WeightClustering leaves {', '.join(empty)} alone: all weights are zero, and "
+                "would stay so",
+                stacklevel=2,
+            )
+            left = [i for i, kernel in enumerate(self._kernels) if kernel.weights.any()]
+            self._kernels = [self._kernels[i] for i in left]
+            curvatures = curvatures and [curvatures[i] for i in left]
         self._hold_clusters(self._clusterer.cluster(self._kernels, curvatures))
 
     def _hold_clusters(self, clusters: list[Clusters]) -> None:

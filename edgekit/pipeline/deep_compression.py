@@ -114,8 +114,14 @@ def deep_compress(
     if not model.compiled:
         raise ValueError(f"model {model.name!r} is not compiled: its loss trains the stages")
     _check_epochs(epochs)
+    if not isinstance(format, str):
+        raise TypeError(f"`format` must be one format's name. Received: format={format!r}")
     check_formats(format)
-    if isinstance(learning_rate, bool) or not isinstance(learning_rate, Real) or learning_rate <= 0:
+    if (
+        isinstance(learning_rate, bool)
+        or not isinstance(learning_rate, Real)
+        or not 0 < learning_rate < 1e6
+    ):
         raise ValueError(
             f"`learning_rate` must be above 0. Received: learning_rate={learning_rate!r}"
         )
@@ -124,6 +130,8 @@ def deep_compress(
     named = None if isinstance(bits, Mapping) else layers
     clustering = WeightClustering(bits=bits, layers=named)
     training = _Training(model, x, y, batch_size, list(callbacks), verbose)
+    samples = _samples(x, _CALIBRATION_SAMPLES) if FORMATS[format].integer else None
+    convert(model, [format], calibration=samples)  # what it refuses, it refuses before the training
     metrics = {}
     if validation_data is not None:
         metrics["given"] = training.evaluate(validation_data)
@@ -136,7 +144,6 @@ def deep_compress(
             _round_values(model)
         if validation_data is not None:
             metrics[stage] = training.evaluate(validation_data)
-    samples = _samples(x, _CALIBRATION_SAMPLES) if FORMATS[format].integer else None
     file = convert(model, [format], calibration=samples)[format]
     return DeepCompression(model, file, pack(file), metrics)
 
@@ -153,9 +160,8 @@ class _Training:
         model = self._model
         own = model.optimizer
         decay = keras.optimizers.schedules.CosineDecay(rate, self._steps * epochs)
-        config = own.get_config() | {"learning_rate": decay}
         with model.distribute_strategy.scope():
-            model.optimizer = type(own).from_config(config)
+            model.optimizer = _fresh(own, decay)
         retrace_training(model)
         try:
             model.fit(
@@ -172,6 +178,16 @@ class _Training:
         x, y = data if isinstance(data, tuple) else (data, None)
         found = self._model.evaluate(x, y, verbose=0, return_dict=True)
         return {name: float(value) for name, value in found.items()}
+
+
+def _fresh(optimizer, learning_rate):
+    """An optimizer of the same kind and settings, that has not trained yet."""
+    config = optimizer.get_config()
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is None:
+        return type(optimizer).from_config(config | {"learning_rate": learning_rate})
+    kept = {key: config[key] for key in ("initial_scale", "dynamic_growth_steps")}
+    return type(optimizer)(_fresh(inner, learning_rate), **kept)
 
 
 def _steps(x, batch_size) -> int:

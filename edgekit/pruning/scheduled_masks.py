@@ -83,8 +83,10 @@ class ScheduledMasks(PruningCallback):
         for weights, mask in zip(self._bound.weights(), self._bound.held, strict=True):
             if weights[~mask].any():
                 raise ValueError(
-                    "the masks do not hold: the train step was traced before them, or updates "
-                    "weights by other means than optimizer.apply; trace it within ek.custom_loop"
+                    "the masks do not hold: another callback changes the same weights in this fit "
+                    "(cluster in a second fit), or the train step was traced before them or "
+                    "updates weights by other means than optimizer.apply; trace it within "
+                    "ek.custom_loop"
                 )
 
     def _state(self) -> State:

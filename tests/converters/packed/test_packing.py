@@ -1,3 +1,4 @@
+import io
 import lzma
 import re
 
@@ -55,7 +56,7 @@ def test_the_report_adds_up(files, packed):
     assert set(found["rivals"]) == {"gzip -9", "xz -9e", "zstd -19"}
     from rich.console import Console
 
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=200, record=True, file=io.StringIO())
     console.print(packed["int8"].table())
     text = console.export_text()
     assert re.search(rf"whole file +{files['int8'].size:,} +{packed['int8'].size:,}", text)
@@ -68,11 +69,12 @@ def test_the_report_adds_up(files, packed):
         ({"coder": "zip"}, ValueError, "smallest, huffman. Received: coder='zip'"),
         ({"memory": 1000}, ValueError, "`memory` must be at least"),
         ({"memory": "much"}, TypeError, "memory='much'"),
+        ({"model": None}, TypeError, "convert a Keras model first"),
     ],
 )
 def test_bad_arguments(files, arguments, error, message):
     with pytest.raises(error, match=message):
-        pack(files["float32"], **arguments)
+        pack(**{"model": files["float32"], **arguments})
 
 
 def test_what_is_no_model_is_refused(tmp_path):

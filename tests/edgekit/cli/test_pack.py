@@ -42,6 +42,18 @@ def test_the_c_sources_compile_and_unpack(folder, tmp_path):
     subprocess.run([tmp_path / "unpack"], check=True)
 
 
+def test_the_input_is_not_written_over(folder, tmp_path):
+    path = tmp_path / "m.tflite"
+    content = (folder / "int8.tflite").read_bytes()
+    path.write_bytes(content)
+    done = run("pack", path, "-o", path)
+    assert (done.exit_code, path.read_bytes()) == (2, content)
+    assert "is the file to read" in done.output
+    packed = tmp_path / "m.ekz"
+    run("pack", path, "-o", packed)
+    assert run("unpack", packed, "-o", packed).exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -79,3 +79,20 @@ def test_with_a_scale_per_channel_each_channel_keeps_its_number(trained, data):
             assert len(np.unique(channel)) <= 6
         counts.append(len(np.unique(values)))
     assert max(counts) > 6  # said in the docstring
+
+
+def test_sparse_and_per_channel_clusters_are_kept_too(cnn, data):
+    x, y = data
+    compiled(cnn).fit(x, y, epochs=2, verbose=0, callbacks=[ek.GradualPruning({"classes": 0.8})])
+    sharing = [
+        ek.WeightClustering({"classes": 4}),
+        ek.WeightClustering(16, granularity="channel", layers="^conv$"),
+    ]
+    cnn.fit(x, y, verbose=0, callbacks=sharing)
+    before = {n: np.asarray(cnn.get_layer(n).kernel) for n in ("classes", "conv")}
+    cnn.fit(x, y, epochs=2, verbose=0, callbacks=[ek.KeepClusters()])
+    classes = np.asarray(cnn.get_layer("classes").kernel)
+    assert (classes[before["classes"] == 0] == 0).all()
+    assert len(np.unique(classes)) <= 4
+    for channel in np.moveaxis(np.asarray(cnn.get_layer("conv").kernel), -1, 0):
+        assert len(np.unique(channel)) <= 16

@@ -335,3 +335,58 @@ def test_large_kernels_are_looked_up_by_compiled_code(jit_compile, granularity):
     (codebook,), (indices,) = callback.codebooks.values(), callback.indices.values()
     np.testing.assert_array_equal(codebook[indices], np.asarray(model.get_layer("dense").kernel))
     assert len(np.unique(codebook)) == 16 * (200 if granularity == "channel" else 1)
+
+
+def test_weights_that_come_in_when_the_fit_begins_are_the_ones_clustered(cnn, data):
+    """As BackupAndRestore brings them, wherever it stands in the list."""
+
+    class Restore(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            kernel = self.model.get_layer("pointwise").kernel
+            kernel.assign(np.arange(64).reshape(kernel.shape) // 8)
+
+    fit(compiled(cnn, keras.optimizers.SGD(0.0)), data, ek.WeightClustering(8), Restore())
+    np.testing.assert_array_equal(values_of(cnn, "pointwise"), np.arange(8))
+
+
+def test_a_step_traced_before_is_noticed(cnn, data):
+    import tensorflow as tf
+
+    x, y = data
+    optimizer = keras.optimizers.Adam(0.01)
+
+    @tf.function
+    def step(images, labels):
+        with tf.GradientTape() as tape:
+            scores = cnn(images, training=True)
+            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, scores))
+        gradients = tape.gradient(loss, cnn.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, cnn.trainable_variables, strict=True))
+
+    step(x[:32], y[:32])
+    batches = [(x[:32], y[:32])] * 3
+
+    def train():
+        with ek.custom_loop(cnn, [ek.WeightClustering(8)], steps=3) as loop:
+            for images, labels in loop(batches):
+                step(images, labels)
+
+    with pytest.raises(ValueError, match="the clusters do not hold"):
+        train()
+
+
+def test_pruning_in_the_same_fit_is_refused(cnn, data):
+    callbacks = [ek.WeightClustering(8), ek.GradualPruning(0.8, ek.schedules.Constant())]
+    with pytest.raises(ValueError, match="cluster in a second fit"):
+        fit(compiled(cnn), data, *callbacks)
+
+
+def test_zeros_alone_and_nan_are_no_weights_to_cluster(cnn, data):
+    kernel = cnn.get_layer("pointwise").kernel
+    kernel.assign(np.zeros(kernel.shape))
+    with pytest.warns(UserWarning, match="leaves pointwise/kernel alone: all weights are zero"):
+        fit(compiled(cnn), data, ek.WeightClustering(4))
+    assert len(values_of(cnn, "pointwise")) > 4
+    kernel.assign(np.full(kernel.shape, np.nan))
+    with pytest.raises(ValueError, match="'pointwise/kernel' holds NaN or infinite"):
+        fit(cnn, data, ek.WeightClustering(4))

@@ -78,6 +78,8 @@ def test_settings_per_layer_a_tf_data_set_and_int8(cnn, data):
         ({"bits": 0}, ValueError, "bits=0"),
         ({"sparsity": 90}, ValueError, "did you mean 0.9"),
         ({"format": "int7"}, ValueError, "formats"),
+        ({"format": ["int8"]}, TypeError, "one format's name"),
+        ({"learning_rate": float("nan")}, ValueError, "learning_rate=nan"),
     ],
 )
 def test_bad_arguments_are_refused_before_training(cnn, data, options, error, message):
@@ -93,3 +95,10 @@ def test_what_is_no_compiled_model_is_refused(cnn, data):
         compress(cnn, data)
     with pytest.raises(TypeError, match="Keras 3 model. Received: str"):
         compress("model.keras", data)
+
+
+def test_a_loss_scale_optimizer_is_unwrapped(cnn, data):
+    own = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01))
+    small = compress(compiled(cnn, own), data, epochs=(1, 1))
+    assert cnn.optimizer is own
+    assert len(np.unique(np.asarray(small.model.get_layer("conv").kernel))) <= 8
