@@ -23,11 +23,6 @@ TINY_HEADER = (
 )
 
 PRUNING_NETS = {"lenet_300_100": "LeNet-300-100", "lenet_5": "LeNet-5", "resnet8": "ResNet-8"}
-PRUNING_HEADER = (
-    "| zero weights | "
-    + " | ".join(f"{name} (TFMOT)" for name in PRUNING_NETS.values())
-    + " |\n|---|--:|--:|--:|"
-)
 
 PACKING_HEADER = (
     "| net | setting | times smaller | the paper | by `xz -9e` | errors |\n"
@@ -119,10 +114,12 @@ def conversion_table(convert: dict, tiny: dict, posttraining: dict, equalization
 def pruning_table(pruning: dict, tickets: dict, sparse: dict) -> str:
     """Accuracy by sparsity, what a step costs, tickets, and sparse files."""
     steps, accuracy = pruning["summary"]["steps"], pruning["summary"]["accuracy"]
-    rows = []
+    nets = [net for net in PRUNING_NETS if "0" in accuracy.get(net, {})]
+    names = " | ".join(f"{PRUNING_NETS[net]} (TFMOT)" for net in nets)
+    rows = [f"| zero weights | {names} |", "|---|" + "--:|" * len(nets)]
     for target in ("0", "50", "80", "90", "95", "2:4"):
         cells = []
-        for net in PRUNING_NETS:
+        for net in nets:
             found = accuracy[net].get(target)
             cells.append("–" if found is None else _beside(found))
         name = target if ":" in target else f"{target} %"
@@ -150,7 +147,7 @@ def pruning_table(pruning: dict, tickets: dict, sparse: dict) -> str:
         f"as a raw file stored sparse, {small['dense_bytes'] / 1e6:.2f} MB stored dense, with the "
         f"same outputs, in {small['time_ratio'][0]:.2f} times the time.",
     ]
-    return "\n".join([PRUNING_HEADER, *rows, "", *lines])
+    return "\n".join([*rows, "", *lines])
 
 
 def packing_table(deep: dict, clustering: dict, packing: dict) -> str:
