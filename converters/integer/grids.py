@@ -6,6 +6,9 @@ import numpy as np
 
 # Float32 arithmetic leaves a value this far from its grid point at most, in steps.
 _ON_GRID = 5e-4
+# XNNPACK refuses to load kernels whose products are 256 steps of the output or more. At this
+# ratio one product already takes any output to an end of int8, as at every larger one.
+_SATURATING = 255.5
 # A tensor that is always zero still needs a step; LiteRT counts RELU6's 6 in it, in int32.
 _SMALLEST_STEP = 1e-8
 
@@ -91,17 +94,17 @@ class WeightGrid:
 
         Args:
             bits: Width of the integers.
-            smallest: Scales are kept above this where coarser ones hold the values too.
+            smallest: Scales are kept at this or above; values too small for it round to zero.
         """
         coarsest = self.largest.astype("float64") / self.steps
         positive = coarsest[coarsest > 0]
-        # A channel of zeros is on every grid; its neighbours' keeps the multipliers sane.
-        neighbours = np.median(positive) if len(positive) else 1.0
+        # A channel of zeros is on every grid; its bias needs a fine one, as some neighbour has.
+        neighbours = positive.min() if len(positive) else 1.0
         coarsest = np.where(coarsest > 0, coarsest, np.maximum(neighbours, smallest))
         with np.errstate(divide="ignore"):
             finer = np.floor(coarsest / np.asarray(smallest, "float64"))
         finer = np.clip(finer, 1, (2 ** (bits - 1) - 1) // self.steps)
-        return (coarsest / finer).astype("float32")
+        return np.maximum(coarsest / finer, smallest).astype("float32")
 
     def integers(self, values: np.ndarray, scales: np.ndarray) -> np.ndarray:
         """The constant as int8, for the scales of `scales`."""
@@ -110,6 +113,25 @@ class WeightGrid:
             shape[self.axis] = -1
         steps = np.round(values.astype("float64") / scales.reshape(shape).astype("float64"))
         return np.clip(steps, -127, 127).astype("int8")
+
+
+def loadable_scales(scales: np.ndarray, input_scale: float, output: Grid) -> np.ndarray:
+    """A kernel's scales, lower where XNNPACK would refuse the file; the op's outputs are the same.
+
+    Only for kernels and biases whose integers stay those of the scales given. Such scales come
+    from nets that have hardly been trained, whose ranges are far from what they compute.
+
+    Args:
+        scales: Of the kernel, float32.
+        input_scale: Of the op's input.
+        output: The op's output.
+
+    Source: XNNPACK, src/operators/convolution-nhwc.c and fully-connected-nc.c.
+    """
+    if output.dtype != "int8":
+        return scales
+    highest = np.float32(_SATURATING * output.scale / input_scale)
+    return np.minimum(scales, highest)
 
 
 def weight_grid(values: np.ndarray, axis: int | None) -> WeightGrid:
@@ -175,4 +197,5 @@ def _steps(values: np.ndarray) -> int | None:
     counts = np.arange(1, 128)
     places = magnitudes / magnitudes[-1] * counts[:, None]
     fits = np.abs(places - np.round(places)).max(axis=1) < _ON_GRID
+    fits &= (np.round(places) > 0)[:, magnitudes > 0].all(axis=1)  # tiny is not zero
     return int(counts[fits][0]) if fits.any() else None

@@ -6,7 +6,13 @@ import numpy as np
 
 from converters.integer.dense_scales import channelwise_dense
 from converters.integer.file import FlatFile
-from converters.integer.grids import Grid, constant_grid, rounded_weight_grid, weight_grid
+from converters.integer.grids import (
+    Grid,
+    constant_grid,
+    loadable_scales,
+    rounded_weight_grid,
+    weight_grid,
+)
 from converters.integer.kernels import KERNELS, Kernel, Rule
 from converters.integer.pairs import rounding_of_pairs
 from converters.integer.ranges import rounding_of_ranges
@@ -245,7 +251,7 @@ class _Rewriter:
             inputs[slot] = self._integer(tensor, self._input_grid(tensor, kernel, width, shared))
         version = kernel.versions[width]
         if weights is not None:
-            version = max(version, self._emit_weights(op, kernel, width, inputs, bias))
+            version = max(version, self._emit_weights(op, kernel, width, inputs, bias, shared))
         self.computed_on.update(grids)
         op.inputs = np.array(inputs, "int32")
         op.outputs = np.array(
@@ -287,7 +293,9 @@ class _Rewriter:
     def _bias_slot(self, op, kernel: Kernel) -> int:
         return 3 if self.file.op_name(op) == "TRANSPOSE_CONV" else kernel.weights + 1
 
-    def _emit_weights(self, op, kernel: Kernel, width: str, inputs: list[int], bias) -> int:
+    def _emit_weights(
+        self, op, kernel: Kernel, width: str, inputs: list[int], bias, output: Grid
+    ) -> int:
         """Put the integer kernel and bias into `inputs`; the version they ask for."""
         tensor = inputs[kernel.weights]
         values = self.file.constant(tensor)
@@ -311,23 +319,24 @@ class _Rewriter:
             shifts = np.abs(self.file.constant(inputs[bias]).astype("float64"))
             smallest = (shifts if grid.axis is not None else shifts.max()) / input_scale / 2**30
         scales = grid.scales(bits, smallest)
-        key = (tensor, bits, scales.tobytes())
+        stored = loadable_scales(scales, input_scale, output)
+        key = (tensor, bits, stored.tobytes())
         if key not in self.on_grid:
             index = self.file.add_tensor(tensor, f"int{bits}")
-            self.file.set_grid(index, scales, 0, grid.axis)
+            self.file.set_grid(index, stored, 0, grid.axis)
             self.file.set_values(index, grid.integers(values, scales))
             self.on_grid[key] = index
         inputs[kernel.weights] = self.on_grid[key]
         if has_bias:
-            step = input_scale * scales.astype("float64")
-            inputs[bias] = self._integer_bias(inputs[bias], step, _BIAS[width])
+            steps = [input_scale * each.astype("float64") for each in (scales, stored)]
+            inputs[bias] = self._integer_bias(inputs[bias], *steps, _BIAS[width])
         return kernel.narrow.get(bits, 1)
 
-    def _integer_bias(self, tensor: int, step: np.ndarray, dtype: str) -> int:
+    def _integer_bias(self, tensor: int, step: np.ndarray, stored: np.ndarray, dtype: str) -> int:
         values = self.file.constant(tensor).astype("float64")
         limits = np.iinfo("int32")
         integers = np.clip(np.round(values / step), limits.min, limits.max).astype(dtype)
         index = self.file.add_tensor(tensor, dtype)
-        self.file.set_grid(index, step.astype("float32"), 0, 0)
+        self.file.set_grid(index, stored.astype("float32"), 0, 0)
         self.file.set_values(index, integers)
         return index

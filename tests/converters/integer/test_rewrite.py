@@ -56,6 +56,28 @@ def test_weights_are_stored_in_as_few_bits_as_hold_them():
         assert worst(file, dense, (1, 16)) < 1.01
 
 
+@pytest.mark.parametrize("low", [-2, 0, -0.01])
+def test_kernels_far_beyond_the_outputs_range_load_and_saturate_as_before(low):
+    # Powers of two, so that float32 sums without error and zero stays zero; eight bits, since
+    # XNNPACK leaves int4 alone.
+    integers = np.random.default_rng(0).integers(-9, 10, (16, 5))
+    kernel = (integers * 2.0 ** np.array([20, 17, -5, 16, 0])).astype("float32")
+    kernel[:, 4] = 0
+    bias = tf.constant([0.0, 7.0, 0.1, -1e4, 0.5])
+
+    def dense(x):
+        image = tf.reshape(rounded(x, -1, 127 / 128), (-1, 1, 1, 16))
+        y = tf.nn.conv2d(image, tf.reshape(kernel, (1, 1, 16, 5)), 1, "VALID") + bias
+        return rounded(tf.reshape(y, (-1, 5)), low, 2)
+
+    file = converted(dense, (1, 16))
+    assert worst(file, dense, (1, 16)) < 1.01
+    x = np.random.default_rng(0).uniform(-1, 1, (50, 16)).astype("float32")
+    x[0] = 0  # nothing but the bias
+    np.testing.assert_array_equal(file.predict(x), file.predict(x, kernels="reference"))
+    assert len(np.unique(file.predict(x)[:, 2])) > 10  # channels within the range are as they were
+
+
 def test_an_op_without_integer_kernel_stays_float_between_two_conversions():
     def function(x):
         return rounded(tf.sin(rounded(rounded(x, -1, 1) * 0.5, -0.5, 0.5)), -1, 1)

@@ -25,6 +25,7 @@ NETS = [
 def test_every_op_becomes_integer(name):
     size = 71 if name == "Xception" else 32
     build = getattr(keras.applications, name)
+    keras.utils.set_random_seed(0)
     model = build(weights=None, input_shape=(size, size, 3), classes=10)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="quantize_aware leaves in float")
