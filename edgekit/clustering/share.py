@@ -25,8 +25,9 @@ def share(model: keras.Model, groups: Sequence[LayerFilter], weights: str = "fir
 
     Args:
         model: A built Functional or Sequential model; it is not changed.
-        groups: For each group which layers: a regular expression on the path, a list of them, or
-            a callable on the layer.
+        groups: For each group which of the model's own layers: a regular expression on the path, a
+            list of them, or a callable on the layer. A nested model is one such layer, with all
+            that is in it.
         weights: What the shared layer starts with: the weights of the `"first"` layer of the
             group, or the `"mean"` of all. Defaults to `"first"`.
 
@@ -81,10 +82,18 @@ def _check_alike(found: list[keras.layers.Layer], taken: dict[int, keras.layers.
     first = found[0]
     for layer in found[1:]:
         shapes = [[tuple(v.shape) for v in one.weights] for one in (first, layer)]
-        if type(layer) is not type(first) or _settings(layer) != _settings(first):
+        if type(layer) is not type(first):
+            raise ValueError(
+                f"`groups` has layers of different kinds: {layer_path(first)} "
+                f"({type(first).__name__}) and {layer_path(layer)} ({type(layer).__name__})"
+            )
+        one, other = _settings(first), _settings(layer)
+        differing = next((key for key in one | other if one.get(key) != other.get(key)), None)
+        if differing:
             raise ValueError(
                 f"`groups` has layers that differ in more than their weights: {layer_path(first)} "
-                f"and {layer_path(layer)}"
+                f"has {differing}={one.get(differing)!r}, {layer_path(layer)} has "
+                f"{differing}={other.get(differing)!r}"
             )
         if shapes[0] != shapes[1]:
             raise ValueError(
@@ -94,7 +103,23 @@ def _check_alike(found: list[keras.layers.Layer], taken: dict[int, keras.layers.
 
 
 def _settings(layer: keras.layers.Layer) -> dict:
-    """A layer's configuration but for its name and how its weights began."""
+    """A layer's configuration but for names and how weights began."""
     config = layer.get_config()
-    starts = [key for key in config if key.endswith("initializer")]
-    return {k: v for k, v in config.items() if k not in ("name", "build_config", *starts)}
+    return _without_names({k: v for k, v in config.items() if k != "name"}, {})
+
+
+def _without_names(config, numbers: dict[str, int]):
+    """The same with the layers of nested models numbered in place of their names."""
+    if isinstance(config, (list, tuple)):
+        return [_without_names(value, numbers) for value in config]
+    if not isinstance(config, dict):
+        return numbers.get(config, config) if isinstance(config, str) else config
+    inner = config.get("layers", ())
+    names = [one.get("config", {}).get("name") for one in inner if isinstance(one, dict)]
+    numbers = numbers | {name: number for number, name in enumerate(names)}
+    told = ("name", "build_config", "compile_config")
+    return {
+        key: _without_names(value, numbers)
+        for key, value in config.items()
+        if key not in told and not key.endswith("initializer")
+    }

@@ -73,6 +73,8 @@ def test_batchnorms_are_shared_where_they_are_named():
     shared = ek.share(net, ["block_._dense", "block_._bn"])
     before, after = (ek.convert(m, ["float32"])["float32"] for m in (net, shared))
     assert before.size - after.size > 2 * 4 * 48 * 48 * 0.95
+    with pytest.raises(ValueError, match=r"block_0_dense \(Dense\) and block_0_bn \(Batch"):
+        ek.share(net, ["block_0"])
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_batchnorms_are_shared_where_they_are_named():
     [
         (["head"], "group of one layer"),
         (["block_._dense", "block_[01]_dense"], "block_0_dense, block_1_dense in two groups"),
-        (["dense|head"], "differ in more than their weights: block_0_dense and head"),
+        (["dense|head"], "block_0_dense has units=48, head has units=4"),
         (["nothing"], "matches no layer"),
         ("block", "list of selections"),
         ([], "list of selections"),
@@ -91,3 +93,40 @@ def test_groups_that_make_no_sense(net, groups, message):
         ek.share(net, groups)
     with pytest.raises(ValueError, match="weights='last'"):
         ek.share(net, ["block_._dense"], weights="last")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.TimeDistributed(layers.Dense(6)),
+        lambda: layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+        lambda: keras.Sequential([keras.Input((5, 6)), layers.Dense(6), layers.Dense(6)]),
+        lambda: nested(),
+    ],
+)
+def test_layers_with_layers_inside_are_shared_whole(make):
+    x = inputs = keras.Input((5, 6))
+    for _ in range(2):
+        x = make()(x)
+    net = keras.Model(inputs, x)
+    group = [layer.name for layer in net.layers if layer.weights]
+    shared = ek.share(net, [group])
+    assert shared.count_params() == net.count_params() / 2
+    values = np.random.default_rng(0).standard_normal((2, 5, 6)).astype("float32")
+    net.get_layer(group[1]).set_weights(net.get_layer(group[0]).get_weights())
+    np.testing.assert_allclose(
+        shared.predict(values, verbose=0), net.predict(values, verbose=0), atol=1e-5
+    )
+
+
+def nested(activation="relu"):
+    x = inputs = keras.Input((5, 6))
+    y = layers.Dense(6, activation=activation)(x)
+    return keras.Model(inputs, layers.Add()([x, y]))
+
+
+def test_nested_models_that_differ_inside_are_refused():
+    x = inputs = keras.Input((5, 6))
+    net = keras.Model(inputs, nested("tanh")(nested()(x)))
+    with pytest.raises(ValueError, match="differ in more than their weights"):
+        ek.share(net, [[layer.name for layer in net.layers if layer.weights]])
