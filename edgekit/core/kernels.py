@@ -1,8 +1,13 @@
 """Which variables of a layer are kernels: the large tensors that pruning and clustering work on."""
 
+from collections.abc import Collection
+
 import keras
 
 from edgekit.core.selection import LayerFilter, all_layers, layer_path, select_layers
+
+# Layers that a message names.
+_NAMED = 8
 
 
 def own_kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -15,10 +20,12 @@ def own_kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
 def is_kernel(layer: keras.layers.Layer, variable: keras.Variable) -> bool:
     """True for a variable of rank 2 or more that inputs are multiplied with.
 
-    The slopes of PReLU are not; attention and GRU have biases of rank 2.
+    The slopes of PReLU are not; attention and GRU have biases of rank 2. LoRA's two factors are
+    small, and gone once they are merged into the kernel.
     """
     slopes = isinstance(layer, keras.layers.PReLU)
-    return len(variable.shape) >= 2 and not slopes and not variable.name.endswith("bias")
+    other = variable.name.endswith("bias") or variable.name.startswith("lora_")
+    return len(variable.shape) >= 2 and not slopes and not other
 
 
 def is_depthwise(layer: keras.layers.Layer, kernel: keras.Variable) -> bool:
@@ -57,17 +64,23 @@ def select_kernels(
         if kernels:
             found[layer] = kernels
     if not found:
-        raise ValueError(
-            f"model {model.name!r} has no trainable kernel (a weight of rank 2 or more)"
-        )
+        message = f"model {model.name!r} has no trainable kernel (a weight of rank 2 or more)"
+        raise ValueError(message + _frozen(model, found))
     try:
         return {layer: found[layer] for layer in select_layers(found, layers, argument)}
     except ValueError as error:
-        frozen = [
-            layer_path(layer)
-            for layer in all_layers(model)
-            if layer not in found and layer.non_trainable_weights and not layer.trainable
-        ]
-        if not frozen:
-            raise
-        raise ValueError(f"{error}. Frozen, and so left out: {', '.join(frozen)}") from None
+        raise ValueError(f"{error}{_frozen(model, found)}") from None
+
+
+def _frozen(model: keras.Model, found: Collection[keras.layers.Layer]) -> str:
+    """Which layers have kernels that do not train, as the end of a message; nothing if none."""
+    frozen = [
+        layer_path(layer)
+        for layer in all_layers(model)
+        if layer not in found and any(is_kernel(layer, v) for v in layer.non_trainable_weights)
+    ]
+    if not frozen:
+        return ""
+    several = len(frozen) > _NAMED
+    names = ", ".join(frozen[:_NAMED]) + (f" and {len(frozen) - _NAMED} more" if several else "")
+    return f". Frozen, and so left out: {names}"

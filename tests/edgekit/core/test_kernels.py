@@ -28,8 +28,16 @@ def test_slopes_and_frozen_layers_are_no_kernels():
     model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="d"), layers.PReLU()])
     assert kernel_names(model) == ["d"]
     model.get_layer("d").trainable = False
-    with pytest.raises(ValueError, match="no trainable kernel"):
+    with pytest.raises(ValueError, match="no trainable kernel .*Frozen, and so left out: .*d$"):
         select_kernels(model)
+
+
+def test_the_factors_of_lora_are_no_kernels():
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="d"), layers.Dense(3)])
+    model.get_layer("d").enable_lora(2)
+    assert "d" not in kernel_names(model)
+    with pytest.raises(ValueError, match="Frozen, and so left out: .*d$"):
+        select_kernels(model, "d$")
 
 
 def test_recurrent_kernels_belong_to_the_cell():
