@@ -75,22 +75,19 @@ def cluster(
     chance = chance or np.random.default_rng(0)
     if groups is None:
         return _cluster_group(weights, count, init, keep_zeros, chance)
-    groups = np.broadcast_to(groups, weights.shape)
-    numbers = np.unique(groups)
-    parts = [
-        _cluster_group(weights[groups == number], count, init, keep_zeros, chance)
-        for number in numbers
-    ]
+    members = _members(np.broadcast_to(groups, weights.shape))
+    flat, indices = weights.ravel(), np.empty(weights.size, "int32")
+    parts = [_cluster_group(flat[own], count, init, keep_zeros, chance) for own in members]
     sizes = [len(part.codebook) for part in parts]
     firsts = np.cumsum([0, *sizes[:-1]])
-    indices = np.empty(weights.shape, "int32")
-    for number, part, first in zip(numbers, parts, firsts, strict=True):
-        indices[groups == number] = part.indices + first
+    for own, part, first in zip(members, parts, firsts, strict=True):
+        indices[own] = part.indices + first
     mirrors = None
     if parts[0].mirrors is not None:
         mirrors = np.concatenate([p.mirrors + f for p, f in zip(parts, firsts, strict=True)])
     codebook = np.concatenate([part.codebook for part in parts])
-    return Clusters(codebook, indices, mirrors, np.repeat(np.arange(len(parts)), sizes))
+    owners = np.repeat(np.arange(len(parts)), sizes)
+    return Clusters(codebook, indices.reshape(weights.shape), mirrors, owners)
 
 
 def as_they_are(weights: np.ndarray) -> Clusters:
@@ -118,13 +115,18 @@ def reassign(weights: np.ndarray, clusters: Clusters) -> np.ndarray:
     owners = clusters.owners
     if owners is None:
         owners = np.zeros(len(clusters.codebook), int)
-    groups, found = owners[clusters.indices], np.empty(weights.shape, "int32")
-    for number in np.unique(owners):
-        places = np.flatnonzero(owners == number)
+    flat, found = weights.ravel(), np.empty(weights.size, "int32")
+    for places, own in zip(_members(owners), _members(owners[clusters.indices]), strict=True):
         order = places[np.argsort(clusters.codebook[places], kind="stable")]
-        members = groups == number
-        found[members] = order[assign(weights[members], clusters.codebook[order])]
-    return found
+        found[own] = order[assign(flat[own], clusters.codebook[order])]
+    return found.reshape(weights.shape)
+
+
+def _members(groups: np.ndarray) -> list[np.ndarray]:
+    """The flat places of each group's members, in one pass however many groups there are."""
+    order = np.argsort(groups, axis=None, kind="stable")
+    starts = np.flatnonzero(np.diff(groups.ravel()[order])) + 1
+    return np.split(order, starts)
 
 
 def _cluster_group(weights, count, init, keep_zeros, chance) -> Clusters:

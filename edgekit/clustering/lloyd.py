@@ -17,8 +17,9 @@ class SortedWeights:
     def __init__(self, weights: np.ndarray):
         self.values = np.sort(np.asarray(weights, "float32"), axis=None)
         exact = self.values.astype("float64")
-        self._sums = _running(exact)
-        self._squares = _running(exact * exact)
+        middle = np.searchsorted(self.values, 0.0)
+        self._sums = _running(exact, middle)
+        self._squares = _running(exact * exact, middle)
 
     def distinct(self, most: int) -> np.ndarray | None:
         """The distinct values, ascending; None if there are more than `most`."""
@@ -100,5 +101,10 @@ def _revive(weights, means, ends, errors, lost) -> np.ndarray:
     return moved
 
 
-def _running(values: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0.0], np.cumsum(values)])
+def _running(values: np.ndarray, middle: int) -> np.ndarray:
+    """Running sums outward from `middle`, where the smallest are.
+
+    Large weights come last on either side, and take no digits from the sums of small ones.
+    """
+    below = -np.cumsum(values[:middle][::-1])[::-1]
+    return np.concatenate([below, [0.0], np.cumsum(values[middle:])])

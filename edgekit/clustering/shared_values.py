@@ -52,10 +52,13 @@ class SharedValue(keras.constraints.Constraint):
             self.codebook.assign(codebook)
         return tf.cast(look_up(codebook, self.indices.value), value.dtype)
 
+    def centroids(self, value):
+        """The mean of each cluster's members, wherever the weights come from."""
+        return tf.cast(self._means(tf.cast(value, "float32")) * self._free.value, "float32")
+
     def settled(self, value):
-        """The mean of its cluster for each weight, wherever the weights come from."""
-        means = tf.cast(self._means(tf.cast(value, "float32")) * self._free.value, "float32")
-        return tf.cast(look_up(means, self.indices.value), value.dtype)
+        """The mean of its cluster for each weight."""
+        return tf.cast(look_up(self.centroids(value), self.indices.value), value.dtype)
 
     def move(self, indices: np.ndarray) -> None:
         """Let each weight belong to another value."""
@@ -155,6 +158,15 @@ class HeldClusters:
             with self._model.distribute_strategy.scope():
                 shared.move(moved)
                 variable.assign(codebook[moved])
+
+    def follow(self) -> None:
+        """Take the weights as they are for what the next step starts from.
+
+        Callbacks may have written others since the last one, which is no step to follow.
+        """
+        with self._model.distribute_strategy.scope():
+            for variable, shared, _ in self._held:
+                shared.codebook.assign(shared.centroids(ops.convert_to_tensor(variable)))
 
     def apply(self) -> None:
         """Give all weights of a cluster one value now, whatever has come in since the last step."""

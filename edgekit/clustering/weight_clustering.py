@@ -18,6 +18,10 @@ from edgekit.core.selection import LayerFilter
 
 # Share of the fit in which gradients are watched, and after which nobody moves any more.
 _WATCHED, _REFRESHED = 0.1, 0.75
+_UNKNOWN_LENGTH = (
+    "but the length of this fit is unknown: pass `steps_per_epoch` to `fit` (`steps` to "
+    "ek.custom_loop)"
+)
 
 
 class WeightClustering(ClusteringCallback):
@@ -119,6 +123,7 @@ class WeightClustering(ClusteringCallback):
 
     def on_train_begin(self, logs=None):
         self._held = self._watch = self._next_step = None
+        self._check_optimizer()
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
         self._steps = steps
         self._plan(steps * epochs if steps else None)
@@ -135,6 +140,8 @@ class WeightClustering(ClusteringCallback):
         if self._next_step is None:
             self._next_step = epoch * (self._steps or 0)
         self._epoch_start = self._next_step
+        if self._held is not None and self._gradient == "sum":
+            self._held.follow()
 
     def on_train_batch_begin(self, batch, logs=None):
         # Not when the fit begins: callbacks behind this one may put other weights in then.
@@ -144,6 +151,7 @@ class WeightClustering(ClusteringCallback):
                 self._cluster()
         elif self._refreshes(step):
             self._held.refresh()
+            self._refreshed = step
 
     def on_train_batch_end(self, batch, logs=None):
         self._next_step = self._epoch_start + batch + 1
@@ -160,10 +168,28 @@ class WeightClustering(ClusteringCallback):
                 stacklevel=2,
             )
 
+    def _check_optimizer(self) -> None:
+        optimizer = getattr(self.model, "optimizer", None)
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        overwrites = getattr(optimizer, "ema_overwrite_frequency", None)
+        if self._gradient == "sum" and getattr(optimizer, "use_ema", False) and overwrites:
+            raise ValueError(
+                "gradient='sum' adds up the steps of weights, and an optimizer that writes "
+                "averages over them leaves none to see. Received: "
+                f"ema_overwrite_frequency={overwrites}; leave it None"
+            )
+
     def _plan(self, total_steps: int | None) -> None:
         auto = self._clusterer.counts is None
         begin = self._begin
+        if total_steps is None and self._refresh:
+            raise ValueError(f"refreshes end after three quarters of the fit, {_UNKNOWN_LENGTH}")
         if begin is None:
+            if total_steps is None and auto:
+                raise ValueError(
+                    "bits='auto' watches gradients in the first tenth of the fit, "
+                    f"{_UNKNOWN_LENGTH}, or give `begin` as a step (int)"
+                )
             begin = _WATCHED if auto else 0
         self._first_step = max(to_step("begin", begin, total_steps), int(auto))
         if total_steps is not None and self._first_step >= total_steps:
@@ -171,13 +197,16 @@ class WeightClustering(ClusteringCallback):
                 f"weights are clustered at step {self._first_step}, but the fit has only "
                 f"{total_steps} steps (0 to {total_steps - 1}): train longer or set `begin` earlier"
             )
+        self._refreshed = self._first_step
         if self._refresh:
             self._last_refresh = to_step("refresh", _REFRESHED, total_steps)
 
     def _refreshes(self, step: int) -> bool:
         if not self._refresh or step > self._last_refresh:
             return False
-        return (step - self._first_step) % self._refresh == 0
+        # Not by the remainder: with `steps_per_execution` only some steps are seen.
+        past, due = ((s - self._first_step) // self._refresh for s in (self._refreshed, step))
+        return due > past
 
     def _watch_gradients(self) -> None:
         variables = [kernel.variable for kernel in self._kernels]

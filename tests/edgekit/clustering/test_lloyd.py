@@ -51,6 +51,13 @@ def test_a_centroid_without_members_finds_some():
     np.testing.assert_allclose(centroids, [0.05, 5.05, 9.0], atol=1e-6)
 
 
+def test_a_huge_weight_takes_nothing_from_the_small_ones():
+    small = np.random.default_rng(0).standard_normal(10_000).astype("float32")
+    alone = lloyd(SortedWeights(small), np.linspace(-3, 3, 8))
+    beside = lloyd(SortedWeights(np.append(small, -1e12)), np.append(-1e12, np.linspace(-3, 3, 8)))
+    np.testing.assert_allclose(beside[1:], alone, rtol=1e-6)
+
+
 def test_zero_stays_where_it_is():
     weights = SortedWeights(np.array([0.1, 0.2, 0.9, 1.1, -1.0]))
     centroids = lloyd(weights, np.array([-1.0, 0.15, 1.0]), zero=True)

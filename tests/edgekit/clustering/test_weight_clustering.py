@@ -168,6 +168,41 @@ def test_refreshing_moves_weights_to_other_values(data):
     assert (found[None] != found[2]).any()
 
 
+def test_a_refresh_comes_due_between_the_steps_that_callbacks_see(data):
+    found = {}
+    for refresh in (None, 5):  # callbacks see steps 0, 4 and 8 of twelve
+        keras.utils.set_random_seed(0)
+        model = make_cnn()
+        loss = "sparse_categorical_crossentropy"
+        model.compile(keras.optimizers.Adam(0.1), loss, steps_per_execution=4)
+        callback = ek.WeightClustering(6, refresh=refresh)
+        fit(model, data, callback)
+        found[refresh] = callback.indices["pointwise/kernel"]
+    assert (found[None] != found[5]).any()
+
+
+@pytest.mark.parametrize("settings", [{"gradient": "sum"}, {"refresh": 4}])
+def test_weights_written_between_epochs_are_no_step(cnn, data, settings):
+    class Write(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            kernel = self.model.get_layer("pointwise").kernel
+            kernel.assign(np.asarray(kernel) + 1.0)
+
+    callback = ek.WeightClustering(4, keep_zeros=False, **settings)
+    before = np.abs(np.asarray(cnn.get_layer("pointwise").kernel)).max()
+    fit(compiled(cnn, keras.optimizers.SGD(1e-6)), data, Write(), callback, epochs=2)
+    assert np.abs(np.asarray(cnn.get_layer("pointwise").kernel)).max() < before + 2.01
+
+
+def test_averages_that_hide_the_steps_are_refused(cnn, data):
+    optimizer = keras.optimizers.SGD(1e-3, use_ema=True, ema_overwrite_frequency=2)
+    model = compiled(cnn, optimizer)
+    with pytest.raises(ValueError, match="ema_overwrite_frequency=2; leave it None"):
+        fit(model, data, ek.WeightClustering(4, gradient="sum"))
+    fit(model, data, ek.WeightClustering(4))
+    assert len(values_of(cnn, "conv")) == 4
+
+
 def test_clustering_may_begin_later(cnn, data):
     seen = []
 
@@ -300,6 +335,13 @@ def test_bad_fits_are_refused_before_the_first_step(cnn, data):
         fit(model, data, ek.WeightClustering(4, begin=50))
     with pytest.raises(ValueError, match="`max_bytes` must be at least"):
         fit(model, data, ek.WeightClustering(bits="auto", max_bytes=10))
+    automatic = {"bits": "auto", "max_bytes": 1000}
+    for settings, match in (
+        ({"clusters": 4, "refresh": 2}, "three quarters"),
+        (automatic, "tenth"),
+    ):
+        with pytest.raises(ValueError, match=f"{match} of the fit, but the length .* unknown"):
+            model.fit((b for b in [data]), callbacks=[ek.WeightClustering(**settings)])
     with pytest.raises(ValueError, match="nothing has been clustered"):
         _ = ek.WeightClustering(4).codebooks
 
