@@ -17,15 +17,40 @@ def existing_file(path: str | os.PathLike) -> Path:
     return path
 
 
+def place_for_file(path: str | os.PathLike) -> Path:
+    """`path` as a `Path` that a file can be written to; asked before long work, not after it.
+
+    Raises:
+        FileNotFoundError: Its folder does not exist.
+        IsADirectoryError: It is a folder itself.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no such folder: {path.parent}")
+    return path
+
+
+def place_for_folder(path: str | os.PathLike) -> Path:
+    """`path` as a `Path` that is a folder, or can become one.
+
+    Raises:
+        NotADirectoryError: It is a file.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file: name a folder")
+    return path
+
+
 def write_whole(path: str | os.PathLike, content: bytes | str) -> Path:
     """Write `content` beside `path`, then rename: no reader ever sees half a file.
 
     Raises:
-        OSError: The folder does not exist or cannot be written to.
+        OSError: The folder does not exist or cannot be written to, or `path` is one itself.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"no such folder: {path.parent}")
+    path = place_for_file(path)
     if isinstance(content, str):
         content = content.encode()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from converters.files import write_whole
+from converters.files import place_for_folder, write_whole
 from converters.flatbuffer import Flatbuffer
 from converters.inspection import inspect
 from converters.packaging.labels import output_labels
@@ -53,6 +53,7 @@ def package(
 
     Raises:
         FileNotFoundError: There is no such file.
+        NotADirectoryError: `out` is a file.
         ValueError: An unknown target, not a LiteRT model, labels or numbers that do not fit it, or
             one that the target cannot run; the message says why.
         ImportError: `"mcu"` without tflite-micro.
@@ -67,9 +68,7 @@ def package(
     ports = read_ports(source.content)
     normalizations = input_normalizations(ports, normalization)
     scores = output_labels(ports, labels, default=target == "android")
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"`out` {folder} is not a folder")
+    folder = place_for_folder(out)
     if target == "android":
         from converters.packaging.android import android_files
 

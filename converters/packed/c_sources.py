@@ -4,7 +4,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from converters.files import write_whole
+from converters.files import place_for_folder, write_whole
 from converters.packaging.c_text import c_identifier, guarded, wrapped
 from converters.packed.packed_file import PackedFile
 
@@ -25,8 +25,11 @@ def write_c_sources(packed: PackedFile, folder: str | os.PathLike, name: str) ->
 
     Returns:
         The files written.
+
+    Raises:
+        NotADirectoryError: `folder` is a file.
     """
-    folder, name = Path(folder), c_identifier(name)
+    folder, name = place_for_folder(folder), c_identifier(name)
     folder.mkdir(parents=True, exist_ok=True)
     decoder = resources.files("converters.packed.c").joinpath(DECODER).read_text(encoding="utf-8")
     files = {

@@ -144,6 +144,8 @@ class PackedFile:
         table.add_row("whole file", "", "", f"{self.unpacked_size:,}", f"{self.size:,}")
         for name, size in self.rivals.items():
             table.add_row(name, "", "", "", f"{size:,}")
+        if "zstd -19" not in self.rivals:
+            table.add_row("zstd -19", "", "", "", "?", "", "", "", "needs the extra pack")
         return table
 
 

@@ -29,9 +29,7 @@ def before_next_fit(callback: keras.callbacks.Callback, tidy: Callable[[], None]
 
     def noticing(force=False):
         if not force:
-            _forget(model)
-            for tidy in waiting.values():
-                tidy()
+            tidy_up(model)
         return make_train_function(force)
 
     # Past Keras's tracking of attributes, so that nothing of it remains.
@@ -45,6 +43,14 @@ def fit_ended(callback: keras.callbacks.Callback) -> None:
     waiting.pop(id(callback), None)
     if not waiting:
         _forget(model)
+
+
+def tidy_up(model: keras.Model) -> None:
+    """Do now what waits for the next fit: nothing, unless the last one was interrupted."""
+    waiting = dict(_waiting(model))
+    _forget(model)
+    for tidy in waiting.values():
+        tidy()
 
 
 def _forget(model: keras.Model) -> None:

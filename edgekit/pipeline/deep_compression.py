@@ -17,6 +17,7 @@ from converters.packed.packed_file import PackedFile
 from edgekit.clustering import WeightClustering
 from edgekit.core.constraints import retrace_training
 from edgekit.core.kernels import own_kernels
+from edgekit.core.next_fit import tidy_up
 from edgekit.core.selection import LayerFilter, all_layers
 from edgekit.pruning import GradualPruning, schedules
 
@@ -64,7 +65,7 @@ def deep_compress(
     layers: LayerFilter = None,
     format: str = "float32",
     validation_data: Any = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
 ) -> DeepCompression:
     """Prune a trained model, let its weights share values, convert it and pack the file.
@@ -85,18 +86,18 @@ def deep_compress(
         x: What `fit` takes: arrays, or a `tf.data` set of batches.
         y: Targets. Defaults to `None`: they are in `x`.
         sparsity: As in `ek.GradualPruning`. Defaults to `0.9`.
-        bits: Of a weight's index, 1 to 8, or `{regex: bits}`. Defaults to `5`: 32 values.
+        bits: Of a weight's index, 1 to 16, or `{regex: bits}`. Defaults to `5`: 32 values.
         epochs: Of the pruning and of the clustering stage. Defaults to `(10, 4)`.
         learning_rate: Of the pruning stage at its begin; the clustering stage begins with three
             tenths of it. Defaults to `1e-3`.
-        batch_size: As in `fit`. Defaults to `None`: 32 for arrays.
+        batch_size: As in `fit`, for arrays. Defaults to `None`: 32.
         scope: As in `ek.GradualPruning`. Defaults to `"layer"`.
         layers: Which layers are pruned and clustered, where `sparsity` and `bits` do not say.
             Defaults to `None`: all with a kernel.
         format: Of the `.tflite`: any that `ek.convert` knows; integer ones are calibrated on the
             first samples of `x`. Defaults to `"float32"`.
-        validation_data: `(x, y)` or a `tf.data` set to evaluate each stage on. Defaults to
-            `None`.
+        validation_data: `(x, y)`, `(x, y, sample_weight)` or a `tf.data` set to evaluate each
+            stage on. Defaults to `None`.
         callbacks: More callbacks for both stages. Defaults to none.
         verbose: As in `fit`. Defaults to `"auto"`.
 
@@ -114,6 +115,13 @@ def deep_compress(
     if not model.compiled:
         raise ValueError(f"model {model.name!r} is not compiled: its loss trains the stages")
     _check_epochs(epochs)
+    if batch_size is not None:
+        _check_batch_size(batch_size, x)
+    if isinstance(validation_data, (tuple, list)) and len(validation_data) not in (2, 3):
+        raise ValueError(
+            "`validation_data` must be (x, y), (x, y, sample_weight) or a tf.data set. Received: "
+            f"a {type(validation_data).__name__} of {len(validation_data)}"
+        )
     if not isinstance(format, str):
         raise TypeError(f"`format` must be one format's name. Received: format={format!r}")
     check_formats(format)
@@ -129,7 +137,7 @@ def deep_compress(
     pruning = GradualPruning(sparsity, schedules.Polynomial(end=_RAMP), scope=scope, layers=named)
     named = None if isinstance(bits, Mapping) else layers
     clustering = WeightClustering(bits=bits, layers=named)
-    training = _Training(model, x, y, batch_size, list(callbacks), verbose)
+    training = _Training(model, x, y, batch_size, _listed(callbacks), verbose)
     samples = _samples(x, _CALIBRATION_SAMPLES) if FORMATS[format].integer else None
     convert(model, [format], calibration=samples)  # what it refuses, it refuses before the training
     metrics = {}
@@ -171,12 +179,17 @@ class _Training:
                 verbose=self._verbose,
             )
         finally:
+            tidy_up(model)  # what an interrupted fit leaves on the weights
             model.optimizer = own
             retrace_training(model)
 
     def evaluate(self, data) -> dict[str, float]:
-        x, y = data if isinstance(data, tuple) else (data, None)
-        found = self._model.evaluate(x, y, verbose=0, return_dict=True)
+        arguments = {"batch_size": self._data["batch_size"], "verbose": 0, "return_dict": True}
+        if isinstance(data, (tuple, list)):
+            arguments |= zip(("x", "y", "sample_weight"), data, strict=False)
+        else:
+            arguments["x"] = data
+        found = self._model.evaluate(**arguments)
         return {name: float(value) for name, value in found.items()}
 
 
@@ -222,6 +235,30 @@ def _samples(x, count: int):
         first = next(iter(batches))
         return keras.tree.map_structure(np.asarray, first[0] if isinstance(first, tuple) else first)
     return keras.tree.map_structure(lambda array: np.asarray(array[:count]), x)
+
+
+def _listed(callbacks) -> list[keras.callbacks.Callback]:
+    found = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else callbacks
+    other = [
+        each
+        for each in (found if isinstance(found, Sequence) else [found])
+        if not isinstance(each, keras.callbacks.Callback)
+    ]
+    if other:
+        raise TypeError(
+            f"`callbacks` must be a list of Keras callbacks. Received: {type(other[0]).__name__}"
+        )
+    return list(found)
+
+
+def _check_batch_size(batch_size, x) -> None:
+    whole = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
+    if not whole or batch_size < 1:
+        raise ValueError(
+            f"`batch_size` must be a whole number ≥ 1. Received: batch_size={batch_size!r}"
+        )
+    if hasattr(x, "cardinality"):
+        raise ValueError("`batch_size` is for arrays: the tf.data set `x` has batches of its own")
 
 
 def _check_epochs(epochs) -> None:

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from converters.files import write_whole
+from converters.files import place_for_folder, write_whole
 
 
 def test_writes_over_and_leaves_nothing_beside(tmp_path):
@@ -27,3 +27,12 @@ def test_a_failure_keeps_the_old_file(tmp_path):
 def test_missing_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "no" / "f", b"")
+
+
+def test_a_folder_is_no_place_for_a_file_nor_a_file_for_a_folder(tmp_path):
+    with pytest.raises(IsADirectoryError, match="name a file in it"):
+        write_whole(tmp_path, b"")
+    file = write_whole(tmp_path / "f", b"")
+    with pytest.raises(NotADirectoryError, match="name a folder"):
+        place_for_folder(file)
+    assert place_for_folder(tmp_path / "new") == tmp_path / "new"

@@ -114,7 +114,6 @@ def bad(folder, tmp_path):
         ((path, "android", tmp_path), {"sample": "x.npy"}, "`sample` is for"),
         ((path, "android", tmp_path), {"name": "a b"}, "`name` must be an identifier"),
         ((path, "android", folder), {}, "holds the model itself"),
-        ((path, "android", tmp_path / "gap.txt"), {}, "is not a folder"),
         ((folder / "corrupt.tflite", "android", tmp_path), {}, "corrupt.tflite: damaged"),
     ]
 
@@ -125,6 +124,8 @@ def test_bad_arguments_are_one_sentence_and_write_nothing(folder, tmp_path):
     for arguments, options, sentence in cases:
         with pytest.raises(ValueError, match=sentence):
             package(*arguments, **options)
+    with pytest.raises(NotADirectoryError, match="gap.txt is a file: name a folder"):
+        package(cases[0][0][0], "android", tmp_path / "gap.txt")
     assert {p: p.read_bytes() for p in (*tmp_path.iterdir(), *folder.iterdir())} == before
 
 

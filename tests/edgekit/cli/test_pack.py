@@ -62,6 +62,9 @@ def test_the_input_is_not_written_over(folder, tmp_path):
         (("pack", "{folder}/corrupt.tflite"), "damaged LiteRT flatbuffer"),
         (("unpack", "{folder}/int8.tflite"), "not an .ekz file"),
         (("pack", "{folder}/int8.tflite", "--memory", "10"), "`memory` must be at least"),
+        (("pack", "{folder}/int8.tflite", "-o", "{folder}"), "is a folder: name a file in it"),
+        (("pack", "{folder}/int8.tflite", "-o", "{folder}/no/m.ekz"), "no such folder"),
+        (("pack", "{folder}/int8.tflite", "--c", "{folder}/int8.tflite"), "is a file: name a fol"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(folder, arguments, message):

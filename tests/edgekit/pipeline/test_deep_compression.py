@@ -80,6 +80,11 @@ def test_settings_per_layer_a_tf_data_set_and_int8(cnn, data):
         ({"format": "int7"}, ValueError, "formats"),
         ({"format": ["int8"]}, TypeError, "one format's name"),
         ({"learning_rate": float("nan")}, ValueError, "learning_rate=nan"),
+        ({"batch_size": 0}, ValueError, "batch_size=0"),
+        ({"batch_size": 32.5}, ValueError, "batch_size=32.5"),
+        ({"validation_data": ([1],)}, ValueError, "a tuple of 1"),
+        ({"callbacks": "early"}, TypeError, "list of Keras callbacks. Received: str"),
+        ({"callbacks": [None]}, TypeError, "list of Keras callbacks. Received: NoneType"),
     ],
 )
 def test_bad_arguments_are_refused_before_training(cnn, data, options, error, message):
@@ -88,6 +93,30 @@ def test_bad_arguments_are_refused_before_training(cnn, data, options, error, me
         compress(compiled(cnn), data, **options)
     for old, new in zip(before, cnn.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_an_interrupted_stage_leaves_nothing_on_the_model(cnn, data):
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.get_layer("conv").kernel.constraint is not None:
+                raise KeyboardInterrupt
+
+    model = compiled(cnn)
+    own = model.optimizer
+    with pytest.raises(KeyboardInterrupt):
+        compress(model, data, callbacks=Interrupt())
+    assert model.get_layer("conv").kernel.constraint is None
+    assert model.optimizer is own
+
+
+def test_validation_data_may_have_weights_and_be_a_list(cnn, data):
+    x, y = data
+    weights = np.zeros(len(x))
+    weights[:10] = 1
+    options = {"epochs": (1, 1), "validation_data": [x, y, weights]}
+    small = compress(compiled(cnn), data, **options)
+    score = small.model.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
+    assert small.metrics["clustered"] == pytest.approx(score)
 
 
 def test_what_is_no_compiled_model_is_refused(cnn, data):
