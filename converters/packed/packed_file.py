@@ -12,6 +12,8 @@ from converters.packed.constants import Constant
 from converters.packed.container import Kind, decoder_memory, read_header
 from converters.packed.rivals import rival_sizes
 
+_COLUMNS = ("constant", "holds", "bytes", "packed", "bits", "zeros", "values", "coder")
+
 
 @dataclass(frozen=True)
 class PackedConstant:
@@ -113,40 +115,54 @@ class PackedFile:
         }
 
     def table(self):
-        """A rich table: a row per constant, then the sums."""
+        """A rich table, as wide as a terminal: a row per constant, then the sums.
+
+        `bits` are those of a weight, codebook and indices included; `values` are distinct ones.
+        """
         from rich import box
         from rich.table import Table
 
-        table = Table(box=box.SIMPLE_HEAD)
-        for name in (
-            "constant",
-            "dtype",
-            "shape",
-            "bytes",
-            "packed",
-            "bits/weight",
-            "zeros",
-            "distinct",
-            "coder",
-        ):
+        rows, sums = self._rows(), self._sums()
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        for place, name in enumerate(_COLUMNS):
+            # Where the terminal is narrow, names are cut and numbers are not.
+            widest = max(len(cell) for row in [*rows, *sums] for cell in row[place : place + 1])
             table.add_column(
-                name, justify="left" if name in ("constant", "dtype", "coder") else "right"
+                name,
+                justify="left" if name in ("constant", "holds", "coder") else "right",
+                no_wrap=True,
+                min_width=None if name == "constant" else max(widest, len(name)),
             )
-        for c in self.constants:
-            shape = "×".join(map(str, c.shape))
-            sizes = f"{c.bytes:,}", f"{c.packed_bytes:,}", f"{c.bits_per_weight:.2f}"
-            seen = f"{c.sparsity:.1%}", f"{c.distinct:,}"
-            table.add_row(_short(c.name), c.dtype, shape, *sizes, *seen, c.coder)
-        rest = f"{self.skeleton_bytes:,}", f"{self.skeleton_packed_bytes:,}"
-        table.add_row("(all else)", "", "", *rest)
-        table.add_row("(header, checksum)", "", "", "", f"{self.overhead:,}")
+        for row in rows:
+            table.add_row(*row)
         table.add_section()
-        table.add_row("whole file", "", "", f"{self.unpacked_size:,}", f"{self.size:,}")
-        for name, size in self.rivals.items():
-            table.add_row(name, "", "", "", f"{size:,}")
-        if "zstd -19" not in self.rivals:
-            table.add_row("zstd -19", "", "", "", "?", "", "", "", "needs the extra pack")
+        for row in sums:
+            table.add_row(*row)
         return table
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = []
+        for c in self.constants:
+            if c.packed_bytes:
+                holds = f"{c.dtype} {'×'.join(map(str, c.shape))}"
+                sizes = f"{c.bytes:,}", f"{c.packed_bytes:,}", f"{c.bits_per_weight:.2f}"
+                seen = f"{c.sparsity:.1%}", f"{c.distinct:,}"
+                rows.append((_short(c.name), holds, *sizes, *seen, c.coder))
+        told = [c.bytes for c in self.constants if not c.packed_bytes]
+        if told:
+            rows.append(("(told by others)", f"{len(told)} of scales", f"{sum(told):,}", "0"))
+        rest = f"{self.skeleton_bytes:,}", f"{self.skeleton_packed_bytes:,}"
+        return [
+            *rows,
+            ("(all else)", "", *rest),
+            ("(header, checks)", "", "", f"{self.overhead:,}"),
+        ]
+
+    def _sums(self) -> list[tuple[str, ...]]:
+        rivals = [(name, "", "", f"{size:,}") for name, size in self.rivals.items()]
+        if "zstd -19" not in self.rivals:
+            rivals.append(("zstd -19", "extra pack needed", "", "?"))
+        return [("whole file", "", f"{self.unpacked_size:,}", f"{self.size:,}"), *rivals]
 
 
 def _packed(constant: Constant, segment, content: bytes) -> PackedConstant:
@@ -163,5 +179,5 @@ def _packed(constant: Constant, segment, content: bytes) -> PackedConstant:
     )
 
 
-def _short(name: str, most: int = 40) -> str:
+def _short(name: str, most: int = 18) -> str:
     return name if len(name) <= most else f"…{name[1 - most :]}"
