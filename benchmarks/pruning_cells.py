@@ -74,13 +74,27 @@ def cifar10_bytes() -> tuple:
     return 255 * x, y.astype("int32"), 255 * x_test, y_test.astype("int32")
 
 
+def _resnet8(epochs: int) -> Recipe:
+    return Recipe(
+        pretrained_resnet8,
+        cifar10_bytes,
+        augmented,
+        base_epochs=2,
+        base_rate=5e-4,
+        epochs=epochs,
+        rate=1e-3,
+        batch=32,
+        ramp=0.35,
+        convert=True,
+    )
+
+
 RECIPES = {
     "lenet_300_100": Recipe(lenet_300_100, mnist, shuffled, 6, 1e-3, 6, 1e-3),
     "lenet_5": Recipe(lenet_5, mnist, shuffled, 3, 1e-3, 3, 1e-3),
     # Small batches: the same images in more steps. A long ramp costs accuracy here.
-    "resnet8": Recipe(
-        pretrained_resnet8, cifar10_bytes, augmented, 2, 5e-4, 4, 1e-3, 32, ramp=0.35, convert=True
-    ),
+    "resnet8": _resnet8(epochs=2),
+    "resnet8_long": _resnet8(epochs=12),
 }
 
 
