@@ -5,12 +5,12 @@
 Both engines prune the same dense weights with the same optimizer, learning rates, epochs and
 cubic schedule of mask updates, TFMOT in processes of its own with tf_keras: LeNet-300-100 and
 LeNet-5 on MNIST, MLPerf Tiny's pretrained ResNet-8 on CIFAR-10 (JPEG), which is first fine-tuned to
-those images; `resnet8_long` trains that for six times as many epochs. TFMOT makes an n:m pattern at once in the first step whatever the schedule, so edgekit
-does it in both ways: `2:4` by the schedule, `2:4 once` like TFMOT. `80 global` ranks all kernels
-together. `base` is the net that pruning starts from, `0` the same net trained on without pruning,
-by the recipe of the pruned ones. The time per step is that of ResNet-8 in `fit`
-(pruning_steps.py), the accuracies are of held-out images (pruning_cells.py); the pretrained
-ResNet-8 has seen those in another compression.
+those images; `resnet8_long` trains that for six times as many epochs. TFMOT makes an n:m pattern at
+once in the first step whatever the schedule, so edgekit does it in both ways: `2:4` by the
+schedule, `2:4 once` like TFMOT. `80 global` ranks all kernels together. `base` is the net that
+pruning starts from, `0` the same net trained on without pruning, by the recipe of the pruned ones.
+The time per step is that of ResNet-8 in `fit` (pruning_steps.py), the accuracies are of held-out
+images (pruning_cells.py); the pretrained ResNet-8 has seen those in another compression.
 
 Each figure goes to the JSON at once, and figures that are there are not measured again: a run that
 was stopped goes on. Seeds are trained side by side, one on each processor: a small net trains at
@@ -172,7 +172,7 @@ def _save(report, out) -> None:
         settings = asdict(recipe)
         recipes[name] = {k: v for k, v in settings.items() if not callable(v)}
     whole = {
-        "data": {"lenet_300_100": "MNIST", "lenet_5": "MNIST", "resnet8": "CIFAR-10 (JPEG)"},
+        "data": {n: "MNIST" if n.startswith("lenet") else "CIFAR-10 (JPEG)" for n in RECIPES},
         "python": platform.python_version(),
         "recipes": recipes,
         "timing": {"net": "ResNet-8", "batch": BATCH, "steps_per_round": ROUND},

@@ -9,12 +9,7 @@ from hypothesis.extra.numpy import arrays
 from converters.packed.bytes_model import code_bytes, nothing_seen
 from converters.packed.candidates import encode_bytes
 from converters.packed.codebook import codebook_of, read_codebook
-from converters.packed.coded_symbols import (
-    read_dense,
-    read_relative,
-    write_dense,
-    write_relative,
-)
+from converters.packed.coded_symbols import read_dense, read_relative, write_dense, write_relative
 from converters.packed.huffman import LONGEST, code_lengths, codes
 from converters.packed.mixing import new_mixer
 from converters.packed.range_coder import code_bit, finish, reader, writer
