@@ -26,9 +26,11 @@ if TYPE_CHECKING:
         unpack,
     )
     from device_bench import benchmark
+    from edgekit import distillation
     from edgekit.clustering import KeepClusters, WeightClustering, share
     from edgekit.core.custom_loop import custom_loop
     from edgekit.core.model_summary import summary
+    from edgekit.distillation import distill
     from edgekit.pipeline.deep_compression import deep_compress
     from edgekit.pipeline.verify import verify
     from edgekit.posttraining import adaround, correct_bias, equalize, fold_batchnorm
@@ -62,6 +64,7 @@ _HOMES = {
     "granularities": "edgekit.pruning",
     "schedules": "edgekit.pruning",
     "custom_loop": "edgekit.core.custom_loop",
+    "distill": "edgekit.distillation",
     "DelayQuantization": "edgekit.quantization",
     "FreezeBatchNorm": "edgekit.quantization",
     "FreezeRanges": "edgekit.quantization",
@@ -84,6 +87,8 @@ _HOMES = {
     "benchmark": "device_bench",
     "summary": "edgekit.core.model_summary",
 }
+# Whose names are written with it: ek.distillation.SoftTargets.
+_FOLDERS = ("distillation",)
 
 __all__ = [
     "DelayQuantization",
@@ -103,6 +108,8 @@ __all__ = [
     "criteria",
     "custom_loop",
     "deep_compress",
+    "distill",
+    "distillation",
     "equalize",
     "fold_batchnorm",
     "granularities",
@@ -125,8 +132,10 @@ __version__ = "0.1.0"
 def __getattr__(name: str):
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in _FOLDERS:
+        return import_module(f"edgekit.{name}")
     raise AttributeError(f"module 'edgekit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, *_FOLDERS])

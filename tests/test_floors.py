@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TECHNIQUES = ("clustering", "posttraining", "pruning", "quantization")
+TECHNIQUES = ("clustering", "distillation", "posttraining", "pruning", "quantization")
 # device_bench knows .tflite files and how to run a child process, but nothing of Keras.
 BENCH_MAY_IMPORT = {
     "converters.flatbuffer",

@@ -8,6 +8,7 @@ from inspect import signature
 import keras
 from keras import tree
 
+from edgekit.core.call_hooks import hooked
 from edgekit.core.selection import all_layers
 
 Shape = tuple[int | None, ...]
@@ -129,21 +130,8 @@ def _recording(layers: list[keras.layers.Layer]) -> Iterator[list[LayerCall]]:
 
         return record
 
-    # Past Keras's tracking of attributes, so that nothing of it remains.
-    originals = []
-    for layer in layers:
-        attributes = vars(layer)
-        name = "quantized_call" if getattr(layer, "quantization_mode", None) else "call"
-        originals.append((attributes, name, attributes.get(name)))
-        attributes[name] = recorded(layer, getattr(layer, name))
-    try:
+    with hooked(layers, recorded):
         yield calls
-    finally:
-        for attributes, name, original in originals:
-            if original is None:
-                del attributes[name]
-            else:
-                attributes[name] = original
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from keras import layers as kl
 
 from edgekit.core.graph import Graph
 from edgekit.core.layer_calls import possible_inputs
-from edgekit.core.selection import all_layers
+from edgekit.core.selection import all_layers, student_of
 from edgekit.core.tracing import trace
 
 # What a positive factor per channel passes through unchanged.
@@ -43,6 +43,7 @@ _CHANNELWISE = (
 
 def graphs_of(model: keras.Model) -> list[Graph]:
     """The graphs of a model and of those in it, subclassed ones where they can be traced."""
+    model = student_of(model)
     try:
         graph = Graph(model)
     except ValueError:  # subclassed: what it does with a symbolic tensor

@@ -9,10 +9,21 @@ import keras
 LayerFilter = str | Sequence[str] | Callable[[keras.layers.Layer], bool] | None
 
 
+def student_of(model: keras.layers.Layer) -> keras.layers.Layer:
+    """What of a model is deployed: the student of a `keras.distillation.Distiller`, or all of it.
+
+    A callback is given the model that is fitted; a teacher is none of its business.
+    """
+    return model.student if isinstance(model, keras.distillation.Distiller) else model
+
+
 def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Every layer inside `model`, nested ones too, each once and in order of use."""
+    """Every layer inside `model`, nested ones too, each once and in order of use.
+
+    Of a `keras.distillation.Distiller` those of the student.
+    """
     # Keras offers no public walk over nested layers; its own `quantize` uses this one.
-    return list(dict.fromkeys(model._flatten_layers(include_self=False)))
+    return list(dict.fromkeys(student_of(model)._flatten_layers(include_self=False)))
 
 
 def select_layers(

@@ -1,0 +1,289 @@
+"""A student that learns from a teacher."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops, tree
+
+from edgekit.core.layer_calls import calls_of
+from edgekit.distillation.feature_sizes import one_extent, projection_to
+from edgekit.distillation.features import Features, layer_named
+from edgekit.distillation.loss import sample_weights
+from edgekit.distillation.output_activation import SOFTMAX, logits_of
+from edgekit.distillation.taught import Taught
+
+
+@keras.saving.register_keras_serializable("edgekit")
+class Distiller(keras.distillation.Distiller):
+    """Keras's Distiller with what that leaves out; `ek.distill` checks its arguments and makes it.
+
+    It trains the student by λ · its own loss + (1 − λ) · Σ weight · distillation loss, plus what
+    the student's regularizers add. Sample and class weights, masks, several outputs and metrics
+    count as they do for the student alone. `evaluate` and `predict` ask the student only.
+
+    Callbacks for weights work on it as on the student: `ek.GradualPruning`, `ek.WeightClustering`.
+
+    Args:
+        teacher: Built; its `trainable` becomes False.
+        student: Built.
+        distillation_losses: A list of losses, edgekit's or Keras's.
+        distillation_loss_weights: As many.
+        student_loss_weight: λ, from 0 to 1.
+        distillation_outputs: For each loss the number of the output it is for, or None: all.
+        student_activation: What each of the student's outputs has been through: `"softmax"`,
+            `"sigmoid"` or `"linear"`.
+        teacher_activation: Alike.
+
+    Attributes:
+        student: The student.
+        teacher: The teacher.
+        strength: A variable, 1 at first, that (1 − λ) is multiplied with.
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        distillation_losses: Sequence[keras.distillation.DistillationLoss],
+        distillation_loss_weights: Sequence[float],
+        student_loss_weight: float,
+        distillation_outputs: Sequence[int | None],
+        student_activation: Sequence[str],
+        teacher_activation: Sequence[str],
+        name: str = "distiller",
+        **kwargs,
+    ):
+        # Past Keras's own, which refuses models whose shapes differ, and runs a student twice.
+        keras.Model.__init__(self, name=name, **kwargs)
+        self.student, self.teacher = student, teacher
+        teacher.trainable = False
+        self.distillation_losses = list(distillation_losses)
+        self.distillation_loss_weights = list(distillation_loss_weights)
+        self.student_loss_weight = student_loss_weight
+        self.distillation_outputs = list(distillation_outputs)
+        self.student_activation = list(student_activation)
+        self.teacher_activation = list(teacher_activation)
+        self.strength = self.add_weight(
+            shape=(), initializer="ones", trainable=False, name="strength"
+        )
+        self.projections = self._projections()
+        self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
+        self.distillation_loss_tracker = keras.metrics.Mean(name="distillation_loss")
+        self._step = _Step()
+        self._runs = _Runs(
+            Features(student, self._names("student_layer_name")),
+            Features(teacher, self._names("teacher_layer_name")),
+        )
+        self.built = True
+
+    def compile(self, optimizer="rmsprop", loss=None, **kwargs) -> None:
+        """As of any model; `loss` and `metrics` are the student's.
+
+        Raises:
+            ValueError: No `loss` although the student's own counts.
+        """
+        if loss is None and self.student_loss_weight > 0:
+            raise ValueError(
+                f"`loss` is needed, for the student's own counts {self.student_loss_weight:g}; "
+                "student_weight=0 in ek.distill learns from the teacher alone"
+            )
+        keras.Model.compile(self, optimizer=optimizer, loss=loss, **kwargs)
+
+    def compile_from_config(self, config: dict) -> None:
+        """Compile as the model was when it was saved."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)  # so that its state can be loaded
+
+    def call(self, inputs, training=None):
+        self._step.answers, inputs = _apart(inputs)
+        if not training:
+            return self.student(inputs, training=training)
+        outputs, self._step.features = self._runs.student(inputs, training=True)
+        return outputs
+
+    def answers(self, inputs: Any, labels: Any = None) -> dict[str, Any]:
+        """What the losses need to know of the teacher, for a batch.
+
+        Args:
+            inputs: As the student takes them.
+            labels: For a teacher that asks for them.
+        """
+        options = {"training": False}
+        if getattr(self.teacher, "needs_labels", False):
+            options["labels"] = labels
+        outputs, features = self._runs.teacher(inputs, **options)
+        found = {f"output {n}": output for n, output in enumerate(tree.flatten(outputs))}
+        return found | {f"layer {name}": value for name, value in features.items()}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The student's own loss; in training with the teacher's part."""
+        self._step.training = training
+        own = self._own_loss(x, y, y_pred, sample_weight)
+        if not training:
+            return own
+        taught = self._distillation_loss(x, y, y_pred, sample_weight)
+        self.student_loss_tracker.update_state(own)
+        self.distillation_loss_tracker.update_state(taught)
+        share = self.strength * (1 - self.student_loss_weight)
+        # The regularizers' part, which is in the student's own loss, stays whole.
+        added = [ops.cast(loss, "float32") for loss in self.losses]
+        whole = share * ops.sum(ops.stack(added)) if added else 0.0
+        return (1 - share) * own + share * taught + whole
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """The student's metrics, and in training both parts of the loss."""
+        found = super().compute_metrics(x, y, y_pred, sample_weight)
+        if not self._step.training:
+            for tracker in (self.student_loss_tracker, self.distillation_loss_tracker):
+                found.pop(tracker.name, None)
+        return found
+
+    def reset_metrics(self) -> None:
+        """Start all metrics anew."""
+        keras.Model.reset_metrics(self)
+
+    @property
+    def losses(self) -> list:
+        """What the student's layers add to the loss."""
+        return self.student.losses
+
+    def _own_loss(self, x, y, y_pred, sample_weight):
+        if self._compile_loss is None and not self.losses:
+            return ops.zeros(())
+        return keras.Model.compute_loss(self, x, y, y_pred, sample_weight)
+
+    def _distillation_loss(self, x, y, y_pred, sample_weight):
+        answers = self._step.answers
+        if answers is None:
+            answers = self.answers(_apart(x)[1], y)
+        parts = []
+        for number, loss in enumerate(self.distillation_losses):
+            if _of_features(loss):
+                found = [self._between_features(number, loss, answers, y_pred, sample_weight)]
+            elif hasattr(loss, "takes"):
+                found = self._between_outputs(number, loss, answers, y, y_pred, sample_weight)
+            else:  # one of Keras's
+                teacher = tree.pack_sequence_as(y_pred, _outputs(answers))
+                found = [loss.compute_loss(teacher, y_pred)]
+            weight = self.distillation_loss_weights[number]
+            parts += [weight * ops.cast(part, "float32") for part in found]
+        return ops.sum(ops.stack(parts))
+
+    def _between_features(self, number, loss, answers, y_pred, sample_weight):
+        sides = (answers, loss.teacher_layer_name), (self._step.features, loss.student_layer_name)
+        teacher = answers["output 0"] if sides[0][1] is None else answers[f"layer {sides[0][1]}"]
+        student = tree.flatten(y_pred)[0] if sides[1][1] is None else sides[1][0][sides[1][1]]
+        if not hasattr(loss, "takes"):
+            return loss.compute_loss(teacher, student)
+        if loss.compares_places:
+            teacher, student = one_extent(teacher, student)
+        if self.projections[number] is not None:
+            student = self.projections[number](student)
+        single = None if tree.is_nested(sample_weight) else sample_weight
+        return loss.compute_loss(teacher, student, sample_weight=single)
+
+    def _between_outputs(self, number, loss, answers, y, y_pred, sample_weight):
+        chosen, found = self.distillation_outputs[number], []
+        students, teachers = tree.flatten(y_pred), _outputs(answers)
+        labels, weights = _for_each(y, len(students)), _for_each(sample_weight, len(students))
+        for place in range(len(students)) if chosen is None else [chosen]:
+            kinds = self.teacher_activation[place], self.student_activation[place]
+            teacher = logits_of(teachers[place], kinds[0])
+            student = logits_of(students[place], kinds[1])
+            found.append(
+                loss.compute_loss(
+                    teacher,
+                    student,
+                    labels=labels[place],
+                    softmax=SOFTMAX in kinds,
+                    sample_weight=sample_weights(students[place], weights[place]),
+                )
+            )
+        return found
+
+    def _names(self, side: str) -> list[str]:
+        names = [getattr(loss, side, None) for loss in self.distillation_losses]
+        return [name for name in names if name is not None]
+
+    def _projections(self) -> list:
+        if not any(getattr(loss, "needs_one_size", False) for loss in self.distillation_losses):
+            return [None] * len(self.distillation_losses)
+        shapes = _output_shapes(self.student), _output_shapes(self.teacher)
+        found = []
+        for loss in self.distillation_losses:
+            if not getattr(loss, "needs_one_size", False):
+                found.append(None)
+                continue
+            student = shapes[0][id(layer_named(self.student, loss.student_layer_name))]
+            teacher = shapes[1][id(layer_named(self.teacher, loss.teacher_layer_name))]
+            try:
+                found.append(projection_to(teacher, student))
+            except ValueError as error:
+                names = f"{loss.student_layer_name!r} and {loss.teacher_layer_name!r}"
+                raise ValueError(f"{type(loss).__name__} of layers {names}: {error}") from None
+        return found
+
+    def get_config(self) -> dict:
+        """The arguments it was made with."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "teacher": serialize(self.teacher),
+            "student": serialize(self.student),
+            "distillation_losses": [serialize(loss) for loss in self.distillation_losses],
+            "distillation_loss_weights": list(self.distillation_loss_weights),
+            "student_loss_weight": self.student_loss_weight,
+            "distillation_outputs": list(self.distillation_outputs),
+            "student_activation": list(self.student_activation),
+            "teacher_activation": list(self.teacher_activation),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """A distiller from `get_config`'s result."""
+        deserialize = keras.saving.deserialize_keras_object
+        made = {name: deserialize(config[name], custom_objects) for name in ("teacher", "student")}
+        losses = [deserialize(loss, custom_objects) for loss in config["distillation_losses"]]
+        return cls(**config | made | {"distillation_losses": losses})
+
+
+class _Step(threading.local):
+    """What the parts of one train step hand on while it is traced; replicas are traced in turns."""
+
+    features: dict = {}
+    answers: dict | None = None
+    training = False
+
+
+class _Runs:
+    """Two models that share their layers with the distiller's, and are not to be saved as well."""
+
+    def __init__(self, student: Features, teacher: Features):
+        self.student, self.teacher = student, teacher
+
+
+def _apart(inputs) -> tuple[dict | None, Any]:
+    return (inputs.answers, inputs.inputs) if isinstance(inputs, Taught) else (None, inputs)
+
+
+def _of_features(loss) -> bool:
+    sides = ("student_layer_name", "teacher_layer_name")
+    return any(getattr(loss, side, None) is not None for side in sides)
+
+
+def _outputs(answers: dict[str, Any]) -> list:
+    count = sum(name.startswith("output ") for name in answers)
+    return [answers[f"output {number}"] for number in range(count)]
+
+
+def _for_each(structure, count: int) -> list:
+    """One entry for each output: a structure's own, or the same for all."""
+    flat = tree.flatten(structure)
+    return flat if len(flat) == count else [structure] * count
+
+
+def _output_shapes(model: keras.Model) -> dict[int, tuple]:
+    """`{id(layer): shape of its last output}`."""
+    return {id(call.layer): (None, *call.output[1:]) for call in calls_of(model)[0]}

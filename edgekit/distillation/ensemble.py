@@ -1,0 +1,166 @@
+"""Several teachers as one."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from edgekit.distillation.decoupled import one_hot
+from edgekit.distillation.output_activation import (
+    LINEAR,
+    SIGMOID,
+    check_activation,
+    logits_of,
+    output_activations,
+)
+
+COMBINATIONS = ("mean", "geometric", "best")
+
+
+@keras.saving.register_keras_serializable("edgekit")
+class Ensemble(keras.Model):
+    """The joint opinion of several classifiers: one model, with their probabilities combined.
+
+    A teacher for `ek.distill`, and a model to evaluate by itself.
+
+    Example:
+        >>> ek.distill(student, ek.Ensemble([net_1, net_2], "geometric", weights=[2, 1]))
+
+    Args:
+        models: Two or more models with the same inputs and one output of the same shape each.
+        combination: `"mean"` of the probabilities, their `"geometric"` mean, or of each sample
+            the `"best"`: the model that gives its label the highest probability, and where no
+            labels are known the one that is surest. Linear outputs are averaged as they are.
+            Defaults to `"mean"`.
+        weights: One of each model, 0 or above, for both means. Defaults to `None`: equal.
+        activation: What the outputs have been through: `"softmax"`, `"sigmoid"` or `"linear"`.
+            Defaults to `None`: found in the models.
+
+    Raises:
+        TypeError: `models` are no Keras models.
+        ValueError: Fewer than two, outputs or activations that differ, or an argument out of
+            range.
+
+    Source: Hinton et al. 2015, arXiv 1503.02531, section 1; "best" after You et al. 2017, "Learning
+    from Multiple Teacher Networks", doi 10.1145/3097983.3098135.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[keras.Model],
+        combination: str = "mean",
+        weights: Sequence[float] | None = None,
+        activation: str | None = None,
+        name: str = "ensemble",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        _check_models(models)
+        if combination not in COMBINATIONS:
+            raise ValueError(
+                f"`combination` must be one of {', '.join(COMBINATIONS)}. "
+                f"Received: combination={combination!r}"
+            )
+        if activation is not None:
+            check_activation("activation", activation)
+        self.models, self.combination = list(models), combination
+        self.activation = activation or _common_activation(models)
+        self._weights = _shares(weights, len(models))
+        if combination == "best" and weights is not None:
+            raise ValueError("`weights` are for the means: 'best' takes one model of each sample")
+        if combination == "best" and self.activation == SIGMOID:
+            raise ValueError("combination='best' is for classes of which one is right: a softmax")
+        self.built = all(model.built for model in models)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether `call` wants labels."""
+        return self.combination == "best"
+
+    def call(self, inputs, training=None, labels=None):
+        outputs = [model(inputs, training=training) for model in self.models]
+        linear = self.activation == LINEAR and self.combination == "geometric"
+        if linear or self.combination == "mean":
+            return self._mean(outputs)
+        logits = [logits_of(output, self.activation) for output in outputs]
+        if self.combination == "geometric":
+            joint = self._mean([ops.log_softmax(each, axis=-1) for each in logits])
+            joint = ops.softmax(joint, axis=-1)
+            return joint[..., 0] if self.activation == SIGMOID else joint
+        return _best(logits, outputs, labels)
+
+    def compute_output_shape(self, input_shape):
+        return self.models[0].compute_output_shape(input_shape)
+
+    def _mean(self, values):
+        return sum(
+            share * ops.cast(value, "float32")
+            for share, value in zip(self._weights, values, strict=True)
+        )
+
+    def get_config(self) -> dict:
+        """The arguments it was made with."""
+        return super().get_config() | {
+            "models": [keras.saving.serialize_keras_object(model) for model in self.models],
+            "combination": self.combination,
+            "weights": None if self.needs_labels else list(self._weights),
+            "activation": self.activation,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """An ensemble from `get_config`'s result."""
+        models = [
+            keras.saving.deserialize_keras_object(each, custom_objects) for each in config["models"]
+        ]
+        return cls(**config | {"models": models})
+
+
+def _best(logits, outputs, labels):
+    """Of each sample the output of one model."""
+    logs = ops.stack([ops.log_softmax(each, axis=-1) for each in logits])
+    if labels is None:
+        scores = ops.max(logs, axis=-1)
+    else:
+        scores = ops.sum(logs * one_hot(labels, logits[0])[None], axis=-1)
+    chosen = ops.argmax(scores, axis=0)
+    picks = ops.one_hot(chosen, len(outputs), axis=0, dtype="float32")
+    stacked = ops.stack([ops.cast(output, "float32") for output in outputs])
+    while len(picks.shape) < len(stacked.shape):
+        picks = ops.expand_dims(picks, -1)
+    return ops.sum(picks * stacked, axis=0)
+
+
+def _check_models(models) -> None:
+    if not isinstance(models, Sequence) or not all(isinstance(m, keras.Model) for m in models):
+        raise TypeError(f"`models` must be a list of Keras models. Received: models={models!r}")
+    if len(models) < 2:
+        raise ValueError(f"`models` must be two or more. Received: {len(models)}")
+    shapes = {str(getattr(m, "output_shape", None)) for m in models if hasattr(m, "outputs")}
+    if len(shapes) > 1:
+        raise ValueError(f"`models` have outputs of different shapes: {', '.join(sorted(shapes))}")
+    for model in models:
+        if hasattr(model, "outputs") and len(tree.flatten(model.outputs)) > 1:
+            raise ValueError(f"`models` must have one output each; {model.name!r} has several")
+
+
+def _common_activation(models) -> str:
+    found = {output_activations(model)[0] for model in models}
+    if len(found) > 1:
+        raise ValueError(
+            f"`models` end in different activations, {' and '.join(sorted(found))}: end all in one"
+        )
+    return found.pop()
+
+
+def _shares(weights, count: int) -> list[float]:
+    if weights is None:
+        return [1 / count] * count
+    values = np.asarray(weights, "float64")
+    if values.shape != (count,) or not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError(f"`weights` must be {count} numbers, 0 or above. Received: {weights!r}")
+    if values.sum() == 0:
+        raise ValueError(f"`weights` must not all be 0. Received: {weights!r}")
+    return [float(value) for value in values / values.sum()]
