@@ -88,7 +88,7 @@ RECIPES = {
         "edgekit": Recipe(16, 0.943, 4, (26, 8), "global"),
     },
     "lenet_5": {
-        "paper": _paper("lenet_5", 8, (6, 3)),
+        "paper": _paper("lenet_5", 8, (10, 4)),
         "edgekit": Recipe(8, 0.975, 4, (8, 3), "global"),
     },
 }

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgekit.clustering import KeepClusters, WeightClustering, share
     from edgekit.core.custom_loop import custom_loop
     from edgekit.core.model_summary import summary
-    from edgekit.distillation import distill
+    from edgekit.distillation import distill, narrow
     from edgekit.pipeline.deep_compression import deep_compress
     from edgekit.pipeline.verify import verify
     from edgekit.posttraining import adaround, correct_bias, equalize, fold_batchnorm
@@ -65,6 +65,7 @@ _HOMES = {
     "schedules": "edgekit.pruning",
     "custom_loop": "edgekit.core.custom_loop",
     "distill": "edgekit.distillation",
+    "narrow": "edgekit.distillation",
     "DelayQuantization": "edgekit.quantization",
     "FreezeBatchNorm": "edgekit.quantization",
     "FreezeRanges": "edgekit.quantization",
@@ -115,6 +116,7 @@ __all__ = [
     "granularities",
     "inspect",
     "mixed_precision",
+    "narrow",
     "pack",
     "package",
     "quantize_aware",

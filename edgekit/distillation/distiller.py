@@ -1,10 +1,13 @@
 """A student that learns from a teacher."""
 
+import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops, tree
 
 from edgekit.core.layer_calls import calls_of
@@ -12,6 +15,7 @@ from edgekit.distillation.feature_sizes import one_extent, projection_to
 from edgekit.distillation.features import Features, layer_named
 from edgekit.distillation.loss import sample_weights
 from edgekit.distillation.output_activation import SOFTMAX, logits_of
+from edgekit.distillation.stored_answers import array_answers, dataset_answers
 from edgekit.distillation.taught import Taught
 
 
@@ -102,6 +106,46 @@ class Distiller(keras.distillation.Distiller):
             return self.student(inputs, training=training)
         outputs, self._step.features = self._runs.student(inputs, training=True)
         return outputs
+
+    def ask_once(
+        self,
+        data: Any,
+        folder: str | os.PathLike,
+        labels: Any = None,
+        *,
+        batch_size: int = 256,
+        verbose: bool = True,
+    ) -> Any:
+        """The teacher's answers to all of the data, kept on disk; then it costs nothing any more.
+
+        For data that is the same in each epoch. What is random, such as shifted images, has to be
+        asked about as often as it is to differ: `dataset.repeat(3)`. Answers that are there already
+        are read, unless they are another teacher's or to other data.
+
+        Example:
+            >>> taught = distiller.ask_once(x, "answers")
+            >>> distiller.fit(taught, y, epochs=50)
+            >>> batches = distiller.ask_once(dataset, "answers_of_batches")
+            >>> distiller.fit(batches.unbatch().shuffle(10_000).batch(64), epochs=50)
+
+        Args:
+            data: Arrays as the student takes them, or a `tf.data` set of batches `(x, y)`.
+            folder: Where the answers are kept; made if missing.
+            labels: For a teacher that asks for them, beside arrays. Defaults to `None`.
+            batch_size: Samples of arrays that it is asked about at once. Defaults to `256`.
+            verbose: Whether to show progress. Defaults to `True`.
+
+        Returns:
+            What `fit` takes in place of the data.
+
+        Raises:
+            ValueError: No samples, labels that are missing, or a folder of other things.
+        """
+        if isinstance(data, tf.data.Dataset):
+            return dataset_answers(self, data, Path(folder), verbose)
+        if labels is None and getattr(self.teacher, "needs_labels", False):
+            raise ValueError("`labels` are needed: the teacher is the best for each label")
+        return array_answers(self, data, labels, Path(folder), batch_size, verbose)
 
     def answers(self, inputs: Any, labels: Any = None) -> dict[str, Any]:
         """What the losses need to know of the teacher, for a batch.

@@ -56,7 +56,7 @@ class Ensemble(keras.Model):
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
-        _check_models(models)
+        check_models("models", models)
         if combination not in COMBINATIONS:
             raise ValueError(
                 f"`combination` must be one of {', '.join(COMBINATIONS)}. "
@@ -133,17 +133,31 @@ def _best(logits, outputs, labels):
     return ops.sum(picks * stacked, axis=0)
 
 
-def _check_models(models) -> None:
-    if not isinstance(models, Sequence) or not all(isinstance(m, keras.Model) for m in models):
-        raise TypeError(f"`models` must be a list of Keras models. Received: models={models!r}")
-    if len(models) < 2:
-        raise ValueError(f"`models` must be two or more. Received: {len(models)}")
-    shapes = {str(getattr(m, "output_shape", None)) for m in models if hasattr(m, "outputs")}
+def check_models(argument: str, models) -> None:
+    """Refuse what are not several models with one output of the same shape.
+
+    Raises:
+        TypeError: They are no Keras models.
+        ValueError: Fewer than two, one twice, several outputs or different ones.
+    """
+    sequence = isinstance(models, Sequence)
+    if not sequence or not all(isinstance(model, keras.Model) for model in models):
+        raise TypeError(
+            f"`{argument}` must be a list of Keras models. Received: {argument}={models!r}"
+        )
+    if len(set(map(id, models))) < max(2, len(models)):
+        raise ValueError(
+            f"`{argument}` must be two or more, each another model. "
+            f"Received: {', '.join(model.name for model in models) or 'none'}"
+        )
+    outputs = {m.name: tree.flatten(m.outputs) for m in models if getattr(m, "outputs", None)}
+    for name, found in outputs.items():
+        if len(found) > 1:
+            raise ValueError(f"`{argument}` must have one output each: {name!r} has several")
+    shapes = {str(tuple(found[0].shape)) for found in outputs.values()}
     if len(shapes) > 1:
-        raise ValueError(f"`models` have outputs of different shapes: {', '.join(sorted(shapes))}")
-    for model in models:
-        if hasattr(model, "outputs") and len(tree.flatten(model.outputs)) > 1:
-            raise ValueError(f"`models` must have one output each; {model.name!r} has several")
+        listed = ", ".join(sorted(shapes))
+        raise ValueError(f"`{argument}` have outputs of different shapes: {listed}")
 
 
 def _common_activation(models) -> str:

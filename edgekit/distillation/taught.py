@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 
 class Taught(NamedTuple):
-    """What `Distiller.taught` makes of inputs; `fit` takes it in their place.
+    """What `Distiller.ask_once` makes of inputs; `fit` takes it in their place.
 
     Attributes:
         inputs: For the student.

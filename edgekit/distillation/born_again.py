@@ -1,0 +1,68 @@
+"""Born-again networks: a model taught by one like itself, again and again."""
+
+from collections.abc import Callable, Mapping
+from numbers import Integral
+from typing import Any
+
+import keras
+
+from edgekit.distillation.soft_targets import SoftTargets
+from edgekit.distillation.stages import check_arguments, taught
+
+
+def born_again(
+    model: keras.Model,
+    generations: int = 2,
+    losses: Any = None,
+    student_weight: float = 0.5,
+    *,
+    compile: Mapping[str, Any],
+    fit: Mapping[str, Any],
+    make: Callable[[], keras.Model] | None = None,
+) -> list[keras.Model]:
+    """Train new models of the same architecture, each from new weights by the one before.
+
+    Each generation tends to be a little better than its teacher, and all of them together, as an
+    `ek.distillation.Ensemble`, better than any.
+
+    Example:
+        >>> nets = ek.distillation.born_again(
+        ...     model,
+        ...     generations=3,
+        ...     compile={"optimizer": "adam", "loss": "sparse_categorical_crossentropy"},
+        ...     fit={"x": x, "y": y, "epochs": 10},
+        ... )
+        >>> ensemble = ek.distillation.Ensemble(nets)
+
+    Args:
+        model: The first teacher, trained.
+        generations: How many are born. Defaults to `2`.
+        losses: Of each generation, as in `ek.distill`. Defaults to `None`: the paper's,
+            `SoftTargets(1)`.
+        student_weight: As there. Defaults to `0.5`: labels and teacher count alike.
+        compile: Arguments of `compile` for each generation; optimizers are copied.
+        fit: Arguments of `fit` for each generation.
+        make: Makes an untrained model. Defaults to `None`: a clone of `model` with new weights.
+
+    Returns:
+        The new models, the last generation last.
+
+    Raises:
+        TypeError: `compile` and `fit` are no dicts.
+        ValueError: `generations` below 1, or what `ek.distill` refuses.
+
+    Source: Furlanello et al. 2018, "Born-Again Neural Networks", arXiv 1805.04770, section 3.
+    """
+    check_arguments(compile, fit)
+    whole = isinstance(generations, Integral) and not isinstance(generations, bool)
+    if not whole or generations < 1:
+        raise ValueError(
+            f"`generations` must be a whole number ≥ 1. Received: generations={generations!r}"
+        )
+    born, teacher = [], model
+    for _ in range(generations):
+        student = make() if make else keras.models.clone_model(model)
+        taught(student, teacher, losses or SoftTargets(1), student_weight, compile, fit)
+        born.append(student)
+        teacher = student
+    return born

@@ -1,0 +1,176 @@
+"""`narrow`: the same architecture, smaller."""
+
+from math import prod
+from numbers import Integral, Real
+from typing import Any
+
+import keras
+from keras import layers, tree
+
+from edgekit.core.graph import Graph, copy_layer, fill_in
+from edgekit.core.selection import LayerFilter, select_layers
+from edgekit.distillation.repeated_blocks import left_out
+from edgekit.distillation.widths import (
+    fixed_widths,
+    following,
+    is_keras,
+    width_of,
+    with_width,
+)
+
+
+def narrow(
+    model: keras.Model,
+    width: float = 0.5,
+    depth: float = 1.0,
+    *,
+    keep: LayerFilter = None,
+    divisor: int = 1,
+) -> keras.Model:
+    """A new, untrained model of the same architecture with fewer channels and fewer blocks.
+
+    For a student: layers keep their names, so that features are compared by name. Outputs keep
+    their width, and so does what is added to an input.
+
+    Example:
+        >>> student = ek.narrow(teacher, width=0.5)
+        >>> student = ek.narrow(teacher, width=0.75, depth=0.5, divisor=8)
+
+    Args:
+        model: A built Functional or Sequential model; it is not changed. Models inside it become
+            part of the new one.
+        width: The share of the channels and units of each hidden layer that stays, above 0. More
+            than 1 makes a larger model. Defaults to `0.5`.
+        depth: The share of the blocks that stays where equal ones stand in a row, above 0 to 1; at
+            least one of them does. Defaults to `1.0`.
+        keep: Layers that keep their width: a regular expression on the path, a list of them, or a
+            callable. Defaults to `None`: those that have to.
+        divisor: Widths are rounded to its multiples, for hardware that likes such. Defaults to
+            `1`.
+
+    Returns:
+        A new, uncompiled Functional model with new weights.
+
+    Raises:
+        TypeError: `model` is no Keras model.
+        ValueError: A subclassed model, an argument out of range, or a layer that does not fit the
+            narrower ones before it; the message names it.
+
+    Source: Howard et al. 2017, "MobileNets", arXiv 1704.04861, section 3.3, for the width.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras 3 model. Received: {type(model).__name__}")
+    _check_share("width", width, most=float("inf"))
+    _check_share("depth", depth, most=1)
+    if isinstance(divisor, bool) or not isinstance(divisor, Integral) or divisor < 1:
+        raise ValueError(f"`divisor` must be a whole number ≥ 1. Received: divisor={divisor!r}")
+    graph = Graph(model)
+    wide = {
+        id(call.operation): call.operation
+        for each in _graphs(graph)
+        for call in each.calls
+        if width_of(call.operation) is not None
+    }
+    kept = fixed_widths(graph)
+    if keep is not None:
+        kept |= {id(layer) for layer in select_layers(wide.values(), keep, argument="keep")}
+    copies = _Copies(width, divisor, kept)
+
+    def emit(call, values):
+        copies.emit(call, values)
+
+    gone = left_out(graph, depth)
+
+    def emit_or_skip(call, values):
+        if id(call) in gone:
+            for tensor in call.outputs:
+                values[id(tensor)] = values[id(gone[id(call)])]
+        else:
+            emit(call, values)
+
+    return graph.rebuild(emit_or_skip)
+
+
+class _Copies:
+    """Layers of the new model, one for each of the old."""
+
+    def __init__(self, width: float, divisor: int, kept: set[int]):
+        self._width, self._divisor, self._kept = width, divisor, kept
+        self._made: dict[int, keras.layers.Layer] = {}
+
+    def emit(self, call: Any, values: dict[int, Any]) -> None:
+        """Do in the new model what a call does in the old one."""
+        operation = call.operation
+        args, kwargs = fill_in(call, values)
+        if isinstance(operation, keras.Model):
+            outputs = self._inside(operation, args, kwargs)
+        else:
+            try:
+                outputs = self._copy(call, tree.flatten(args))(*args, **kwargs)
+            except (ValueError, TypeError) as error:
+                name = operation.name
+                raise ValueError(
+                    f"{name!r} does not take what comes out of the narrower layers before it: "
+                    f"`keep` those whose width it needs, or choose a `width` and `divisor` that "
+                    f"leave no remainders. {_first_line(error)}"
+                ) from error
+        for old, new in zip(call.outputs, tree.flatten(outputs), strict=True):
+            values[id(old)] = new
+
+    def _inside(self, model: keras.Model, args, kwargs):
+        graph = Graph(model)
+        given = [v for v in tree.flatten((args, kwargs)) if isinstance(v, keras.KerasTensor)]
+        values = dict(zip(map(id, graph.inputs), given, strict=True))
+        for call in graph.calls:
+            self.emit(call, values)
+        return [values[id(tensor)] for tensor in graph.outputs]
+
+    def _copy(self, call, inputs):
+        operation = call.operation
+        if not isinstance(operation, keras.layers.Layer):
+            return operation
+        if id(operation) not in self._made:
+            self._made[id(operation)] = self._narrowed(operation, call, inputs)
+        return self._made[id(operation)]
+
+    def _narrowed(self, layer, call, inputs):
+        own = width_of(layer)
+        before, now = (tensors[0].shape[-1:] for tensors in (call.input_tensors, inputs))
+        sides = (before[0] if before else None, now[0] if now else None)
+        if own is not None:
+            if id(layer) not in self._kept:
+                steps = round(own * self._width / self._divisor)
+                own = max(1, steps) * self._divisor
+            return with_width(layer, own, *sides)
+        if isinstance(layer, layers.Reshape):
+            return _reshape(layer, inputs[0])
+        return copy_layer(layer) if is_keras(layer) else following(layer, *sides)
+
+
+def _reshape(layer: layers.Reshape, tensor) -> layers.Reshape:
+    """The same with as many channels as there are now."""
+    sizes, target = tensor.shape[1:], list(layer.target_shape)
+    if -1 in target or None in sizes or prod(sizes) == prod(target):
+        return copy_layer(layer)
+    others = prod(target[:-1])
+    if prod(sizes) % others:
+        raise ValueError(f"{prod(sizes)} values have no shape like {layer.target_shape}")
+    config = layer.get_config() | {"target_shape": (*target[:-1], prod(sizes) // others)}
+    return layers.Reshape.from_config(config)
+
+
+def _graphs(graph: Graph) -> list[Graph]:
+    inner = [call.operation for call in graph.calls if isinstance(call.operation, keras.Model)]
+    return [graph, *(each for model in inner for each in _graphs(Graph(model)))]
+
+
+def _check_share(name: str, value, most: float) -> None:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 < value <= most or value == float("inf"):
+        limit = " to 1" if most == 1 else ""
+        raise ValueError(f"`{name}` must be above 0{limit}. Received: {name}={value!r}")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

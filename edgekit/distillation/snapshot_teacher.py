@@ -1,0 +1,75 @@
+"""Self-distillation: a student taught by what it was some epochs ago."""
+
+from numbers import Integral, Real
+
+import keras
+
+from edgekit.distillation.distiller import Distiller
+
+
+class SnapshotTeacher(keras.callbacks.Callback):
+    """Makes the teacher the student of a while ago, or a running average of it.
+
+    For an `ek.distill` whose teacher is a clone of the student. Until the first snapshot the
+    student learns from labels alone.
+
+    Example:
+        >>> distiller = ek.distill(student, keras.models.clone_model(student), student_weight=0.5)
+        >>> distiller.compile("adam", "sparse_categorical_crossentropy")
+        >>> distiller.fit(x, y, epochs=20, callbacks=[ek.distillation.SnapshotTeacher(every=2)])
+
+    Args:
+        every: Epochs between two snapshots. Defaults to `1`.
+        decay: What remains of the teacher at a snapshot, from 0 to below 1; 0.9 makes it a running
+            average ("mean teacher"). Defaults to `0.0`: the teacher becomes the student.
+        begin: Epochs before the first snapshot. Defaults to `1`.
+
+    Raises:
+        ValueError: A number out of its range; when the fit begins, a model that `ek.distill` did
+            not make, or a teacher of another architecture.
+
+    Source: Yang et al. 2019, "Snapshot Distillation", arXiv 1812.00123; Tarvainen and Valpola 2017,
+    "Mean teachers", arXiv 1703.01780.
+    """
+
+    def __init__(self, every: int = 1, decay: float = 0.0, begin: int = 1):
+        super().__init__()
+        for name, value in (("every", every), ("begin", begin)):
+            whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not whole or value < 1:
+                raise ValueError(f"`{name}` must be a whole number ≥ 1. Received: {name}={value!r}")
+        if isinstance(decay, bool) or not isinstance(decay, Real) or not 0 <= decay < 1:
+            raise ValueError(f"`decay` must be from 0 to below 1. Received: decay={decay!r}")
+        self.every, self.decay, self.begin = int(every), float(decay), int(begin)
+
+    def on_train_begin(self, logs=None):
+        if not isinstance(self.model, Distiller):
+            raise ValueError("SnapshotTeacher is for a model that ek.distill made")
+        shapes = [
+            [tuple(variable.shape) for variable in model.weights]
+            for model in (self.model.student, self.model.teacher)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                "SnapshotTeacher needs a teacher with the student's architecture: "
+                "ek.distill(student, keras.models.clone_model(student))"
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # By the epoch, so that a fit that is resumed goes on.
+        self.model.strength.assign(float(epoch >= self.begin))
+
+    def on_epoch_end(self, epoch, logs=None):
+        done = epoch + 1
+        if done < self.begin or (done - self.begin) % self.every:
+            return
+        decay = self.decay if done > self.begin else 0.0
+        pairs = zip(self.model.teacher.weights, self.model.student.weights, strict=True)
+        for old, new in pairs:
+            value = keras.ops.convert_to_tensor(new)
+            if decay and keras.backend.is_float_dtype(old.dtype):
+                value = decay * keras.ops.convert_to_tensor(old) + (1 - decay) * value
+            old.assign(value)
+
+    def on_train_end(self, logs=None):
+        self.model.strength.assign(1.0)
