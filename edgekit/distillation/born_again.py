@@ -59,10 +59,15 @@ def born_again(
         raise ValueError(
             f"`generations` must be a whole number ≥ 1. Received: generations={generations!r}"
         )
-    born, teacher = [], model
-    for _ in range(generations):
-        student = make() if make else keras.models.clone_model(model)
+    # Before the first of them freezes the model, which a clone would inherit.
+    born = [make() if make else _clone(model) for _ in range(generations)]
+    for teacher, student in zip([model, *born[:-1]], born, strict=True):
         taught(student, teacher, losses or SoftTargets(1), student_weight, compile, fit)
-        born.append(student)
-        teacher = student
     return born
+
+
+def _clone(model: keras.Model) -> keras.Model:
+    clone = keras.models.clone_model(model)
+    if not clone.trainable_weights:  # a teacher of before
+        clone.trainable = True
+    return clone
