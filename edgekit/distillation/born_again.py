@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from edgekit.core.selection import all_layers
 from edgekit.distillation.soft_targets import SoftTargets
 from edgekit.distillation.stages import check_arguments, taught
 
@@ -68,6 +69,7 @@ def born_again(
 
 def _clone(model: keras.Model) -> keras.Model:
     clone = keras.models.clone_model(model)
-    if not clone.trainable_weights:  # a teacher of before
-        clone.trainable = True
+    if not clone.trainable_weights:  # the model has been a teacher
+        for layer in all_layers(clone):
+            layer.trainable = True
     return clone
