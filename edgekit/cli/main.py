@@ -10,6 +10,7 @@ from edgekit import __version__
 from edgekit.cli.bench import bench
 from edgekit.cli.convert import convert
 from edgekit.cli.demo import demo
+from edgekit.cli.distill import distill
 from edgekit.cli.inspect import inspect
 from edgekit.cli.mixed_precision import mixed_precision
 from edgekit.cli.pack import pack
@@ -46,7 +47,19 @@ def main() -> None:
     """
 
 
-for command in (demo, convert, inspect, sensitivity, mixed_precision, bench, package, pack, unpack):
+_COMMANDS = (
+    demo,
+    distill,
+    convert,
+    inspect,
+    sensitivity,
+    mixed_precision,
+    bench,
+    package,
+    pack,
+    unpack,
+)
+for command in _COMMANDS:
     main.add_command(command)
 
 

@@ -1,0 +1,136 @@
+"""A classifier distilled from files to a file, and what came of it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from converters import Flatbuffer
+from edgekit.core.files import write_beside
+from edgekit.distillation import Ensemble, SoftTargets, distill, narrow
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """What a distillation was good for.
+
+    Attributes:
+        accuracy: `{"teacher", "student before", "student": share of the held-out samples}`.
+        teacher_parameters: Of all teachers; None where one is a `.tflite`.
+        student_parameters: Of the student.
+        held_out: Samples that the accuracy was measured on.
+    """
+
+    accuracy: dict[str, float]
+    teacher_parameters: int | None
+    student_parameters: int
+    held_out: int
+
+    def to_dict(self) -> dict:
+        """All of it for JSON."""
+        return asdict(self)
+
+    def table(self):
+        """A rich table."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD)
+        for name, justify in (("model", "left"), ("parameters", "right"), ("accuracy", "right")):
+            table.add_column(name, justify=justify)
+        teacher = "" if self.teacher_parameters is None else f"{self.teacher_parameters:,}"
+        student = f"{self.student_parameters:,}"
+        for name, value in self.accuracy.items():
+            table.add_row(name, teacher if name == "teacher" else student, f"{value:.2%}")
+        return table
+
+
+def distill_and_compare(
+    teachers: Sequence[keras.Model | Flatbuffer],
+    student: keras.Model | None,
+    data: tuple[np.ndarray, np.ndarray],
+    out: Path,
+    *,
+    width: float,
+    depth: float,
+    temperature: float,
+    student_weight: float,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    validation: float,
+    seed: int,
+    verbose: int,
+) -> Distillation:
+    """Train a student on the first samples, save it, and compare on the last ones.
+
+    Args:
+        teachers: One or several.
+        student: The student; None for a narrow copy of the first teacher.
+        data: `(x, y)`, where y are class numbers or one-hot.
+        out: Where the student goes.
+        width: Of the narrow copy.
+        depth: Of the narrow copy.
+        temperature: Of the soft targets.
+        student_weight: Of the labels.
+        epochs: Of the fit.
+        learning_rate: Of Adam, falling to zero by a cosine.
+        batch_size: Of the fit.
+        validation: Share of the samples that is held out.
+        seed: Of new weights and of the order of the samples.
+        verbose: As in `fit`.
+
+    Raises:
+        ValueError: A `.tflite` among several teachers or without a student, no held-out samples, or
+            what `ek.distill` and `ek.narrow` refuse.
+    """
+    keras.utils.set_random_seed(seed)
+    files = [teacher for teacher in teachers if isinstance(teacher, Flatbuffer)]
+    if files and len(teachers) > 1:
+        raise ValueError("several teachers have to be Keras models: a .tflite teaches alone")
+    if files and student is None:
+        raise ValueError("--student is needed: a .tflite cannot be made narrower")
+    if student is None:
+        student = narrow(teachers[0], width, depth)
+    x, y = data
+    held = max(1, round(validation * len(x)))
+    if held >= len(x):
+        raise ValueError(f"--validation {validation} leaves no samples to train on")
+    train, test = (x[:-held], y[:-held]), (x[-held:], y[-held:])
+    teacher: Any = teachers[0] if len(teachers) == 1 else Ensemble(teachers)
+    accuracy = {
+        "teacher": _accuracy(teacher, test),
+        "student before": _accuracy(student, test),
+    }
+    distiller = distill(student, teacher, SoftTargets(temperature), student_weight)
+    steps = epochs * -(-len(train[0]) // batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    loss = _loss(y, distiller.student_activation[0]) if student_weight > 0 else None
+    distiller.compile(keras.optimizers.Adam(schedule), loss)
+    distiller.fit(*train, batch_size=batch_size, epochs=epochs, verbose=verbose)
+    accuracy["student"] = _accuracy(student, test)
+    write_beside(out, student.save)
+    sizes = None if files else sum(teacher.count_params() for teacher in teachers)
+    return Distillation(accuracy, sizes, student.count_params(), held)
+
+
+def _accuracy(model, data) -> float:
+    x, y = data
+    options = {} if isinstance(model, Flatbuffer) else {"verbose": 0}
+    answers = np.asarray(model.predict(x, **options))
+    labels = y.reshape(len(y)) if y.size == len(y) else y.argmax(-1)
+    if answers.shape[-1] == 1 and answers.ndim == 2:
+        return float(np.mean((answers[:, 0] > 0.5) == labels))
+    return float(np.mean(answers.argmax(-1) == labels))
+
+
+def _loss(y: np.ndarray, activation: str) -> keras.losses.Loss:
+    logits = {"from_logits": activation == "linear"}
+    if activation == "sigmoid":
+        return keras.losses.BinaryCrossentropy()
+    if y.size == len(y):
+        return keras.losses.SparseCategoricalCrossentropy(**logits)
+    return keras.losses.CategoricalCrossentropy(**logits)

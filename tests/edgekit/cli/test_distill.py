@@ -1,0 +1,82 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import edgekit as ek
+from edgekit.cli.main import main
+from tests.conftest import make_cnn, make_data
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["distill", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("distill")
+    x, y = make_data(512)
+    np.savez(folder / "data.npz", x=x, y=y)
+    np.savez(folder / "other.npz", images=x, labels=y)
+    np.savez(folder / "uneven.npz", x=x, y=y[:3])
+    for seed in (0, 1):
+        keras.utils.set_random_seed(seed)
+        model = make_cnn()
+        model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+        model.fit(x, y, epochs=6, verbose=0)
+        model.save(folder / f"teacher_{seed}.keras")
+    ek.convert(model, ["int8"], calibration=x)["int8"].save(folder / "teacher.tflite")
+    make_cnn().save(folder / "student.keras")
+    return folder
+
+
+def test_a_narrow_student_learns(folder, tmp_path):
+    options = ("--epochs", 12, "--learning-rate", 0.01, "--json")
+    out = tmp_path / "small.keras"
+    done = run(folder / "teacher_0.keras", "--data", folder / "data.npz", "-o", out, *options)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["accuracy"]["student"] > found["accuracy"]["student before"] + 0.2
+    student = keras.models.load_model(out)
+    assert student.count_params() == found["student_parameters"] < found["teacher_parameters"]
+    x, y = make_data(512)
+    accuracy = np.mean(student.predict(x[-51:], verbose=0).argmax(-1) == y[-51:])
+    assert accuracy == pytest.approx(found["accuracy"]["student"])
+
+
+@pytest.mark.parametrize("teachers", [["teacher_0.keras", "teacher_1.keras"], ["teacher.tflite"]])
+def test_several_teachers_and_flatbuffers(folder, tmp_path, teachers):
+    data, student = folder / "data.npz", folder / "student.keras"
+    out = tmp_path / "out.keras"
+    paths = [folder / name for name in teachers]
+    done = run(*paths, "--student", student, "--data", data, "-o", out, "--epochs", 1)
+    assert done.exit_code == 0, done.output
+    assert "student before" in done.output
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing.keras", "--data", "{f}/data.npz", "-o", "{f}/o.keras"], "no such file"),
+        (["{f}/teacher_0.keras", "--data", "{f}/no.npz", "-o", "{f}/o.keras"], "no such file"),
+        (["{f}/teacher_0.keras", "--data", "{f}/other.npz", "-o", "{f}/o.keras"], "images, labels"),
+        (["{f}/teacher_0.keras", "--data", "{f}/uneven.npz", "-o", "{f}/o.keras"], "3 in y"),
+        (["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/o.tflite"], ".keras"),
+        (["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}"], "is a folder"),
+        (["{f}/teacher.tflite", "--data", "{f}/data.npz", "-o", "{f}/o.keras"], "--student is"),
+        (
+            ["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/o.keras"]
+            + ["--temperature", "0"],
+            "temperature=0",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(folder, arguments, message):
+    done = run(*(a.format(f=folder) for a in arguments))
+    assert done.exit_code == 2
+    assert message in done.output
+    assert len(done.output.strip().splitlines()) == 1
+    assert not (folder / "o.keras").exists()
