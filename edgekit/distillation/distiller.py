@@ -13,7 +13,7 @@ from keras import ops, tree
 from edgekit.core.layer_calls import calls_of
 from edgekit.distillation.feature_sizes import one_extent, projection_to
 from edgekit.distillation.features import Features, layer_named
-from edgekit.distillation.loss import sample_weights
+from edgekit.distillation.loss import replica_count, sample_weights
 from edgekit.distillation.output_activation import SOFTMAX, logits_of
 from edgekit.distillation.stored_answers import array_answers, dataset_answers
 from edgekit.distillation.taught import Taught
@@ -168,13 +168,14 @@ class Distiller(keras.distillation.Distiller):
         if not training:
             return own
         taught = self._distillation_loss(x, y, y_pred, sample_weight)
-        self.student_loss_tracker.update_state(own)
+        replicas = replica_count()
+        self.student_loss_tracker.update_state(own * replicas)
         self.distillation_loss_tracker.update_state(taught)
-        share = self.strength * (1 - self.student_loss_weight)
         # The regularizers' part, which is in the student's own loss, stays whole.
-        added = [ops.cast(loss, "float32") for loss in self.losses]
-        whole = share * ops.sum(ops.stack(added)) if added else 0.0
-        return (1 - share) * own + share * taught + whole
+        added = [ops.mean(ops.cast(loss, "float32")) for loss in self.losses]
+        whole = ops.sum(ops.stack(added)) if added else 0.0
+        share = self.strength * (1 - self.student_loss_weight)
+        return (1 - share) * own + share * (taught + whole) / replicas
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """The student's metrics, and in training both parts of the loss."""

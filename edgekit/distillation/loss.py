@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -91,3 +92,11 @@ def sample_weights(outputs, weights):
     while len(weights.shape) < len(kept.shape):
         weights = ops.expand_dims(weights, -1)
     return weights * kept
+
+
+def replica_count() -> int:
+    """How many replicas add up their gradients: each of their losses is a part of that many.
+
+    Keras divides its own losses so where it takes their mean.
+    """
+    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from edgekit.distillation.ensemble import check_models
+from edgekit.distillation.loss import replica_count
 from edgekit.distillation.output_activation import logits_of, output_activations
 from edgekit.distillation.soft_targets import SoftTargets
 
@@ -76,7 +77,8 @@ class MutualLearning(keras.Model):
             if place != number
         ]
         others = len(y_pred) - 1
-        return (sum(own) + self.weight * sum(taught) / others) / len(y_pred)
+        taught = sum(taught) / (others * replica_count())
+        return (sum(own) + self.weight * taught) / len(y_pred)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """The metrics over all students; in evaluation those of their mean output."""
