@@ -35,7 +35,7 @@ class Graph:
                     f"Sequential model {model.name!r} has no input shape: start it with "
                     "keras.Input(shape), or call it on data first"
                 )
-            model = keras.Model(model.inputs, model.outputs, name=model.name)
+            model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
         if not hasattr(model, "_nodes_by_depth"):
             raise ValueError(
                 f"model {model.name!r} of type {type(model).__name__} is subclassed, so its layers "

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from edgekit.core.selection import all_layers
 from edgekit.distillation.soft_targets import SoftTargets
 from edgekit.distillation.stages import check_arguments, taught
 
@@ -60,16 +59,7 @@ def born_again(
         raise ValueError(
             f"`generations` must be a whole number ≥ 1. Received: generations={generations!r}"
         )
-    # Before the first of them freezes the model, which a clone would inherit.
-    born = [make() if make else _clone(model) for _ in range(generations)]
+    born = [make() if make else keras.models.clone_model(model) for _ in range(generations)]
     for teacher, student in zip([model, *born[:-1]], born, strict=True):
         taught(student, teacher, losses or SoftTargets(1), student_weight, compile, fit)
     return born
-
-
-def _clone(model: keras.Model) -> keras.Model:
-    clone = keras.models.clone_model(model)
-    if not clone.trainable_weights:  # the model has been a teacher
-        for layer in all_layers(clone):
-            layer.trainable = True
-    return clone

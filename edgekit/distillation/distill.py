@@ -46,10 +46,9 @@ def distill(
 
     Args:
         student: A built model; it trains.
-        teacher: A built model with the same inputs, of which `trainable` becomes False; a list of
-            models, for an `ek.distillation.Ensemble` of them; or, for what is no Keras model, a
-            function of a batch as a NumPy array, or an object with such a `predict` as a
-            `.tflite` is.
+        teacher: A built model with the same inputs, which stays as it is; a list of models, for an
+            `ek.distillation.Ensemble` of them; or, for what is no Keras model, a function of a
+            batch as a NumPy array, or an object with such a `predict` as a `.tflite` is.
         losses: One or several of `ek.distillation`, or Keras's; or `{output name: losses}` where
             the student has several outputs. Defaults to `None`: `SoftTargets()` of every output
             that is a softmax or sigmoid, `LogitMatching()` of linear ones in a model that has both,

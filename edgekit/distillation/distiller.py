@@ -30,7 +30,7 @@ class Distiller(keras.distillation.Distiller):
     Callbacks for weights work on it as on the student: `ek.GradualPruning`, `ek.WeightClustering`.
 
     Args:
-        teacher: Built; its `trainable` becomes False.
+        teacher: Built; it does not train, and stays as it is.
         student: Built.
         distillation_losses: A list of losses, edgekit's or Keras's.
         distillation_loss_weights: As many.
@@ -62,7 +62,6 @@ class Distiller(keras.distillation.Distiller):
         # Past Keras's own, which refuses models whose shapes differ, and runs a student twice.
         keras.Model.__init__(self, name=name, **kwargs)
         self.student, self.teacher = student, teacher
-        teacher.trainable = False
         self.distillation_losses = list(distillation_losses)
         self.distillation_loss_weights = list(distillation_loss_weights)
         self.student_loss_weight = student_loss_weight
@@ -159,7 +158,8 @@ class Distiller(keras.distillation.Distiller):
             options["labels"] = labels
         outputs, features = self._runs.teacher(inputs, **options)
         found = {f"output {n}": output for n, output in enumerate(tree.flatten(outputs))}
-        return found | {f"layer {name}": value for name, value in features.items()}
+        found |= {f"layer {name}": value for name, value in features.items()}
+        return tree.map_structure(_without_gradient, found)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The student's own loss; in training with the teacher's part."""
@@ -188,6 +188,29 @@ class Distiller(keras.distillation.Distiller):
     def reset_metrics(self) -> None:
         """Start all metrics anew."""
         keras.Model.reset_metrics(self)
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """The student's, and those of projections: the teacher's `trainable` is left as it is."""
+        layers = [self.student, *(layer for layer in self.projections if layer is not None)]
+        return [variable for layer in layers for variable in layer.trainable_variables]
+
+    @property
+    def trainable_weights(self) -> list[keras.Variable]:
+        """As `trainable_variables`."""
+        return self.trainable_variables
+
+    @property
+    def non_trainable_variables(self) -> list[keras.Variable]:
+        """All others, the teacher's among them."""
+        trained = set(map(id, self.trainable_variables))
+        return [variable for variable in self.variables if id(variable) not in trained]
+
+    @property
+    def non_trainable_weights(self) -> list[keras.Variable]:
+        """All others of the weights."""
+        trained = set(map(id, self.trainable_variables))
+        return [variable for variable in self.weights if id(variable) not in trained]
 
     @property
     def losses(self) -> list:
@@ -311,6 +334,13 @@ class _Runs:
 
 def _apart(inputs) -> tuple[dict | None, Any]:
     return (inputs.answers, inputs.inputs) if isinstance(inputs, Taught) else (None, inputs)
+
+
+def _without_gradient(answer):
+    stopped = ops.stop_gradient(answer)
+    if hasattr(answer, "_keras_logits"):
+        stopped._keras_logits = ops.stop_gradient(answer._keras_logits)
+    return stopped
 
 
 def _of_features(loss) -> bool:

@@ -88,8 +88,11 @@ class FunctionTeacher(keras.Model):
             raise ValueError(
                 f"student {like.name!r} does not say which inputs it takes: call it on data first"
             )
+        inputs = found[0]
+        if isinstance(inputs, (list, tuple)) and len(inputs) == 1:
+            inputs = inputs[0]  # as it is fed
         two = tree.map_structure(
-            lambda t: np.zeros((2, *(size or 1 for size in t.shape[1:])), t.dtype), found[0]
+            lambda t: np.zeros((2, *(size or 1 for size in t.shape[1:])), t.dtype), inputs
         )
         try:
             outputs = self._function(two)

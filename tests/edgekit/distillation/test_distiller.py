@@ -46,6 +46,9 @@ def test_the_student_comes_to_answer_as_the_teacher(data, teacher):
     assert distiller.student is student
     for old, new in zip(frozen, teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+    assert len(teacher.trainable_weights) == len(student.trainable_weights)  # as before
+    assert len(distiller.trainable_weights) == len(student.trainable_weights)
+    assert len(distiller.weights) == 1 + len(teacher.weights) + len(student.weights)
 
 
 def test_with_all_weight_on_its_own_loss_it_trains_as_without_a_teacher(data, teacher):
@@ -344,6 +347,13 @@ def test_a_loss_is_asked_for_where_the_students_own_counts(data, teacher):
         ek.distill(student, teacher).compile("adam")
     with pytest.raises(ValueError, match="the student itself"):
         ek.distill(student, student)
+
+
+def test_a_function_teaches_a_model_of_a_list_of_one_input(data):
+    image = keras.Input((8, 8, 3))
+    student = keras.Model([image], [layers.Dense(4)(layers.Flatten()(image))])
+    distiller = ek.distill(student, lambda x: 5 * x[:, 0, 0, [0, 1, 2, 0]] - 2)
+    assert np.isfinite(fit(distiller, data).history["loss"]).all()
 
 
 def test_a_function_teaches(data, teacher):
