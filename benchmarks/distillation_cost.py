@@ -16,6 +16,7 @@ from lenets import lenet_5, mnist
 import edgekit as ek
 
 BATCH, ROUNDS, SAMPLES, TEMPERATURE = 128, 9, 12_800, 4
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def cost(seed: int, quick: bool) -> dict:
@@ -25,8 +26,8 @@ def cost(seed: int, quick: bool) -> dict:
     some = np.random.default_rng(seed).permutation(len(x))[:samples]  # they are sorted
     x, y = x[some], y[some]
     keras.utils.set_random_seed(seed)
-    teacher = ek.narrow(lenet_5(keras), 3.0)
-    teacher.compile("adam", "sparse_categorical_crossentropy")
+    teacher = ek.narrow(_logits(), 3.0)
+    teacher.compile("adam", LOSS)
     teacher.fit(x, y, batch_size=BATCH, epochs=1 if quick else 4, verbose=0)
     with tempfile.TemporaryDirectory() as folder:
         models = _models(teacher, x, Path(folder), seed)
@@ -53,17 +54,23 @@ def cost(seed: int, quick: bool) -> dict:
     return found
 
 
+def _logits() -> keras.Model:
+    """LeNet-5 without its softmax: Keras's loss takes nothing else."""
+    model = lenet_5(keras)
+    model.get_layer("classes").activation = keras.activations.linear
+    return model
+
+
 def _models(teacher, x, folder, seed) -> dict:
     """`{name: (compiled model, what fit takes)}`, all with the same first student."""
 
     def student():
         keras.utils.set_random_seed(seed)
-        return lenet_5(keras)
+        return _logits()
 
     soft = ek.distillation.SoftTargets(TEMPERATURE)
     stored = ek.distill(student(), teacher, soft)
     # Keras's default loss compares logits as if they were probabilities; an instance does not.
-    # Its losses take logits; a softmax's outputs are what it gets here, as from any such model.
     theirs = keras.distillation.Distiller(
         teacher,
         student(),
@@ -77,5 +84,5 @@ def _models(teacher, x, folder, seed) -> dict:
         "Keras, teacher in the step": (theirs, x),
     }
     for model, _ in found.values():
-        model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+        model.compile(keras.optimizers.Adam(1e-3), LOSS)
     return found
