@@ -20,6 +20,8 @@ def input_specs(model: keras.Model) -> dict[str, tuple[int | None, ...]]:
     Raises:
         ValueError: The model has no symbolic inputs, as a subclassed one, or is not built.
     """
+    if isinstance(model, keras.distillation.Distiller):
+        raise ValueError(f"{model.name!r} is a Distiller: pass its `.student`")
     if not getattr(model, "inputs", None):
         raise ValueError(
             f"model {model.name!r} has no known input shape; wrap it: "

@@ -29,6 +29,8 @@ class Graph:
     def __init__(self, model: keras.Model | keras.Function):
         if not isinstance(model, (keras.Model, keras.Function)):
             raise ValueError(f"`model` must be a Keras 3 model. Received: {model!r}")
+        if isinstance(model, keras.distillation.Distiller):
+            raise ValueError(f"{model.name!r} is a Distiller: pass its `.student`")
         if isinstance(model, keras.Sequential):
             if not model.built:
                 raise ValueError(

@@ -57,6 +57,8 @@ class Decoupled(Loss):
 
 def one_hot(labels, logits):
     """Labels as a 1 in the place of the class, in the shape of the logits."""
+    if labels is None:
+        raise ValueError("labels are needed: fit(x, y), or a loss that does without them")
     labels = ops.convert_to_tensor(labels)
     if tuple(labels.shape[1:]) == tuple(logits.shape[1:]):
         return ops.cast(labels, "float32")

@@ -189,7 +189,28 @@ def _output_names(model: keras.Model) -> list[str]:
     return list(getattr(model, "output_names", None) or ["output"])
 
 
+def _check_inputs(student, teacher) -> None:
+    shapes = [
+        [tuple(tensor.shape[1:]) for tensor in tree.flatten(model.inputs)]
+        for model in (student, teacher)
+        if getattr(model, "inputs", None)
+    ]
+    if len(shapes) < 2:
+        return
+    same = len(shapes[0]) == len(shapes[1]) and all(
+        len(one) == len(other)
+        and all(a == b or None in (a, b) for a, b in zip(one, other, strict=True))
+        for one, other in zip(*shapes, strict=True)
+    )
+    if not same:
+        raise ValueError(
+            f"`student` takes samples of {shapes[0]} and `teacher` of {shapes[1]}: they must take "
+            "the same; a function that changes them may be the teacher"
+        )
+
+
 def _check_fit(student, teacher, losses, outputs, activations, taught) -> None:
+    _check_inputs(student, teacher)
     for loss in losses:
         for side, model in (("student_layer_name", student), ("teacher_layer_name", teacher)):
             name = getattr(loss, side, None)

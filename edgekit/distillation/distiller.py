@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,11 @@ class Distiller(keras.distillation.Distiller):
             return dataset_answers(self, data, Path(folder), verbose)
         if labels is None and getattr(self.teacher, "needs_labels", False):
             raise ValueError("`labels` are needed: the teacher is the best for each label")
+        whole = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
+        if not whole or batch_size < 1:
+            raise ValueError(
+                f"`batch_size` must be a whole number ≥ 1. Received: batch_size={batch_size!r}"
+            )
         return array_answers(self, data, labels, Path(folder), batch_size, verbose)
 
     def answers(self, inputs: Any, labels: Any = None) -> dict[str, Any]:

@@ -34,9 +34,12 @@ def array_answers(distiller, x, y, folder: Path, batch_size: int, verbose: bool)
         verbose: Whether to show progress.
     """
     inputs = tree.map_structure(np.asarray, x)
-    count = len(tree.flatten(inputs)[0])
-    if count == 0:
-        raise ValueError("`x` holds no samples")
+    counts = {len(array) if array.ndim else 0 for array in tree.flatten(inputs)}
+    if len(counts) != 1 or counts == {0}:
+        raise ValueError(
+            "`data` must be arrays with as many samples each, one at least, or a tf.data set"
+        )
+    (count,) = counts
     ask = _asking(distiller)
 
     def batch(start, end):
@@ -146,6 +149,8 @@ def _alike(stored: dict, probe: dict) -> bool:
 
 def _write_folder(folder: Path, facts: dict[str, Any], write) -> None:
     """Fill a folder beside `folder`, then put it in its place: whole, or not at all."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file: name a folder")
     if folder.exists() and any(folder.iterdir()) and not (folder / _FACTS).exists():
         raise ValueError(f"`folder` {folder} holds something else: name an empty one, or a new one")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -318,6 +318,11 @@ def test_a_pruned_clustered_and_quantised_student_in_one_fit_each(cnn, data):
         ({"teacher": None}, TypeError, "`teacher` must be a Keras model"),
         ({"losses": "soft"}, TypeError, "must be distillation losses"),
         ({"losses": D.SoftTargets}, TypeError, r"did you mean SoftTargets\(\)"),
+        (
+            {"teacher": keras.Sequential([keras.Input((5,)), layers.Dense(4)])},
+            ValueError,
+            r"samples of \[\(8, 8, 3\)\] and `teacher` of \[\(5,\)\]",
+        ),
         ({"losses": []}, ValueError, "must not be empty"),
         (
             {"losses": D.Hints("nothing")},
@@ -372,3 +377,14 @@ def test_logits_are_not_taken_for_probabilities(data):
     distiller = ek.distill(make_net(6), lambda x: 5 * x[:, 0, 0, [0, 1, 2, 0]])
     with pytest.raises(Exception, match="teacher_activation='linear'"):
         fit(distiller, data)
+
+
+def test_what_is_for_a_model_is_not_for_its_distiller(data, teacher):
+    distiller = ek.distill(make_net(6), teacher, D.Decoupled(), student_weight=0)
+    with pytest.raises(ValueError, match="'distiller' is a Distiller: pass its `.student`"):
+        ek.narrow(distiller)
+    with pytest.raises(ValueError, match="pass its `.student`"):
+        ek.convert(distiller)
+    distiller.compile("adam")
+    with pytest.raises(ValueError, match="labels are needed"):
+        distiller.fit(data[0], verbose=0)

@@ -117,8 +117,13 @@ def test_a_folder_of_other_things_is_left_alone(data, tmp_path):
     with pytest.raises(ValueError, match="holds something else"):
         make(make_net(9)).ask_once(data[0], tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
-    with pytest.raises(ValueError, match="no samples"):
-        make(make_net(9)).ask_once(data[0][:0], tmp_path / "new")
+    with pytest.raises(NotADirectoryError, match="is a file: name a folder"):
+        make(make_net(9)).ask_once(data[0], tmp_path / "mine.txt")
+    for bad in (data[0][:0], [1, 2]):
+        with pytest.raises(ValueError, match="`data` must be arrays"):
+            make(make_net(9)).ask_once(bad, tmp_path / "new")
+    with pytest.raises(ValueError, match="batch_size=0"):
+        make(make_net(9)).ask_once(data[0], tmp_path / "new", batch_size=0)
 
 
 def test_an_interrupted_asking_leaves_nothing_and_damage_is_mended(data, tmp_path):
