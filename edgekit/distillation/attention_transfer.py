@@ -38,5 +38,10 @@ class AttentionTransfer(FeatureLoss):
 
 
 def _map(features):
+    if len(features.shape) < 3:
+        raise ValueError(
+            f"AttentionTransfer compares places, and features of shape {tuple(features.shape)} "
+            "have none: Hints are for these"
+        )
     squares = ops.sum(ops.square(ops.cast(features, "float32")), axis=-1)
     return ops.normalize(flat(squares), axis=-1, order=2)

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from edgekit.core.trainable import trainable
 from edgekit.distillation.soft_targets import SoftTargets
 from edgekit.distillation.stages import check_arguments, taught
 
@@ -59,7 +60,10 @@ def born_again(
         raise ValueError(
             f"`generations` must be a whole number ≥ 1. Received: generations={generations!r}"
         )
-    born = [make() if make else keras.models.clone_model(model) for _ in range(generations)]
+    losses = SoftTargets(1) if losses is None else losses
+    born = [
+        make() if make else trainable(keras.models.clone_model(model)) for _ in range(generations)
+    ]
     for teacher, student in zip([model, *born[:-1]], born, strict=True):
-        taught(student, teacher, losses or SoftTargets(1), student_weight, compile, fit)
+        taught(student, teacher, losses, student_weight, compile, fit)
     return born

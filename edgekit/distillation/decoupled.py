@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from edgekit.distillation.loss import Loss
-from edgekit.distillation.soft_targets import check_positive, divergence
+from edgekit.distillation.output_activation import SIGMOID
+from edgekit.distillation.soft_targets import check_classes, check_positive, divergence
 
 # Takes a class out of a softmax.
 _NEVER = -1e9
@@ -40,6 +41,16 @@ class Decoupled(Loss):
         check_positive("others", others, zero=True)
         self.temperature = float(temperature)
         self.target, self.others = float(target), float(others)
+
+    def check_width(self, model, place: int, activation: str) -> None:
+        """Refuse a single linear output, and sigmoids, of which none is the one right class.
+
+        Raises:
+            ValueError: It is one of them.
+        """
+        check_classes(type(self).__name__, model, place, activation)
+        if activation == SIGMOID:
+            raise ValueError("Decoupled compares the right class with others: end in a softmax")
 
     def per_sample(self, teacher_outputs, student_outputs, labels=None, **kwargs):
         """The loss of each sample and position: `(batch, …)` of logits `(batch, …, classes)`."""

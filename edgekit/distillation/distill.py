@@ -11,11 +11,14 @@ from edgekit.distillation.distiller import Distiller
 from edgekit.distillation.ensemble import Ensemble
 from edgekit.distillation.features import layer_named
 from edgekit.distillation.function_teacher import FunctionTeacher
+from edgekit.distillation.logit_matching import LogitMatching
 from edgekit.distillation.output_activation import (
     LINEAR,
     SIGMOID,
     check_activation,
+    matching_outputs,
     output_activations,
+    output_names,
 )
 from edgekit.distillation.soft_targets import SoftTargets
 
@@ -51,15 +54,15 @@ def distill(
             batch as a NumPy array, or an object with such a `predict` as a `.tflite` is.
         losses: One or several of `ek.distillation`, or Keras's; or `{output name: losses}` where
             the student has several outputs. Defaults to `None`: `SoftTargets()` of every output
-            that is a softmax or sigmoid, `LogitMatching()` of linear ones in a model that has both,
-            and `SoftTargets()` of a single linear one, taken as logits.
+            that is a softmax or sigmoid, and of a single linear one with several classes, taken as
+            logits; `LogitMatching()` of other linear ones.
         student_weight: λ, the weight of the student's own loss, from 0 to 1. Defaults to `0.1`.
         weights: One number per loss that it is multiplied with. Defaults to `None`: the loss's own.
         student_activation: What the student's output has been through: `"softmax"`, `"sigmoid"` or
-            `"linear"`, a list for several outputs. Defaults to `None`: found in the model; those of
-            a subclassed one count as linear.
-        teacher_activation: Alike for the teacher's. Defaults to `None`: found in it; those of a
-            function are taken to be like the student's.
+            `"linear"`, a list for several outputs. Defaults to `None`: found in the model, or in
+            its answers, where a sigmoid cannot be told from others.
+        teacher_activation: Alike for the teacher's. Defaults to `None`: found in it, or in its
+            answers.
 
     Returns:
         A `keras.distillation.Distiller`, to be compiled; its `student` is the model given.
@@ -75,8 +78,6 @@ def distill(
     _check_share(student_weight)
     teacher = _as_model(teacher, student)
     activations = _activations("student_activation", student_activation, student)
-    if teacher_activation is None and isinstance(teacher, FunctionTeacher):
-        teacher_activation = activations
     taught = _activations("teacher_activation", teacher_activation, teacher)
     if isinstance(teacher, FunctionTeacher):
         teacher.check(taught)
@@ -97,9 +98,16 @@ def distill(
 def _check_student(student) -> None:
     if not isinstance(student, keras.Model):
         raise TypeError(f"`student` must be a Keras 3 model. Received: {type(student).__name__}")
+    if isinstance(student, keras.distillation.Distiller):
+        raise ValueError("`student` is a Distiller: pass its `.student`")
     if not student.built:
         raise ValueError(
             f"student {student.name!r} has no weights yet: build it or call it on data first"
+        )
+    if not student.trainable_variables:
+        raise ValueError(
+            f"student {student.name!r} has nothing to train: all its layers are frozen "
+            "(`layer.trainable = True` for each)"
         )
 
 
@@ -115,6 +123,8 @@ def _as_model(teacher, student) -> keras.Model:
         teacher = teacher[0] if len(teacher) == 1 else Ensemble(teacher)
     if not isinstance(teacher, keras.Model):
         teacher = FunctionTeacher(teacher, student)
+    if isinstance(teacher, keras.distillation.Distiller):
+        raise ValueError("`teacher` is a Distiller: pass its `.student`")
     if teacher is student:
         raise ValueError(
             "`teacher` is the student itself: pass a copy of it, as keras.models.clone_model makes"
@@ -128,24 +138,31 @@ def _as_model(teacher, student) -> keras.Model:
 
 def _activations(argument: str, given, model) -> list[str]:
     if given is None:
-        if isinstance(model, Ensemble):
-            return [model.activation]
-        return output_activations(model)
-    found = [given] if isinstance(given, str) else list(given)
+        function = isinstance(model, FunctionTeacher)
+        return model.answer_activations if function else output_activations(model)
+    found = [given] if isinstance(given, str) else given
+    if not isinstance(found, (list, tuple)):
+        raise TypeError(f"`{argument}` must be a name, or a list of them. Received: {given!r}")
     for value in found:
         check_activation(argument, value)
-    return found
+    outputs = _shapes(model)
+    if outputs and len(outputs) != len(found):
+        raise ValueError(
+            f"`{argument}` must have one entry for each of {len(outputs)} outputs. "
+            f"Received: {argument}={given!r}"
+        )
+    return list(found)
 
 
 def _listed(losses, student, activations) -> tuple[list, list[int | None]]:
     """The losses, and for each the number of its output, or None for all."""
     if losses is None:
-        return _usual(activations)
+        return _usual(student, activations)
     if not isinstance(losses, Mapping):
         found = list(losses) if isinstance(losses, (list, tuple)) else [losses]
         _check_losses(found)
         return found, [None] * len(found)
-    names, found, outputs = _output_names(student), [], []
+    names, found, outputs = output_names(student), [], []
     for name, value in losses.items():
         if name not in names:
             raise ValueError(
@@ -158,12 +175,13 @@ def _listed(losses, student, activations) -> tuple[list, list[int | None]]:
     return found, outputs
 
 
-def _usual(activations: list[str]) -> tuple[list, list[int | None]]:
-    from edgekit.distillation.logit_matching import LogitMatching
-
-    if len(activations) == 1:
-        return [SoftTargets()], [None]
-    losses = [LogitMatching() if kind == LINEAR else SoftTargets() for kind in activations]
+def _usual(student, activations: list[str]) -> tuple[list, list[int | None]]:
+    """Soft targets of classes; of single numbers, and beside classes, the numbers themselves."""
+    shapes = _shapes(student) or [(None, None)] * len(activations)
+    losses = []
+    for kind, shape in zip(activations, shapes, strict=True):
+        numbers = kind == LINEAR and (len(activations) > 1 or shape[-1] == 1)
+        losses.append(LogitMatching() if numbers else SoftTargets())
     return losses, list(range(len(activations)))
 
 
@@ -181,14 +199,6 @@ def _check_losses(losses: list) -> None:
             )
 
 
-def _output_names(model: keras.Model) -> list[str]:
-    """In flat order."""
-    output = getattr(model, "output", None)
-    if isinstance(output, Mapping):
-        return sorted(output)
-    return list(getattr(model, "output_names", None) or ["output"])
-
-
 def _check_inputs(student, teacher) -> None:
     shapes = [
         [tuple(tensor.shape[1:]) for tensor in tree.flatten(model.inputs)]
@@ -197,16 +207,18 @@ def _check_inputs(student, teacher) -> None:
     ]
     if len(shapes) < 2:
         return
-    same = len(shapes[0]) == len(shapes[1]) and all(
-        len(one) == len(other)
-        and all(a == b or None in (a, b) for a, b in zip(one, other, strict=True))
-        for one, other in zip(*shapes, strict=True)
-    )
-    if not same:
+    same = len(shapes[0]) == len(shapes[1])
+    if not same or not all(_alike(*pair) for pair in zip(*shapes, strict=True)):
         raise ValueError(
             f"`student` takes samples of {shapes[0]} and `teacher` of {shapes[1]}: they must take "
             "the same; a function that changes them may be the teacher"
         )
+
+
+def _alike(one: tuple, other: tuple) -> bool:
+    """Whether two shapes can be one, where sizes may be open."""
+    pairs = list(zip(one, other, strict=False))
+    return len(one) == len(other) and all(a == b or None in (a, b) for a, b in pairs)
 
 
 def _check_fit(student, teacher, losses, outputs, activations, taught) -> None:
@@ -228,18 +240,24 @@ def _check_fit(student, teacher, losses, outputs, activations, taught) -> None:
             "answer alike, or be compared by features only (Hints and others)"
         )
     shapes = _shapes(student), _shapes(teacher)
+    for loss, output in zip(losses, outputs, strict=True):
+        if getattr(loss, "takes", "") == "logits":
+            for place in range(len(activations)) if output is None else [output]:
+                loss.check_width(student, place, activations[place])
+    order = matching_outputs(student, teacher) or range(len(taught))
     for place in sorted(chosen):
-        one, other = (found[place] if found else None for found in shapes)
-        if one and other and one[1:] != other[1:]:
+        one = shapes[0][place] if shapes[0] else None
+        other = shapes[1][order[place]] if shapes[1] else None
+        if one and other and not _alike(one[1:], other[1:]):
             raise ValueError(
                 f"output {place} of `student` has shape {one} and that of `teacher` {other}: they "
                 "must answer alike, or be compared by features only (Hints and others)"
             )
-        mixed = (activations[place] == SIGMOID) != (taught[place] == SIGMOID)
-        if mixed:
+        kind = taught[order[place]]
+        if (activations[place] == SIGMOID) != (kind == SIGMOID):
             raise ValueError(
                 f"output {place} of `student` is {activations[place]} and that of `teacher` "
-                f"{taught[place]}: end both alike, or say so by `student_activation` and "
+                f"{kind}: end both alike, or say so by `student_activation` and "
                 "`teacher_activation`"
             )
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,12 @@ from edgekit.core.layer_calls import calls_of
 from edgekit.distillation.feature_sizes import one_extent, projection_to
 from edgekit.distillation.features import Features, layer_named
 from edgekit.distillation.loss import replica_count, sample_weights
-from edgekit.distillation.output_activation import SOFTMAX, logits_of
+from edgekit.distillation.output_activation import (
+    SOFTMAX,
+    logits_of,
+    matching_outputs,
+    output_names,
+)
 from edgekit.distillation.stored_answers import array_answers, dataset_answers
 from edgekit.distillation.taught import Taught
 
@@ -61,7 +66,8 @@ class Distiller(keras.distillation.Distiller):
         **kwargs,
     ):
         # Past Keras's own, which refuses models whose shapes differ, and runs a student twice.
-        keras.Model.__init__(self, name=name, **kwargs)
+        # What goes in and comes out keeps its dtype: stored answers are float32.
+        keras.Model.__init__(self, name=name, autocast=False, **kwargs)
         self.student, self.teacher = student, teacher
         self.distillation_losses = list(distillation_losses)
         self.distillation_loss_weights = list(distillation_loss_weights)
@@ -76,6 +82,8 @@ class Distiller(keras.distillation.Distiller):
         self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
         self.distillation_loss_tracker = keras.metrics.Mean(name="distillation_loss")
         self._step = _Step()
+        self.output_names = output_names(student)
+        self._teachers = matching_outputs(student, teacher)
         self._runs = _Runs(
             Features(student, self._names("student_layer_name")),
             Features(teacher, self._names("teacher_layer_name")),
@@ -163,9 +171,18 @@ class Distiller(keras.distillation.Distiller):
         if getattr(self.teacher, "needs_labels", False):
             options["labels"] = labels
         outputs, features = self._runs.teacher(inputs, **options)
-        found = {f"output {n}": output for n, output in enumerate(tree.flatten(outputs))}
-        found |= {f"layer {name}": value for name, value in features.items()}
-        return tree.map_structure(_without_gradient, found)
+        found = {f"layer {name}": value for name, value in features.items()}
+        flat = tree.flatten(outputs)
+        for number, place in enumerate(self._teachers or range(len(flat))):
+            if any(
+                not hasattr(loss, "takes") or _of_features(loss)
+                for loss in self.distillation_losses
+            ):
+                found[f"output {number}"] = flat[place]
+            if number < len(self.student_activation):
+                kind = self.teacher_activation[place]
+                found[f"logits {number}"] = logits_of(flat[place], kind)
+        return tree.map_structure(ops.stop_gradient, found)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The student's own loss; in training with the teacher's part."""
@@ -238,44 +255,58 @@ class Distiller(keras.distillation.Distiller):
                 found = [self._between_features(number, loss, answers, y_pred, sample_weight)]
             elif hasattr(loss, "takes"):
                 found = self._between_outputs(number, loss, answers, y, y_pred, sample_weight)
-            else:  # one of Keras's
-                teacher = tree.pack_sequence_as(y_pred, _outputs(answers))
-                found = [loss.compute_loss(teacher, y_pred)]
+            else:
+                found = [self._of_keras(number, loss, answers, y_pred)]
             weight = self.distillation_loss_weights[number]
             parts += [weight * ops.cast(part, "float32") for part in found]
         return ops.sum(ops.stack(parts))
 
     def _between_features(self, number, loss, answers, y_pred, sample_weight):
-        sides = (answers, loss.teacher_layer_name), (self._step.features, loss.student_layer_name)
-        teacher = answers["output 0"] if sides[0][1] is None else answers[f"layer {sides[0][1]}"]
-        student = tree.flatten(y_pred)[0] if sides[1][1] is None else sides[1][0][sides[1][1]]
+        names = loss.teacher_layer_name, loss.student_layer_name
+        teacher = _answer(answers, "output 0" if names[0] is None else f"layer {names[0]}")
+        own = self._step.features
+        student = tree.flatten(y_pred)[0] if names[1] is None else own[names[1]]
         if not hasattr(loss, "takes"):
             return loss.compute_loss(teacher, student)
+        weights = sample_weights(student, _single(sample_weight))
         if loss.compares_places:
             teacher, student = one_extent(teacher, student)
         if self.projections[number] is not None:
             student = self.projections[number](student)
-        single = None if tree.is_nested(sample_weight) else sample_weight
-        return loss.compute_loss(teacher, student, sample_weight=single)
+        return loss.compute_loss(teacher, student, sample_weight=weights)
 
     def _between_outputs(self, number, loss, answers, y, y_pred, sample_weight):
         chosen, found = self.distillation_outputs[number], []
-        students, teachers = tree.flatten(y_pred), _outputs(answers)
-        labels, weights = _for_each(y, len(students)), _for_each(sample_weight, len(students))
+        students = tree.flatten(y_pred)
+        labels = _for_each(y, self.output_names)
+        weights = _for_each(sample_weight, self.output_names)
         for place in range(len(students)) if chosen is None else [chosen]:
-            kinds = self.teacher_activation[place], self.student_activation[place]
-            teacher = logits_of(teachers[place], kinds[0])
-            student = logits_of(students[place], kinds[1])
+            kind = self.student_activation[place]
+            taught = self.teacher_activation[self._teachers[place] if self._teachers else place]
             found.append(
                 loss.compute_loss(
-                    teacher,
-                    student,
+                    _answer(answers, f"logits {place}"),
+                    logits_of(students[place], kind),
                     labels=labels[place],
-                    softmax=SOFTMAX in kinds,
+                    softmax=SOFTMAX in (kind, taught),
                     sample_weight=sample_weights(students[place], weights[place]),
                 )
             )
         return found
+
+    def _of_keras(self, number, loss, answers, y_pred):
+        """One of Keras's losses, which knows of no weights; logits where it asks for them."""
+        students, chosen = tree.flatten(y_pred), self.distillation_outputs[number]
+        name = "output"
+        if isinstance(loss, keras.distillation.LogitsDistillation):
+            name = "logits"
+            kinds = zip(students, self.student_activation, strict=True)
+            students = [logits_of(student, kind) for student, kind in kinds]
+        teachers = [_answer(answers, f"{name} {place}") for place in range(len(students))]
+        if chosen is not None:
+            return loss.compute_loss(teachers[chosen], students[chosen])
+        packed = (tree.pack_sequence_as(y_pred, each) for each in (teachers, students))
+        return loss.compute_loss(*packed)
 
     def _names(self, side: str) -> list[str]:
         names = [getattr(loss, side, None) for loss in self.distillation_losses]
@@ -342,27 +373,31 @@ def _apart(inputs) -> tuple[dict | None, Any]:
     return (inputs.answers, inputs.inputs) if isinstance(inputs, Taught) else (None, inputs)
 
 
-def _without_gradient(answer):
-    stopped = ops.stop_gradient(answer)
-    if hasattr(answer, "_keras_logits"):
-        stopped._keras_logits = ops.stop_gradient(answer._keras_logits)
-    return stopped
-
-
 def _of_features(loss) -> bool:
     sides = ("student_layer_name", "teacher_layer_name")
     return any(getattr(loss, side, None) is not None for side in sides)
 
 
-def _outputs(answers: dict[str, Any]) -> list:
-    count = sum(name.startswith("output ") for name in answers)
-    return [answers[f"output {number}"] for number in range(count)]
+def _answer(answers: dict[str, Any], name: str):
+    if name not in answers:
+        raise ValueError(
+            f"the stored answers have no {name!r}, which these losses need: they are another "
+            "distiller's; use ask_once of this one"
+        )
+    return answers[name]
 
 
-def _for_each(structure, count: int) -> list:
-    """One entry for each output: a structure's own, or the same for all."""
+def _single(weights):
+    """Weights of samples; None where there are some for each of several outputs."""
+    return None if tree.is_nested(weights) else weights
+
+
+def _for_each(structure, names: Sequence[str]) -> list:
+    """One entry for each output: by its name, in the given order, or the same for all."""
+    if isinstance(structure, Mapping):
+        return [structure.get(name) for name in names]
     flat = tree.flatten(structure)
-    return flat if len(flat) == count else [structure] * count
+    return flat if len(flat) == len(names) else [structure] * len(names)
 
 
 def _output_shapes(model: keras.Model) -> dict[int, tuple]:

@@ -65,7 +65,7 @@ class Ensemble(keras.Model):
         if activation is not None:
             check_activation("activation", activation)
         self.models, self.combination = list(models), combination
-        self.activation = activation or _common_activation(models)
+        self.activation = activation or common_activation("models", models)
         self._weights = _shares(weights, len(models))
         if combination == "best" and weights is not None:
             raise ValueError("`weights` are for the means: 'best' takes one model of each sample")
@@ -160,11 +160,17 @@ def check_models(argument: str, models) -> None:
         raise ValueError(f"`{argument}` have outputs of different shapes: {listed}")
 
 
-def _common_activation(models) -> str:
+def common_activation(argument: str, models) -> str:
+    """What the single output of each of the models has been through.
+
+    Raises:
+        ValueError: They differ.
+    """
     found = {output_activations(model)[0] for model in models}
     if len(found) > 1:
         raise ValueError(
-            f"`models` end in different activations, {' and '.join(sorted(found))}: end all in one"
+            f"`{argument}` end in different activations, {' and '.join(sorted(found))}: end all "
+            "in one"
         )
     return found.pop()
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import tree
 
 from edgekit.core.layer_calls import possible_inputs
-from edgekit.distillation.output_activation import LINEAR, SOFTMAX
+from edgekit.distillation.output_activation import LINEAR, SOFTMAX, activations_of_values
 
 # How far integer probabilities are from their sum of 1.
 _SLACK = 0.1
@@ -25,6 +25,9 @@ class FunctionTeacher(keras.Model):
         function: `function(x)` of a batch, as the student takes it, gives an array or a structure
             of them; or an object with such a `predict`.
         like: The student, whose inputs it takes.
+
+    Attributes:
+        answer_activations: `"softmax"` or `"linear"` of each output, told from two answers.
 
     Raises:
         TypeError: `function` is neither.
@@ -66,6 +69,12 @@ class FunctionTeacher(keras.Model):
     def supports_jit(self, value):
         pass
 
+    def get_config(self) -> dict:
+        raise ValueError(
+            "a teacher that is a function or a file is not saved with the run: save the student "
+            "(`distiller.student.save`), or the run's weights (keras.callbacks.BackupAndRestore)"
+        )
+
     def call(self, inputs):
         flat = [tf.convert_to_tensor(tensor) for tensor in tree.flatten(inputs)]
         specs = tree.flatten(self._structure)
@@ -96,6 +105,7 @@ class FunctionTeacher(keras.Model):
         )
         try:
             outputs = self._function(two)
+            self.answer_activations = activations_of_values(outputs)
             return tree.map_structure(_shape, outputs)
         except Exception as error:
             raise ValueError(

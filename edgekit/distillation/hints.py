@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from edgekit.distillation.feature_loss import FeatureLoss
-from edgekit.distillation.loss import flat
 
 
 @keras.saving.register_keras_serializable("edgekit")
@@ -31,5 +30,8 @@ class Hints(FeatureLoss):
     needs_one_size = compares_places = True
 
     def per_sample(self, teacher_outputs, student_outputs, **kwargs):
-        """The loss of each sample, `(batch,)`."""
-        return ops.mean(ops.square(flat(teacher_outputs) - flat(student_outputs)), axis=-1)
+        """The loss of each sample and place: `(batch, …)` of features `(batch, …, channels)`."""
+        teacher, student = (
+            ops.cast(features, "float32") for features in (teacher_outputs, student_outputs)
+        )
+        return ops.mean(ops.square(teacher - student), axis=-1)

@@ -42,6 +42,9 @@ class Loss(keras.distillation.DistillationLoss):
             kwargs.get("sample_weight"),
         )
 
+    def check_width(self, model, place: int, activation: str) -> None:
+        """Refuse outputs that the loss cannot compare."""
+
     def per_sample(self, teacher_outputs, student_outputs, **kwargs):
         """The loss of each sample, and of each position where outputs have several."""
         raise NotImplementedError
@@ -62,7 +65,7 @@ def weighted_mean(losses, weights=None):
         return ops.mean(losses)
     weights = ops.cast(weights, losses.dtype)
     while len(weights.shape) > len(losses.shape):
-        weights = ops.squeeze(weights, -1)
+        weights = ops.mean(weights, axis=-1)
     while len(weights.shape) < len(losses.shape):
         weights = ops.expand_dims(weights, -1)
     return ops.mean(losses * weights)

@@ -1,5 +1,6 @@
 """`narrow`: the same architecture, smaller."""
 
+import warnings
 from math import prod
 from numbers import Integral, Real
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import keras
 from keras import layers, tree
 
-from edgekit.core.graph import Graph, copy_layer, fill_in
+from edgekit.core.graph import Graph, copy_layer, fill_in, with_nested
 from edgekit.core.selection import LayerFilter, select_layers
+from edgekit.core.trainable import trainable
 from edgekit.distillation.repeated_blocks import left_out
 from edgekit.distillation.widths import (
     fixed_widths,
@@ -65,41 +67,48 @@ def narrow(
     if isinstance(divisor, bool) or not isinstance(divisor, Integral) or divisor < 1:
         raise ValueError(f"`divisor` must be a whole number ≥ 1. Received: divisor={divisor!r}")
     graph = Graph(model)
+    graphs = list(with_nested(graph))
     wide = {
         id(call.operation): call.operation
-        for each in _graphs(graph)
+        for each in graphs
         for call in each.calls
         if width_of(call.operation) is not None
     }
     kept = fixed_widths(graph)
     if keep is not None:
         kept |= {id(layer) for layer in select_layers(wide.values(), keep, argument="keep")}
-    copies = _Copies(width, divisor, kept)
-
-    def emit(call, values):
-        copies.emit(call, values)
-
-    gone = left_out(graph, depth)
-
-    def emit_or_skip(call, values):
-        if id(call) in gone:
-            for tensor in call.outputs:
-                values[id(tensor)] = values[id(gone[id(call)])]
-        else:
-            emit(call, values)
-
-    return graph.rebuild(emit_or_skip)
+    copies = _Copies(
+        width, divisor, kept, {id(c): t for g in graphs for c, t in left_out(g, depth)}
+    )
+    small = graph.rebuild(copies.emit)
+    if depth < 1 and not copies.gone:
+        warnings.warn(
+            f"narrow: depth={depth} has no effect: {model.name!r} has no equal blocks in a row",
+            stacklevel=2,
+        )
+    for old, new in zip(tree.flatten(model.outputs), tree.flatten(small.outputs), strict=True):
+        if tuple(old.shape) != tuple(new.shape):
+            raise ValueError(
+                f"the output would have shape {tuple(new.shape)} in place of {tuple(old.shape)}: "
+                "`keep` the layers that it is made of"
+            )
+    return trainable(small)
 
 
 class _Copies:
     """Layers of the new model, one for each of the old."""
 
-    def __init__(self, width: float, divisor: int, kept: set[int]):
+    def __init__(self, width: float, divisor: int, kept: set[int], gone: dict[int, Any]):
         self._width, self._divisor, self._kept = width, divisor, kept
+        self.gone = gone
         self._made: dict[int, keras.layers.Layer] = {}
 
     def emit(self, call: Any, values: dict[int, Any]) -> None:
-        """Do in the new model what a call does in the old one."""
+        """Do in the new model what a call does in the old one, or nothing where it is left out."""
+        if id(call) in self.gone:
+            for tensor in call.outputs:
+                values[id(tensor)] = values[id(self.gone[id(call)])]
+            return
         operation = call.operation
         args, kwargs = fill_in(call, values)
         if isinstance(operation, keras.Model):
@@ -157,11 +166,6 @@ def _reshape(layer: layers.Reshape, tensor) -> layers.Reshape:
         raise ValueError(f"{prod(sizes)} values have no shape like {layer.target_shape}")
     config = layer.get_config() | {"target_shape": (*target[:-1], prod(sizes) // others)}
     return layers.Reshape.from_config(config)
-
-
-def _graphs(graph: Graph) -> list[Graph]:
-    inner = [call.operation for call in graph.calls if isinstance(call.operation, keras.Model)]
-    return [graph, *(each for model in inner for each in _graphs(Graph(model)))]
 
 
 def _check_share(name: str, value, most: float) -> None:

@@ -14,7 +14,8 @@ _TINY = 1e-12
 class Relational(FeatureLoss):
     """Distances of pairs and angles of triplets of samples follow the teacher's.
 
-    Layers may have any sizes. Angles take batch³ numbers: 8 MB at batches of 128.
+    Layers may have any sizes. Angles take batch³ numbers: 8 MB at batches of 128. A sample is
+    compared with all others of its batch, so sample weights do not count.
 
     Example:
         >>> ek.distill(student, teacher, [SoftTargets(), Relational("embedding")])
@@ -59,12 +60,16 @@ class Relational(FeatureLoss):
         return super().get_config() | {"distance": self.distance, "angle": self.angle}
 
 
-def _distances(features):
-    """Distances between samples, in units of their mean."""
+def _squared_distances(features):
     squares = ops.sum(ops.square(features), axis=-1)
     products = features @ ops.transpose(features)
-    squared = squares[:, None] + squares[None] - 2 * products
-    squared = ops.maximum(squared, _TINY) * (1 - ops.eye(ops.shape(features)[0]))
+    squared = ops.maximum(squares[:, None] + squares[None] - 2 * products, _TINY)
+    return squared * (1 - ops.eye(ops.shape(features)[0])), products
+
+
+def _distances(features):
+    """Distances between samples, in units of their mean."""
+    squared, _ = _squared_distances(features)
     # No gradient flows into the root of 0.
     apart = squared > 0
     distances = ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)
@@ -73,11 +78,14 @@ def _distances(features):
 
 
 def _angles(features):
-    """Cosines of the angles at the second of each three samples."""
-    edges = features[None] - features[:, None]
-    lengths = ops.sqrt(ops.sum(ops.square(edges), axis=-1, keepdims=True) + _TINY)
-    edges = edges / lengths
-    return ops.matmul(edges, ops.transpose(edges, (0, 2, 1)))
+    """Cosines of the angles at the first of each three samples, from their products alone."""
+    squared, products = _squared_distances(features)
+    own = ops.diagonal(products)
+    # (a − j)·(b − j) for a corner j
+    dots = products[None] - products[:, :, None] - products[:, None] + own[:, None, None]
+    apart = ops.cast(squared > 0, "float32")
+    inverse = apart / ops.sqrt(squared + _TINY)
+    return dots * inverse[:, :, None] * inverse[:, None]
 
 
 def _huber(expected, found):

@@ -47,19 +47,18 @@ def repeated_blocks(graph: Graph) -> list[Run]:
     return found
 
 
-def left_out(graph: Graph, depth: float) -> dict[int, keras.KerasTensor]:
-    """`{id(call): None}` of the calls that go, and what stands for their blocks' outputs.
+def left_out(graph: Graph, depth: float) -> list[tuple[Any, keras.KerasTensor]]:
+    """`(call, tensor that stands for its outputs)` of the calls that go.
 
     Args:
         graph: Of the model.
         depth: The share of each run of equal blocks that stays, at least one.
     """
-    gone: dict[int, Any] = {}
+    gone = []
     for run in repeated_blocks(graph):
         kept = ceil(depth * len(run.calls) - 1e-9)
         for block, before in zip(run.calls[kept:], run.places[kept:-1], strict=True):
-            for call in block:
-                gone[id(call)] = before
+            gone += [(call, before) for call in block]
     return gone
 
 

@@ -4,6 +4,7 @@ from numbers import Integral, Real
 
 import keras
 
+from edgekit.core.next_fit import before_next_fit, fit_ended
 from edgekit.distillation.distiller import Distiller
 
 
@@ -55,6 +56,13 @@ class SnapshotTeacher(keras.callbacks.Callback):
                 "ek.distill(student, keras.models.clone_model(student))"
             )
 
+        if self.model.student_loss_weight == 0 and self.model._compile_loss is None:
+            raise ValueError(
+                "SnapshotTeacher needs labels until its first snapshot: `student_weight` above 0 "
+                "in ek.distill, and a `loss`"
+            )
+        before_next_fit(self, self._teach_again)
+
     def on_epoch_begin(self, epoch, logs=None):
         # By the epoch, so that a fit that is resumed goes on.
         self.model.strength.assign(float(epoch >= self.begin))
@@ -72,4 +80,8 @@ class SnapshotTeacher(keras.callbacks.Callback):
             old.assign(value)
 
     def on_train_end(self, logs=None):
+        self._teach_again()
+        fit_ended(self)
+
+    def _teach_again(self) -> None:
         self.model.strength.assign(1.0)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops, tree
 
+from edgekit.distillation.function_teacher import FunctionTeacher
 from edgekit.distillation.taught import Taught
 
-_FACTS = "facts.json"
-# Samples that tell one set of data from another.
+# Tells a folder of answers from all others.
+_FACTS = "edgekit_answers.json"
+_VERSION = 1
+# Answers that tell one function from another.
 _PROBED = 64
-# Answers of the same teacher differ by so much between machines.
-_CLOSE = 1e-3
 
 
 def array_answers(distiller, x, y, folder: Path, batch_size: int, verbose: bool) -> Taught:
@@ -40,27 +42,29 @@ def array_answers(distiller, x, y, folder: Path, batch_size: int, verbose: bool)
             "`data` must be arrays with as many samples each, one at least, or a tf.data set"
         )
     (count,) = counts
+    labels = None if y is None else np.asarray(y)
     ask = _asking(distiller)
 
-    def batch(start, end):
-        given = tree.map_structure(lambda array: array[start:end], inputs)
-        return ask(given, None if y is None else np.asarray(y)[start:end])
+    def some(places):
+        given = tree.map_structure(lambda array: array[places], inputs)
+        return ask(given, None if labels is None else labels[places])
 
-    probe = batch(0, min(count, _PROBED))
-    facts = {"samples": count, "data": _fingerprint(inputs, count), "answers": sorted(probe)}
-    if not _same_facts(folder, facts) or not _same_answers(folder, probe):
+    probe = some(np.unique(np.linspace(0, count - 1, _PROBED).astype(int)))
+    data = _digest([*tree.flatten(inputs), *([] if labels is None else [labels])])
+    facts = _facts(distiller, probe, {"samples": count, "data": data})
+    if _stored_facts(folder) != facts:
 
         def write(place: Path) -> None:
             files = {
                 name: np.lib.format.open_memmap(
-                    place / _file(name), "w+", probe[name].dtype, (count, *probe[name].shape[1:])
+                    place / _file(name), "w+", values.dtype, (count, *values.shape[1:])
                 )
-                for name in probe
+                for name, values in probe.items()
             }
             bar = keras.utils.Progbar(count, verbose=int(verbose), unit_name="sample")
             for start in range(0, count, batch_size):
                 end = min(count, start + batch_size)
-                for name, values in batch(start, end).items():
+                for name, values in some(slice(start, end)).items():
                     files[name][start:end] = values
                 bar.update(end)
             for file in files.values():
@@ -79,17 +83,24 @@ def dataset_answers(distiller, dataset, folder: Path, verbose: bool) -> tf.data.
         folder: Where they are kept, as `tf.data` saves them.
         verbose: Whether to say that it takes its time.
     """
-    first = next(iter(dataset), None)
-    if not isinstance(first, tuple):
-        raise ValueError("`data` must be a tf.data set of batches (x, y), with one at least")
-    taught = dataset.map(lambda x, *rest: (Taught(x, distiller.answers(x, *rest[:1])), *rest))
-    probe = _asking(distiller)(first[0], first[1] if len(first) > 1 else None)
-    specification = str(dataset.element_spec)
-    count = int(dataset.cardinality())
-    facts = {"batches": count, "data": specification, "answers": sorted(probe)}
-    if not _same_facts(folder, facts) or not _first_is(folder / "batches", probe):
+    if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("`data` never ends: `.take(batches)` of it")
+    found, batches, probe = hashlib.sha256(), 0, None
+    for batch in dataset:
+        if not isinstance(batch, tuple):
+            raise ValueError("`data` must be a tf.data set of batches (x, y)")
+        if probe is None:
+            probe = _asking(distiller)(batch[0], batch[1] if len(batch) > 1 else None)
+        arrays = tree.map_structure(ops.convert_to_numpy, batch)
+        found.update(_digest(tree.flatten(arrays)).encode())
+        batches += 1
+    if probe is None:
+        raise ValueError("`data` must be a tf.data set with one batch at least")
+    facts = _facts(distiller, probe, {"batches": batches, "data": found.hexdigest()})
+    if _stored_facts(folder) != facts:
         if verbose:
-            print(f"asking the teacher about each batch once, into {folder}", flush=True)
+            print(f"asking the teacher about {batches} batches, into {folder}", flush=True)
+        taught = dataset.map(lambda x, *rest: (Taught(x, distiller.answers(x, *rest[:1])), *rest))
         _write_folder(folder, facts, lambda place: taught.save(str(place / "batches")))
     loaded = tf.data.Dataset.load(str(folder / "batches"))
     return loaded.map(lambda x, *rest: (Taught(*x), *rest))  # loaded, it is some named tuple
@@ -106,64 +117,49 @@ def _asking(distiller):
     return answers
 
 
-def _fingerprint(inputs, count: int) -> str:
-    places = np.unique(np.linspace(0, count - 1, _PROBED).astype(int))
+def _facts(distiller, probe: dict[str, np.ndarray], about: dict[str, Any]) -> dict[str, Any]:
+    """What has to be the same for stored answers to be these."""
+    teacher = distiller.teacher
+    if isinstance(teacher, FunctionTeacher):  # which shows nothing of itself but answers
+        asked = [np.round(values, 3) for _, values in sorted(probe.items())]
+        told = _digest(asked)
+    else:
+        settings = json.dumps(teacher.get_config(), sort_keys=True, default=repr)
+        told = _digest(teacher.get_weights()) + hashlib.sha256(settings.encode()).hexdigest()
+    return {"version": _VERSION, "teacher": told, "answers": sorted(probe), **about}
+
+
+def _digest(arrays: list[np.ndarray]) -> str:
     found = hashlib.sha256()
-    for array in tree.flatten(inputs):
+    for array in arrays:
+        array = np.asarray(array)
         found.update(f"{array.dtype} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array[places]).tobytes())
+        found.update(array.astype(str).tobytes() if array.dtype == object else array.tobytes())
     return found.hexdigest()
 
 
-def _same_facts(folder: Path, facts: dict) -> bool:
+def _stored_facts(folder: Path) -> dict | None:
     try:
-        return json.loads((folder / _FACTS).read_text()) == facts
+        return json.loads((folder / _FACTS).read_text())
     except (OSError, ValueError):
-        return False
+        return None
 
 
-def _same_answers(folder: Path, probe: dict[str, np.ndarray]) -> bool:
-    """Whether the teacher is the one that was asked."""
-    try:
-        stored = {name: np.load(folder / _file(name), "r")[: len(v)] for name, v in probe.items()}
-    except (OSError, ValueError):
-        return False
-    return _alike(stored, probe)
-
-
-def _first_is(path: Path, probe: dict[str, np.ndarray]) -> bool:
-    try:
-        stored = next(iter(tf.data.Dataset.load(str(path))))[0].answers
-    except (tf.errors.OpError, OSError, ValueError, StopIteration):
-        return False
-    return _alike({name: ops.convert_to_numpy(value) for name, value in stored.items()}, probe)
-
-
-def _alike(stored: dict, probe: dict) -> bool:
-    return set(stored) == set(probe) and all(
-        stored[name].shape == values.shape
-        and np.allclose(stored[name], values, rtol=_CLOSE, atol=_CLOSE)
-        for name, values in probe.items()
-    )
-
-
-def _write_folder(folder: Path, facts: dict[str, Any], write) -> None:
+def _write_folder(folder: Path, facts: dict[str, Any], write: Callable[[Path], None]) -> None:
     """Fill a folder beside `folder`, then put it in its place: whole, or not at all."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file: name a folder")
     if folder.exists() and any(folder.iterdir()) and not (folder / _FACTS).exists():
         raise ValueError(f"`folder` {folder} holds something else: name an empty one, or a new one")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        write(aside)
-        (aside / _FACTS).write_text(json.dumps(facts))
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as aside:
+        new = Path(aside) / "new"
+        new.mkdir()
+        write(new)
+        (new / _FACTS).write_text(json.dumps(facts))
         if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(aside, folder)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+            os.replace(folder, Path(aside) / "old")
+        shutil.move(new, folder)
 
 
 def _file(name: str) -> str:

@@ -24,45 +24,6 @@ _ARGUMENTS = {
     layers.LSTM: "units",
     layers.Embedding: "output_dim",
 }
-# Whose output is as wide as its input, or as all of its inputs.
-_FOLLOWING = (
-    layers.Activation,
-    layers.AveragePooling1D,
-    layers.AveragePooling2D,
-    layers.BatchNormalization,
-    layers.Cropping1D,
-    layers.Cropping2D,
-    layers.Dropout,
-    layers.ELU,
-    layers.GlobalAveragePooling1D,
-    layers.GlobalAveragePooling2D,
-    layers.GlobalMaxPooling1D,
-    layers.GlobalMaxPooling2D,
-    layers.GroupNormalization,
-    layers.Identity,
-    layers.LayerNormalization,
-    layers.LeakyReLU,
-    layers.MaxPooling1D,
-    layers.MaxPooling2D,
-    layers.MultiHeadAttention,
-    layers.PReLU,
-    layers.ReLU,
-    layers.Softmax,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.UpSampling1D,
-    layers.UpSampling2D,
-    layers.ZeroPadding1D,
-    layers.ZeroPadding2D,
-    layers.Add,
-    layers.Average,
-    layers.Maximum,
-    layers.Minimum,
-    layers.Multiply,
-    layers.Subtract,
-)
-# Where that is so they are as wide as before.
-_RESHAPING = (layers.Flatten, layers.Permute, layers.Reshape)
 _WRAPPERS = (layers.TimeDistributed, layers.Bidirectional)
 
 
@@ -151,18 +112,16 @@ def _join(graph: Graph, joined: "_Joined") -> list[tuple[Any, Any]]:
             makers += _join(inner, joined)
         elif width_of(operation) is not None:
             makers.append((operation, call.outputs[0]))
-        elif _follows(operation, call):
+        elif _follows(call):
             for tensor in call.input_tensors:
                 joined.join(id(tensor), id(call.outputs[0]))
     return makers
 
 
-def _follows(operation, call) -> bool:
-    known = isinstance(operation, keras.layers.Layer) and is_keras(operation)
-    if known and not isinstance(operation, _RESHAPING):
-        return isinstance(operation, _FOLLOWING)
-    widths = [tensor.shape[-1:] for tensor in call.input_tensors]
-    return len(call.outputs) == 1 and set(widths) == {call.outputs[0].shape[-1:]}
+def _follows(call) -> bool:
+    """Whether the output is as wide as each of the inputs, and so will stay."""
+    widths = {tensor.shape[-1:] for tensor in call.input_tensors}
+    return len(call.outputs) == 1 and widths == {call.outputs[0].shape[-1:]}
 
 
 def _argument(operation) -> str | None:

@@ -374,7 +374,11 @@ def test_a_function_teaches(data, teacher):
 
 
 def test_logits_are_not_taken_for_probabilities(data):
-    distiller = ek.distill(make_net(6), lambda x: 5 * x[:, 0, 0, [0, 1, 2, 0]])
+    def function(x):
+        return 5 * x[:, 0, 0, [0, 1, 2, 0]]
+
+    assert ek.distill(make_net(6), function).teacher_activation == ["linear"]
+    distiller = ek.distill(make_net(6), function, teacher_activation="softmax")
     with pytest.raises(Exception, match="teacher_activation='linear'"):
         fit(distiller, data)
 
@@ -388,3 +392,110 @@ def test_what_is_for_a_model_is_not_for_its_distiller(data, teacher):
     distiller.compile("adam")
     with pytest.raises(ValueError, match="labels are needed"):
         distiller.fit(data[0], verbose=0)
+
+
+class Ending(keras.Model):
+    """A subclassed model, of which nothing can be seen."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.body = make_net(5, None, name="body")
+        self.ending = keras.activations.get(activation)
+
+    def call(self, x, training=None):
+        return self.ending(self.body(x, training=training))
+
+
+@pytest.mark.parametrize("activation", ["softmax", "linear"])
+def test_probabilities_are_known_by_their_sum(data, teacher, activation):
+    net = Ending(activation)
+    net(data[0][:1])
+    assert ek.distill(make_net(6), net).teacher_activation == [activation]
+    assert ek.distill(make_net(6), lambda x: net(x).numpy()).teacher_activation == [activation]
+    assert ek.distill(net, teacher).student_activation == [activation]
+
+
+def test_one_number_is_no_class(data):
+    x, y = data
+    image = keras.Input((8, 8, 3))
+    nets = [keras.Model(image, layers.Dense(1)(layers.Flatten()(image))) for _ in range(2)]
+    distiller = ek.distill(*nets)
+    assert isinstance(distiller.distillation_losses[0], D.LogitMatching)
+    assert fit(distiller, data, loss="mse").history["distillation_loss"][0] > 0
+    with pytest.raises(ValueError, match="output 0 of .* is one number: LogitMatching"):
+        ek.distill(*nets, D.SoftTargets())
+    with pytest.raises(ValueError, match="is one number"):
+        D.MutualLearning(nets)
+
+
+def test_a_frozen_student_is_refused_and_copies_of_a_frozen_teacher_train(teacher):
+    teacher.trainable = False
+    with pytest.raises(ValueError, match="has nothing to train"):
+        ek.distill(teacher, make_net(6))
+    assert len(ek.narrow(teacher, 0.5).trainable_weights) == len(make_net(3).trainable_weights)
+    with pytest.raises(ValueError, match="is a Distiller: pass its `.student`"):
+        ek.distill(make_net(6), ek.distill(make_net(5), teacher))
+
+
+def two_heads(first, second):
+    """Outputs in a list, in the order of their arguments."""
+    image = keras.Input((8, 8, 3))
+    x = layers.Flatten()(image)
+    heads = {"size": layers.Dense(2, name="size"), "classes": layers.Dense(4, name="classes")}
+    return keras.Model(image, [heads[first](x), heads[second](x)])
+
+
+def test_outputs_in_a_list_are_known_by_name(data):
+    x, y = data
+    student, teacher = two_heads("size", "classes"), two_heads("classes", "size")
+    for name in ("size", "classes"):
+        teacher.get_layer(name).set_weights(student.get_layer(name).get_weights())
+    losses = {"classes": [D.SoftTargets(), D.Decoupled()], "size": D.LogitMatching()}
+    distiller = ek.distill(student, teacher, losses)
+    own = {
+        "classes": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        "size": "mse",
+    }
+    targets = {"classes": y, "size": np.zeros((len(x), 2), "float32")}
+    options = {"epochs": 1, "batch_size": len(x)}
+    history = fit(distiller, (x, targets), keras.optimizers.SGD(0.0), own, **options).history
+    assert history["distillation_loss"][0] == pytest.approx(0, abs=1e-5)
+    teacher.get_layer("classes").set_weights([np.zeros((192, 4)), np.arange(4.0)])
+    history = fit(distiller, (x, targets), keras.optimizers.SGD(0.0), own, **options).history
+    z = [model.predict(x, verbose=0) for model in (teacher, student)]
+    parts = [
+        float(loss.compute_loss(z[0][0], z[1][1], labels=y))
+        for loss in (D.SoftTargets(), D.Decoupled())
+    ]
+    assert history["distillation_loss"][0] == pytest.approx(sum(parts), rel=1e-4)
+
+
+def test_keras_losses_are_given_logits_and_their_output(data, teacher):
+    x, y = data
+    student = make_net(6)
+    student.get_layer("bn").trainable = False
+    kl = keras.losses.KLDivergence()
+    keras_loss = keras.distillation.LogitsDistillation(3, kl)
+    distiller = ek.distill(student, teacher, keras_loss, student_weight=0)
+    options = {"epochs": 1, "batch_size": len(x)}
+    found = fit(distiller, data, keras.optimizers.SGD(0.0), None, **options).history["loss"][0]
+    logs = [np.log(model.predict(x, verbose=0)) for model in (teacher, student)]
+    assert found == pytest.approx(float(D.SoftTargets(3).compute_loss(*logs)), rel=1e-3)
+
+
+def test_a_function_is_not_saved_with_the_run(teacher, tmp_path):
+    distiller = ek.distill(make_net(6), lambda x: teacher(x).numpy())
+    with pytest.raises(ValueError, match="save the student"):
+        distiller.save(tmp_path / "run.keras")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"student_activation": ["softmax", "linear"]}, "one entry for each of 1 outputs"),
+        ({"student_activation": "linear", "losses": D.AttentionTransfer("gap")}, "have none"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(data, teacher, change, message):
+    with pytest.raises(ValueError, match=message):
+        fit(ek.distill(make_net(6), teacher, **change), data)

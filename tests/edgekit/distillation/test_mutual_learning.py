@@ -27,7 +27,21 @@ def test_the_loss_is_that_of_the_paper(data):
     both = D.MutualLearning(nets, weight=2)
     both.compile(keras.optimizers.SGD(0.0), LOSS)
     loss = both.fit(x, y, batch_size=len(x), verbose=0).history["loss"][0]
-    assert loss == pytest.approx((sum(own) + 2 * sum(taught) / 2) / 3, rel=1e-4)
+    assert loss == pytest.approx(sum(own) + 2 * sum(taught) / 2, rel=1e-4)
+
+
+def test_each_students_regularizer_counts_once(data):
+    x, y = data
+    penalty = keras.regularizers.L2(0.1)
+    nets = [frozen(make_net(w, name=f"net_{w}", kernel_regularizer=penalty)) for w in (3, 5)]
+    expected = 0
+    for net in nets:
+        net.compile("sgd", LOSS)
+        expected += net.evaluate(x, y, verbose=0)
+    both = D.MutualLearning(nets, weight=0)
+    both.compile(keras.optimizers.SGD(0.0), LOSS)
+    loss = both.fit(x, y, batch_size=len(x), verbose=0).history["loss"][0]
+    assert loss == pytest.approx(expected, rel=1e-4)
 
 
 def test_no_gradient_flows_into_the_one_that_teaches(data):

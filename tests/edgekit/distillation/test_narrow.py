@@ -116,6 +116,31 @@ def test_a_narrow_student_learns_from_the_wide_one(data):
     assert np.isfinite(distiller.fit(*data, verbose=0).history["loss"]).all()
 
 
+@pytest.mark.parametrize(
+    "last", [layers.UnitNormalization(), layers.GaussianNoise(0.1), layers.Rescaling(2.0)]
+)
+def test_outputs_keep_their_width_behind_any_layer_that_does(last):
+    image = keras.Input((6,))
+    model = keras.Model(image, last(layers.Dense(8)(layers.Dense(8)(image))))
+    assert ek.narrow(model, 0.5).output_shape == (None, 8)
+
+
+def test_an_output_that_would_change_is_refused():
+    image = keras.Input((6,))
+    joined = layers.Concatenate()([layers.Dense(4)(image), layers.Dense(4)(image)])
+    with pytest.raises(ValueError, match=r"shape \(None, 4\) in place of \(None, 8\)"):
+        ek.narrow(keras.Model(image, joined), 0.5)
+
+
+def test_blocks_of_nested_models_are_left_out_and_none_is_said():
+    image = keras.Input((16, 16, 3))
+    wrapped = keras.Model(image, layers.Dense(2)(make_blocks()(image)))
+    names = [layer.name for layer in ek.narrow(wrapped, 1, 0.5).layers]
+    assert [name for name in names if name.startswith("c_")] == ["c_0_0", "c_0_1", "c_1_0"]
+    with pytest.warns(UserWarning, match="depth=0.5 has no effect"):
+        ek.narrow(make_cnn(), 1, 0.5)
+
+
 class Subclassed(keras.Model):
     def call(self, x):
         return x

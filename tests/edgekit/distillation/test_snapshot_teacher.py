@@ -77,7 +77,26 @@ def test_bad_arguments_and_models_are_refused(data):
     net.compile("adam", LOSS)
     with pytest.raises(ValueError, match="a model that ek.distill made"):
         net.fit(*data, verbose=0, callbacks=[D.SnapshotTeacher()])
+    alone = ek.distill(net, keras.models.clone_model(net), student_weight=0)
+    alone.compile("adam")
+    with pytest.raises(ValueError, match="needs labels until its first snapshot"):
+        alone.fit(*data, verbose=0, callbacks=[D.SnapshotTeacher()])
     distiller = ek.distill(net, make_net(5))
     distiller.compile("adam", LOSS)
     with pytest.raises(ValueError, match="the student's architecture"):
         distiller.fit(*data, verbose=0, callbacks=[D.SnapshotTeacher()])
+
+
+def test_after_an_interrupt_the_teacher_is_back_in_the_next_fit(data):
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    student = make_net(4)
+    distiller = ek.distill(student, keras.models.clone_model(student))
+    distiller.compile("adam", LOSS)
+    with pytest.raises(KeyboardInterrupt):
+        distiller.fit(*data, verbose=0, callbacks=[D.SnapshotTeacher(), Interrupt()])
+    assert float(distiller.strength) == 0
+    distiller.fit(*data, verbose=0)
+    assert float(distiller.strength) == 1

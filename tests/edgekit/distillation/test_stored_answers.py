@@ -65,8 +65,9 @@ def test_other_data_and_other_teachers_are_asked_anew(data, tmp_path):
     found = []
     for net, inputs in ((nets[0], x), (nets[1], x), (nets[1], x[::-1]), (nets[1], x[:50])):
         taught = make(net).ask_once(inputs, tmp_path / "answers", verbose=False)
-        found.append(np.array(taught.answers["output 0"]))
-        np.testing.assert_allclose(found[-1], net.predict(inputs, verbose=0), atol=1e-5)
+        found.append(np.array(taught.answers["logits 0"]))
+        probabilities = keras.ops.softmax(found[-1])
+        np.testing.assert_allclose(probabilities, net.predict(inputs, verbose=0), atol=1e-5)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -108,8 +109,12 @@ def test_the_best_teacher_is_the_one_for_the_label(data, tmp_path):
     taught = distiller.ask_once(x, tmp_path / "answers", y, verbose=False)
     rows = np.arange(len(x))
     right = [net.predict(x, verbose=0)[rows, y] for net in both.models]
-    found = np.array(taught.answers["output 0"])[rows, y]
-    np.testing.assert_allclose(found, np.maximum(*right), atol=1e-6)
+    found = np.asarray(keras.ops.softmax(taught.answers["logits 0"]))[rows, y]
+    np.testing.assert_allclose(found, np.maximum(*right), atol=1e-5)
+    changed = y.copy()
+    changed[100:] = (changed[100:] + 1) % 4
+    again = distiller.ask_once(x, tmp_path / "answers", changed, verbose=False)
+    assert np.abs(again.answers["logits 0"][100:] - taught.answers["logits 0"][100:]).max() > 1e-3
 
 
 def test_a_folder_of_other_things_is_left_alone(data, tmp_path):
@@ -145,3 +150,40 @@ def test_an_interrupted_asking_leaves_nothing_and_damage_is_mended(data, tmp_pat
     (folder / _FACTS).write_text("{")
     make(net).ask_once(x, folder, verbose=False)
     assert json.loads((folder / _FACTS).read_text()) == facts
+
+
+def test_what_differs_anywhere_is_asked_anew(data, tmp_path):
+    x, y = data
+    distiller, folder = make(make_net(9)), tmp_path / "answers"
+    distiller.ask_once(x, folder, verbose=False)
+    other = x.copy()
+    other[77] = 0
+    taught = distiller.ask_once(other, folder, verbose=False)
+    live = distiller.answers(other)["logits 0"]
+    np.testing.assert_allclose(taught.answers["logits 0"], live, atol=1e-5)
+    batches = [tf.data.Dataset.from_tensor_slices((x, labels)).batch(32) for labels in (y, 3 - y)]
+    for dataset, labels in zip(batches, (y, 3 - y), strict=True):
+        stored = distiller.ask_once(dataset, tmp_path / "batches", verbose=False)
+        np.testing.assert_array_equal(np.concatenate([b[1] for b in stored]), labels)
+    with pytest.raises(ValueError, match="never ends"):
+        distiller.ask_once(batches[0].repeat(), tmp_path / "batches")
+
+
+def test_sure_teachers_are_told_apart_and_kept_to_the_last_digit(data, tmp_path):
+    x, _ = data
+    found = []
+    for bias in ([40.0, 0, 10, 20], [40.0, 20, 10, 0]):
+        teacher = make_net(9)
+        teacher.get_layer("classes").set_weights([np.zeros((18, 4)), np.array(bias)])
+        taught = make(teacher).ask_once(x, tmp_path / "answers", verbose=False)
+        found.append(taught.answers["logits 0"][5])
+        np.testing.assert_allclose(found[-1], bias, atol=1e-5)
+
+
+def test_stored_answers_of_other_losses_are_refused(data, tmp_path):
+    x, y = data
+    taught = make(make_net(9)).ask_once(x, tmp_path / "answers", verbose=False)
+    distiller = make(make_net(9), D.Hints("conv"))
+    distiller.compile("adam", LOSS)
+    with pytest.raises(ValueError, match="stored answers have no 'layer conv'"):
+        distiller.fit(taught, y, verbose=0)
