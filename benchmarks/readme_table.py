@@ -114,7 +114,9 @@ def conversion_table(convert: dict, tiny: dict, posttraining: dict, equalization
 def pruning_table(pruning: dict, tickets: dict, sparse: dict) -> str:
     """Accuracy by sparsity, what a step costs, tickets, and sparse files."""
     steps, accuracy = pruning["summary"]["steps"], pruning["summary"]["accuracy"]
-    nets = [net for net in PRUNING_NETS if "0" in accuracy.get(net, {})]
+    nets = [
+        net for net in PRUNING_NETS if any("tfmot" in f for f in accuracy.get(net, {}).values())
+    ]
     names = " | ".join(f"{PRUNING_NETS[net]} (TFMOT)" for net in nets)
     rows = [f"| zero weights | {names} |", "|---|" + "--:|" * len(nets)]
     for target in ("0", "50", "80", "90", "95", "2:4"):
