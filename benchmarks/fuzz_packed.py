@@ -48,6 +48,7 @@ def main(count, seed, part, files, out):
         report = {"count": count, "seeds": len(paths)}
         report["python"] = _python(Path(folder), seed, count)
         print("python", json.dumps(report["python"]), flush=True)
+        save(report, out)
         report["c"] = _c(paths, Path(folder), seed, count)
         print("c", json.dumps(report["c"]), flush=True)
     save(report, out)
