@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping
-from numbers import Integral
 
 from edgekit.clustering.bit_allocation import stored_bytes
 from edgekit.clustering.clusterer import Clusterer, Count, checked_counts
@@ -15,6 +14,7 @@ from edgekit.core.gradient_watch import GradientWatch
 from edgekit.core.next_fit import before_next_fit, fit_ended
 from edgekit.core.positions import check_position, to_step
 from edgekit.core.selection import LayerFilter
+from edgekit.core.whole_numbers import check_whole
 
 # Share of the fit in which gradients are watched, and after which nobody moves any more.
 _WATCHED, _REFRESHED = 0.1, 0.75
@@ -107,13 +107,13 @@ class WeightClustering(ClusteringCallback):
                 f"bits={bits!r}, max_bytes={max_bytes!r}"
             )
         if max_bytes is not None:
-            _check_whole("max_bytes", max_bytes)
+            check_whole("max_bytes", max_bytes)
         if isinstance(counts, Mapping) and layers is not None:
             raise ValueError("{regex: clusters} names the layers itself: leave `layers` out")
         if gradient not in GRADIENTS:
             raise ValueError(f"`gradient` must be 'mean' or 'sum'. Received: gradient={gradient!r}")
         if refresh is not None:
-            _check_whole("refresh", refresh)
+            check_whole("refresh", refresh)
         if begin is not None:
             check_position("begin", begin)
         self._clusterer = Clusterer(counts, init, keep_zeros, granularity, max_bytes, seed)
@@ -241,8 +241,3 @@ class WeightClustering(ClusteringCallback):
             gradient=self._gradient,
             latent=self._refresh is not None,
         )
-
-
-def _check_whole(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"`{name}` must be a whole number ≥ 1. Received: {name}={value!r}")

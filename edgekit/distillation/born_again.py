@@ -1,12 +1,12 @@
 """Born-again networks: a model taught by one like itself, again and again."""
 
 from collections.abc import Callable, Mapping
-from numbers import Integral
 from typing import Any
 
 import keras
 
 from edgekit.core.trainable import trainable
+from edgekit.core.whole_numbers import check_whole
 from edgekit.distillation.soft_targets import SoftTargets
 from edgekit.distillation.stages import check_arguments, taught
 
@@ -55,11 +55,7 @@ def born_again(
     Source: Furlanello et al. 2018, "Born-Again Neural Networks", arXiv 1805.04770, section 3.
     """
     check_arguments(compile, fit)
-    whole = isinstance(generations, Integral) and not isinstance(generations, bool)
-    if not whole or generations < 1:
-        raise ValueError(
-            f"`generations` must be a whole number ≥ 1. Received: generations={generations!r}"
-        )
+    check_whole("generations", generations)
     losses = SoftTargets(1) if losses is None else losses
     born = [
         make() if make else trainable(keras.models.clone_model(model)) for _ in range(generations)

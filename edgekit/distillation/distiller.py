@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 from keras import ops, tree
 
 from edgekit.core.layer_calls import calls_of
+from edgekit.core.whole_numbers import check_whole
 from edgekit.distillation.feature_sizes import one_extent, projection_to
 from edgekit.distillation.features import Features, layer_named
 from edgekit.distillation.loss import replica_count, sample_weights
@@ -153,11 +153,7 @@ class Distiller(keras.distillation.Distiller):
             return dataset_answers(self, data, Path(folder), verbose)
         if labels is None and getattr(self.teacher, "needs_labels", False):
             raise ValueError("`labels` are needed: the teacher is the best for each label")
-        whole = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
-        if not whole or batch_size < 1:
-            raise ValueError(
-                f"`batch_size` must be a whole number ≥ 1. Received: batch_size={batch_size!r}"
-            )
+        check_whole("batch_size", batch_size)
         return array_answers(self, data, labels, Path(folder), batch_size, verbose)
 
     def answers(self, inputs: Any, labels: Any = None) -> dict[str, Any]:

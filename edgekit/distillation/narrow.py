@@ -2,7 +2,7 @@
 
 import warnings
 from math import prod
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ from keras import layers, tree
 from edgekit.core.graph import Graph, copy_layer, fill_in, with_nested
 from edgekit.core.selection import LayerFilter, select_layers
 from edgekit.core.trainable import trainable
+from edgekit.core.whole_numbers import check_whole
 from edgekit.distillation.repeated_blocks import left_out
 from edgekit.distillation.widths import (
     fixed_widths,
@@ -64,8 +65,7 @@ def narrow(
         raise TypeError(f"`model` must be a Keras 3 model. Received: {type(model).__name__}")
     _check_share("width", width, most=float("inf"))
     _check_share("depth", depth, most=1)
-    if isinstance(divisor, bool) or not isinstance(divisor, Integral) or divisor < 1:
-        raise ValueError(f"`divisor` must be a whole number ≥ 1. Received: divisor={divisor!r}")
+    check_whole("divisor", divisor)
     graph = Graph(model)
     graphs = list(with_nested(graph))
     wide = {

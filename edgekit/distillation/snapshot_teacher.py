@@ -1,10 +1,11 @@
 """Self-distillation: a student taught by what it was some epochs ago."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import keras
 
 from edgekit.core.next_fit import before_next_fit, fit_ended
+from edgekit.core.whole_numbers import check_whole
 from edgekit.distillation.distiller import Distiller
 
 
@@ -35,10 +36,8 @@ class SnapshotTeacher(keras.callbacks.Callback):
 
     def __init__(self, every: int = 1, decay: float = 0.0, begin: int = 1):
         super().__init__()
-        for name, value in (("every", every), ("begin", begin)):
-            whole = isinstance(value, Integral) and not isinstance(value, bool)
-            if not whole or value < 1:
-                raise ValueError(f"`{name}` must be a whole number ≥ 1. Received: {name}={value!r}")
+        check_whole("every", every)
+        check_whole("begin", begin)
         if isinstance(decay, bool) or not isinstance(decay, Real) or not 0 <= decay < 1:
             raise ValueError(f"`decay` must be from 0 to below 1. Received: decay={decay!r}")
         self.every, self.decay, self.begin = int(every), float(decay), int(begin)

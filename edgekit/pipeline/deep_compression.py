@@ -19,6 +19,7 @@ from edgekit.core.constraints import retrace_training
 from edgekit.core.kernels import own_kernels
 from edgekit.core.next_fit import tidy_up
 from edgekit.core.selection import LayerFilter, all_layers
+from edgekit.core.whole_numbers import check_whole
 from edgekit.pruning import GradualPruning, schedules
 
 # Share of the pruning stage after which no more weights go.
@@ -252,11 +253,7 @@ def _listed(callbacks) -> list[keras.callbacks.Callback]:
 
 
 def _check_batch_size(batch_size, x) -> None:
-    whole = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
-    if not whole or batch_size < 1:
-        raise ValueError(
-            f"`batch_size` must be a whole number ≥ 1. Received: batch_size={batch_size!r}"
-        )
+    check_whole("batch_size", batch_size)
     if hasattr(x, "cardinality"):
         raise ValueError("`batch_size` is for arrays: the tf.data set `x` has batches of its own")
 

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import edgekit as ek
@@ -17,6 +18,21 @@ def fit(model, data, *callbacks, **options):
     x, y = data
     options = {"batch_size": 32, "epochs": 3, "verbose": 0, **options}
     return model.fit(x, y, callbacks=list(callbacks), **options)
+
+
+def train_step(model):
+    """A step of one's own, compiled at its first call."""
+    optimizer = keras.optimizers.Adam(0.01)
+
+    @tf.function
+    def step(images, labels):
+        with tf.GradientTape() as tape:
+            scores = model(images, training=True)
+            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, scores))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+
+    return step
 
 
 def values_of(model, name):
@@ -282,19 +298,8 @@ def test_mixed_precision(data):
 
 
 def test_a_custom_loop(cnn, data):
-    import tensorflow as tf
-
     x, y = data
-    optimizer = keras.optimizers.Adam(0.01)
-
-    @tf.function
-    def step(images, labels):
-        with tf.GradientTape() as tape:
-            scores = cnn(images, training=True)
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, scores))
-        gradients = tape.gradient(loss, cnn.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, cnn.trainable_variables, strict=True))
-
+    step = train_step(cnn)
     batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
     with ek.custom_loop(cnn, [ek.WeightClustering(8)], steps=4) as loop:
         for images, labels in loop(batches):
@@ -392,19 +397,8 @@ def test_weights_that_come_in_when_the_fit_begins_are_the_ones_clustered(cnn, da
 
 
 def test_a_step_traced_before_is_noticed(cnn, data):
-    import tensorflow as tf
-
     x, y = data
-    optimizer = keras.optimizers.Adam(0.01)
-
-    @tf.function
-    def step(images, labels):
-        with tf.GradientTape() as tape:
-            scores = cnn(images, training=True)
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, scores))
-        gradients = tape.gradient(loss, cnn.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, cnn.trainable_variables, strict=True))
-
+    step = train_step(cnn)
     step(x[:32], y[:32])
     batches = [(x[:32], y[:32])] * 3
 
