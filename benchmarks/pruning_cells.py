@@ -4,8 +4,8 @@
         --weights weights
 
 `base` trains the dense net that all others start from and leaves it in the folder `--weights`;
-`0` trains it on as the pruned ones are, without pruning. A line of JSON per target goes to
-stdout.
+`0` trains it on as the pruned ones are, without pruning, and leaves it there too: it teaches the
+targets that are `taught`. A line of JSON per target goes to stdout.
 """
 
 import json
@@ -107,7 +107,7 @@ RECIPES = {
 def main(engine, net, seed, targets, weights):
     """Train the net to each target in turn."""
     engine, recipe = ENGINES[engine](), RECIPES[net]
-    path = weights / f"{net}_{seed}.npz"
+    path, dense = weights / f"{net}_{seed}.npz", weights / f"{net}_{seed}_dense.npz"
     data = recipe.data()
     for target in targets.split(","):
         start = time.perf_counter()
@@ -116,22 +116,29 @@ def main(engine, net, seed, targets, weights):
         if target == "base":
             _fit(engine, model, recipe, data, seed, recipe.base_epochs, recipe.base_rate)
             np.savez(path, *model.get_weights())
+        elif target == "0":
+            model.set_weights(_stored(path))
+            _fit(engine, model, recipe, data, seed, recipe.epochs, recipe.rate)
+            np.savez(dense, *model.get_weights())
         else:
             model.set_weights(_stored(path))
-            model = _tune(engine, model, recipe, data, seed, target)
+            model = _tune(engine, model, recipe, data, seed, Target.parse(target), dense)
         found = {"target": target, **_figures(engine, model, data[2:], recipe.convert)}
         found["seconds"] = round(time.perf_counter() - start, 1)
         print(json.dumps(found), flush=True)
 
 
-def _tune(engine, model, recipe, data, seed, target):
+def _tune(engine, model, recipe, data, seed, target, dense):
     steps = recipe.epochs * -(-len(data[0]) // recipe.batch)
-    callbacks, dense = [], target == "0"
-    if not dense:
-        end = int(recipe.ramp * steps) // recipe.every * recipe.every
-        model, callbacks = engine.prune(model, Target.parse(target), end, recipe.every)
-    _fit(engine, model, recipe, data, seed, recipe.epochs, recipe.rate, callbacks)
-    return model if dense else engine.finish(model)
+    end = int(recipe.ramp * steps) // recipe.every * recipe.every
+    model, callbacks = engine.prune(model, target, end, recipe.every)
+    trained = model
+    if target.taught:
+        teacher = recipe.net(engine.keras)
+        teacher.set_weights(_stored(dense))
+        trained = engine.taught(model, teacher)
+    _fit(engine, trained, recipe, data, seed, recipe.epochs, recipe.rate, callbacks)
+    return engine.finish(model)
 
 
 def _fit(engine, model, recipe, data, seed, epochs, rate, callbacks=()) -> None:

@@ -13,23 +13,25 @@ class Target:
         pattern: (n, m), or None.
         scope: Whether each kernel is brought to it ("layer"), or all of them together ("global").
         once: Whether all goes at the first step, as TFMOT does it with any pattern.
+        taught: Whether the dense net that was trained on as long teaches the pruned one.
     """
 
     sparsity: float | None
     pattern: tuple[int, int] | None = None
     scope: str = "layer"
     once: bool = False
+    taught: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "Target":
-        """`"80"`, `"80 global"`, `"2:4"` or `"2:4 once"`."""
+        """`"80"`, `"80 global"`, `"2:4"`, `"2:4 once"` or `"2:4 once taught"`."""
         size, *words = text.split()
-        once = "once" in words
-        scope = next((word for word in words if word != "once"), "layer")
+        how = {"once": "once" in words, "taught": "taught" in words}
+        scope = "global" if "global" in words else "layer"
         if ":" in size:
             n, m = size.split(":")
-            return cls(None, (int(n), int(m)), scope, once)
-        return cls(int(size) / 100, None, scope, once)
+            return cls(None, (int(n), int(m)), scope, **how)
+        return cls(int(size) / 100, None, scope, **how)
 
 
 class Edgekit:
@@ -53,6 +55,10 @@ class Edgekit:
             target.sparsity, schedule, granularity, scope=target.scope
         )
         return model, [pruning]
+
+    def taught(self, model, teacher):
+        """What to compile and fit in place of the model: it is trained on soft targets too."""
+        return self._ek.distill(model, teacher, self._ek.distillation.SoftTargets(4))
 
     def finish(self, model):
         """The model for inference: the one that was trained."""
@@ -92,8 +98,9 @@ class Tfmot:
 
 
 def measured(engine: str, target: Target) -> bool:
-    """Whether the engine prunes to that target: TFMOT has one scope, and no choice of `once`."""
-    return engine == "edgekit" or (target.scope == "layer" and not target.once)
+    """Whether the engine prunes to that target: TFMOT has one scope, no `once`, no teachers."""
+    plain = target.scope == "layer" and not target.once and not target.taught
+    return engine == "edgekit" or plain
 
 
 ENGINES = {"edgekit": Edgekit, "tfmot": Tfmot}
