@@ -14,8 +14,9 @@ from edgekit.core.layer_calls import calls_of
 from edgekit.core.whole_numbers import check_whole
 from edgekit.distillation.feature_sizes import one_extent, projection_to
 from edgekit.distillation.features import Features, layer_named
-from edgekit.distillation.loss import replica_count, sample_weights
+from edgekit.distillation.loss import replica_count, sample_weights, without_masked
 from edgekit.distillation.output_activation import (
+    SIGMOID,
     SOFTMAX,
     logits_of,
     matching_outputs,
@@ -31,7 +32,8 @@ class Distiller(keras.distillation.Distiller):
 
     It trains the student by λ · its own loss + (1 − λ) · Σ weight · distillation loss, plus what
     the student's regularizers add. Sample and class weights, masks, several outputs and metrics
-    count as they do for the student alone. `evaluate` and `predict` ask the student only.
+    count as they do for the student alone. `evaluate` and `predict` ask the student only; compiled
+    without a loss, `evaluate` compares it with the teacher.
 
     Callbacks for weights work on it as on the student: `ek.GradualPruning`, `ek.WeightClustering`.
 
@@ -110,9 +112,9 @@ class Distiller(keras.distillation.Distiller):
 
     def call(self, inputs, training=None):
         self._step.answers, inputs = _apart(inputs)
-        if not training:
+        if not training and self._compile_loss is not None:
             return self.student(inputs, training=training)
-        outputs, self._step.features = self._runs.student(inputs, training=True)
+        outputs, self._step.features = self._runs.student(inputs, training=training)
         return outputs
 
     def ask_once(
@@ -181,15 +183,16 @@ class Distiller(keras.distillation.Distiller):
         return tree.map_structure(ops.stop_gradient, found)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The student's own loss; in training with the teacher's part."""
+        """The student's own loss; in training, or where it has none, with the teacher's part."""
         self._step.training = training
         own = self._own_loss(x, y, y_pred, sample_weight)
-        if not training:
+        if not training and self._compile_loss is not None:
             return own
         taught = self._distillation_loss(x, y, y_pred, sample_weight)
         replicas = replica_count()
-        self.student_loss_tracker.update_state(own * replicas)
-        self.distillation_loss_tracker.update_state(taught)
+        samples = ops.shape(tree.flatten(x)[0])[0]
+        self.student_loss_tracker.update_state(own * replicas, sample_weight=samples)
+        self.distillation_loss_tracker.update_state(taught, sample_weight=samples)
         # The regularizers' part, which is in the student's own loss, stays whole.
         added = [ops.mean(ops.cast(loss, "float32")) for loss in self.losses]
         whole = ops.sum(ops.stack(added)) if added else 0.0
@@ -242,6 +245,8 @@ class Distiller(keras.distillation.Distiller):
         return keras.Model.compute_loss(self, x, y, y_pred, sample_weight)
 
     def _distillation_loss(self, x, y, y_pred, sample_weight):
+        if self.student_loss_weight == 1:
+            return ops.zeros(())
         answers = self._step.answers
         if answers is None:
             answers = self.answers(_apart(x)[1], y)
@@ -264,7 +269,11 @@ class Distiller(keras.distillation.Distiller):
         student = tree.flatten(y_pred)[0] if names[1] is None else own[names[1]]
         if not hasattr(loss, "takes"):
             return loss.compute_loss(teacher, student)
-        weights = sample_weights(student, _single(sample_weight))
+        weights = _single(sample_weight)
+        if loss.has_places:
+            weights = sample_weights(student, weights)
+        else:
+            teacher, student = without_masked(teacher, student)
         if loss.compares_places:
             teacher, student = one_extent(teacher, student)
         if self.projections[number] is not None:
@@ -279,10 +288,12 @@ class Distiller(keras.distillation.Distiller):
         for place in range(len(students)) if chosen is None else [chosen]:
             kind = self.student_activation[place]
             taught = self.teacher_activation[self._teachers[place] if self._teachers else place]
+            both = _answer(answers, f"logits {place}"), logits_of(students[place], kind)
+            if kind == SIGMOID and not loss.takes_pairs:
+                both = [logits[..., 0] for logits in both]
             found.append(
                 loss.compute_loss(
-                    _answer(answers, f"logits {place}"),
-                    logits_of(students[place], kind),
+                    *both,
                     labels=labels[place],
                     softmax=SOFTMAX in (kind, taught),
                     sample_weight=sample_weights(students[place], weights[place]),

@@ -27,7 +27,7 @@ class Hints(FeatureLoss):
     Source: Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", arXiv 1412.6550, equation 3.
     """
 
-    needs_one_size = compares_places = True
+    needs_one_size = compares_places = has_places = True
 
     def per_sample(self, teacher_outputs, student_outputs, **kwargs):
         """The loss of each sample and place: `(batch, …)` of features `(batch, …, channels)`."""

@@ -23,6 +23,8 @@ class LogitMatching(Loss):
     Source: Ba and Caruana 2014, "Do Deep Nets Really Need to be Deep?", arXiv 1312.6184.
     """
 
+    takes_pairs = False
+
     def __init__(self, centred: bool | None = None):
         self.centred = centred
 

@@ -21,6 +21,9 @@ class Loss(keras.distillation.DistillationLoss):
         needs_one_size: Whether the student's features have to have the teacher's size, for which
             a projection is learned.
         compares_places: Whether the features of images have to have one height and width.
+        has_places: Whether `per_sample` has a loss for each place, so that masked ones are left out
+            of its mean; features at masked places are zeros in all other losses.
+        takes_pairs: Whether a sigmoid's logit comes as a pair, that of yes and 0 for no.
     """
 
     default_weight = 1.0
@@ -28,6 +31,8 @@ class Loss(keras.distillation.DistillationLoss):
     needs_labels = False
     needs_one_size = False
     compares_places = False
+    has_places = False
+    takes_pairs = True
 
     def compute_loss(self, teacher_outputs: Any, student_outputs: Any, **kwargs):
         """The loss over a batch, a scalar.
@@ -95,6 +100,24 @@ def sample_weights(outputs, weights):
     while len(weights.shape) < len(kept.shape):
         weights = ops.expand_dims(weights, -1)
     return weights * kept
+
+
+def without_masked(teacher, student):
+    """Features with zeros at the places that the student's mask leaves out, in both."""
+    mask = getattr(student, "_keras_mask", None)
+    if mask is None:
+        return teacher, student
+    return tuple(_masked(features, mask) for features in (teacher, student))
+
+
+def _masked(features, mask):
+    places = tuple(mask.shape[1:])
+    if tuple(features.shape[1 : 1 + len(places)]) != places:
+        return features  # the teacher's, with places of its own
+    mask = ops.cast(mask, features.dtype)
+    while len(mask.shape) < len(features.shape):
+        mask = ops.expand_dims(mask, -1)
+    return features * mask
 
 
 def replica_count() -> int:

@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 import edgekit as ek
-from tests.edgekit.distillation.test_distiller import LOSS, make_net
+from tests.edgekit.distillation.conftest import LOSS, make_net
 
 D = ek.distillation
 

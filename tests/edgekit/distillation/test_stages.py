@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import edgekit as ek
-from tests.edgekit.distillation.test_distiller import LOSS, make_net
+from tests.edgekit.distillation.conftest import LOSS, make_net
 
 D = ek.distillation
 

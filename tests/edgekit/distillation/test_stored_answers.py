@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import edgekit as ek
 from edgekit.distillation.stored_answers import _FACTS
-from tests.edgekit.distillation.test_distiller import LOSS, make_net
+from tests.edgekit.distillation.conftest import LOSS, make_net
 
 D = ek.distillation
 
