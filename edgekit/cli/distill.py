@@ -10,8 +10,8 @@ import click
 @click.option("--data", required=True, help=".npz with arrays x and y.")
 @click.option("-o", "--out", required=True, help="The trained student, a .keras file.")
 @click.option("--student", help="The student, a .keras file.  [default: a narrow teacher]")
-@click.option("--width", default=0.5, show_default=True, help="Of the narrow teacher.")
-@click.option("--depth", default=1.0, show_default=True, help="Of the narrow teacher.")
+@click.option("--width", type=float, help="Of the narrow teacher.  [default: 0.5]")
+@click.option("--depth", type=float, help="Of the narrow teacher.  [default: 1]")
 @click.option("--temperature", default=4.0, show_default=True, help="Of the soft targets.")
 @click.option(
     "--student-weight", default=0.1, show_default=True, help="Weight of the labels, 0 to 1."
@@ -33,16 +33,8 @@ def distill(
     data: str,
     out: str,
     student: str | None,
-    width: float,
-    depth: float,
-    temperature: float,
-    student_weight: float,
-    epochs: int,
-    learning_rate: float,
-    batch_size: int,
-    validation: float,
-    seed: int,
     as_json: bool,
+    **recipe: float | None,
 ) -> None:
     """Train a small classifier to answer as TEACHERS (.keras, .h5 or .tflite) do.
 
@@ -63,24 +55,20 @@ def distill(
     place = place_for_file(out)
     if place.suffix != ".keras":
         raise ValueError(f"--out {out}: Keras saves models as .keras")
+    given = {name: value for name, value in recipe.items() if value is not None}
+    for name in ("width", "depth"):
+        if student and name in given:
+            raise ValueError(f"--{name} is of a narrow teacher, and --student is another model")
     x, y = labelled_data(data)
     with quiet_start_up():
-        from edgekit.pipeline.distillation import distill_and_compare
+        from edgekit.pipeline.distillation import Recipe, distill_and_compare
     loaded = [load_convertible(path) for path in teachers]
     found = distill_and_compare(
         loaded,
         load_keras_model(student) if student else None,
         (x, y),
         place,
-        width=width,
-        depth=depth,
-        temperature=temperature,
-        student_weight=student_weight,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        validation=validation,
-        seed=seed,
+        Recipe(**given),
         verbose=0 if as_json else 1,
     )
     if as_json:

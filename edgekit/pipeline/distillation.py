@@ -11,6 +11,7 @@ import numpy as np
 from converters import Flatbuffer
 from edgekit.core.files import write_beside
 from edgekit.distillation import Ensemble, SoftTargets, distill, narrow
+from edgekit.distillation.output_activation import LINEAR, output_activations
 
 
 @dataclass(frozen=True)
@@ -48,22 +49,40 @@ class Distillation:
         return table
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a student is made and trained.
+
+    Attributes:
+        width: Of a narrow copy of the teacher.
+        depth: Of the narrow copy.
+        temperature: Of the soft targets.
+        student_weight: Of the labels.
+        epochs: Of the fit.
+        learning_rate: Of Adam, falling to zero by a cosine.
+        batch_size: Of the fit.
+        validation: Share of the samples, the last ones, that is held out.
+        seed: Of new weights and of the order of the samples.
+    """
+
+    width: float = 0.5
+    depth: float = 1.0
+    temperature: float = 4.0
+    student_weight: float = 0.1
+    epochs: int = 10
+    learning_rate: float = 1e-3
+    batch_size: int = 32
+    validation: float = 0.1
+    seed: int = 0
+
+
 def distill_and_compare(
     teachers: Sequence[keras.Model | Flatbuffer],
     student: keras.Model | None,
     data: tuple[np.ndarray, np.ndarray],
     out: Path,
-    *,
-    width: float,
-    depth: float,
-    temperature: float,
-    student_weight: float,
-    epochs: int,
-    learning_rate: float,
-    batch_size: int,
-    validation: float,
-    seed: int,
-    verbose: int,
+    recipe: Recipe,
+    verbose: int = 1,
 ) -> Distillation:
     """Train a student on the first samples, save it, and compare on the last ones.
 
@@ -72,45 +91,41 @@ def distill_and_compare(
         student: The student; None for a narrow copy of the first teacher.
         data: `(x, y)`, where y are class numbers or one-hot.
         out: Where the student goes.
-        width: Of the narrow copy.
-        depth: Of the narrow copy.
-        temperature: Of the soft targets.
-        student_weight: Of the labels.
-        epochs: Of the fit.
-        learning_rate: Of Adam, falling to zero by a cosine.
-        batch_size: Of the fit.
-        validation: Share of the samples that is held out.
-        seed: Of new weights and of the order of the samples.
-        verbose: As in `fit`.
+        recipe: How it is trained.
+        verbose: As in `fit`. Defaults to `1`.
 
     Raises:
-        ValueError: A `.tflite` among several teachers or without a student, no held-out samples, or
-            what `ek.distill` and `ek.narrow` refuse.
+        ValueError: A `.tflite` among several teachers or without a student, a single linear output,
+            no samples to train on, or what `ek.distill` and `ek.narrow` refuse.
     """
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(recipe.seed)
     files = [teacher for teacher in teachers if isinstance(teacher, Flatbuffer)]
     if files and len(teachers) > 1:
         raise ValueError("several teachers have to be Keras models: a .tflite teaches alone")
     if files and student is None:
         raise ValueError("--student is needed: a .tflite cannot be made narrower")
     if student is None:
-        student = narrow(teachers[0], width, depth)
+        student = narrow(teachers[0], recipe.width, recipe.depth)
+    activation = output_activations(student)[0]
+    if activation == LINEAR and tuple(getattr(student, "output_shape", ()))[-1:] == (1,):
+        raise ValueError("the student answers by one linear number: a classifier ends in a sigmoid")
     x, y = data
-    held = max(1, round(validation * len(x)))
+    held = max(1, round(recipe.validation * len(x)))
     if held >= len(x):
-        raise ValueError(f"--validation {validation} leaves no samples to train on")
+        raise ValueError(f"--validation {recipe.validation} leaves no samples to train on")
     train, test = (x[:-held], y[:-held]), (x[-held:], y[-held:])
     teacher: Any = teachers[0] if len(teachers) == 1 else Ensemble(teachers)
     accuracy = {
         "teacher": _accuracy(teacher, test),
         "student before": _accuracy(student, test),
     }
-    distiller = distill(student, teacher, SoftTargets(temperature), student_weight)
-    steps = epochs * -(-len(train[0]) // batch_size)
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    loss = _loss(y, distiller.student_activation[0]) if student_weight > 0 else None
-    distiller.compile(keras.optimizers.Adam(schedule), loss)
-    distiller.fit(*train, batch_size=batch_size, epochs=epochs, verbose=verbose)
+    losses = SoftTargets(recipe.temperature)
+    distiller = distill(student, teacher, losses, recipe.student_weight)
+    steps = recipe.epochs * -(-len(train[0]) // recipe.batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+    loss = _loss(y, activation) if recipe.student_weight > 0 else None
+    distiller.compile(keras.optimizers.Adam(rate), loss)
+    distiller.fit(*train, batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=verbose)
     accuracy["student"] = _accuracy(student, test)
     write_beside(out, student.save)
     sizes = None if files else sum(teacher.count_params() for teacher in teachers)

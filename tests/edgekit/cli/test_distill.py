@@ -29,6 +29,8 @@ def folder(tmp_path_factory):
         model.save(folder / f"teacher_{seed}.keras")
     ek.convert(model, ["int8"], calibration=x)["int8"].save(folder / "teacher.tflite")
     make_cnn().save(folder / "student.keras")
+    ending = [keras.Input(x.shape[1:]), keras.layers.Flatten(), keras.layers.Dense(1)]
+    keras.Sequential(ending).save(folder / "number.keras")
     return folder
 
 
@@ -71,6 +73,16 @@ def test_several_teachers_and_flatbuffers(folder, tmp_path, teachers):
             ["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/o.keras"]
             + ["--temperature", "0"],
             "temperature=0",
+        ),
+        (
+            ["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/o.keras"]
+            + ["--student", "{f}/student.keras", "--depth", "2"],
+            "--depth is of a narrow teacher",
+        ),
+        (
+            ["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/o.keras"]
+            + ["--student", "{f}/number.keras"],
+            "ends in a sigmoid",
         ),
     ],
 )
