@@ -35,7 +35,7 @@ def digest(report: dict) -> dict:
     """The figures of a demo's `report.json` that the README shows."""
     timings = {m["name"]: m for m in report["benchmark"]["measurements"]}
     kept = ("name", "accuracy", "bytes", "gzip_bytes", "sparsity")
-    timed = ("median_ms", "median_interval_ms", "peak_memory_mb")
+    timed = ("median_ms", "median_interval_ms", "peak_memory_bytes")
     return {
         "seed": report["seed"],
         "held_out_samples": report["held_out_samples"],
@@ -54,7 +54,7 @@ def demo_table(found: dict) -> str:
         f"| {f['name']} | {f['accuracy']:.2%} | {f['bytes']:,} | {f['gzip_bytes']:,} "
         f"| {f['sparsity']:.1%} | {1000 * f['median_ms']:.1f} µs "
         f"({1000 * f['median_interval_ms'][0]:.1f}–{1000 * f['median_interval_ms'][1]:.1f}) "
-        f"| {f['peak_memory_mb']:.1f} MB |"
+        f"| {f['peak_memory_bytes'] / 1e6:.1f} MB |"
         for f in found["files"]
     ]
     return "\n".join([DEMO_HEADER, *rows])

@@ -1,6 +1,7 @@
 """A `.tflite` model: its bytes, and running it in LiteRT."""
 
 import gzip
+import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +70,17 @@ class Flatbuffer:
     def size(self) -> int:
         """Bytes of the file."""
         return len(self.content)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @cached_property
+    def weight_bytes(self) -> int:
+        """Of the bytes, those of constants."""
+        constants = [tensor for tensor in read_model(self.content).tensors if tensor.constant]
+        return min(self.size, sum(tensor.stored_bytes for tensor in constants))
 
     @cached_property
     def gzip_size(self) -> int:

@@ -5,12 +5,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from device_bench.benchmarking import benchmark
-    from device_bench.result import Measurement, Result
+    from device_bench.measurement import Measurement
+    from device_bench.result import Result
+    from device_bench.setting import Setting
 
 # Loaded when first used: the measuring process must stay small.
-_HOMES = {"benchmark": "benchmarking", "Measurement": "result", "Result": "result"}
+_HOMES = {
+    "benchmark": "benchmarking",
+    "Measurement": "measurement",
+    "Result": "result",
+    "Setting": "setting",
+}
 
-__all__ = ["Measurement", "Result", "benchmark"]
+__all__ = ["Measurement", "Result", "Setting", "benchmark"]
 
 
 def __getattr__(name: str):

@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TECHNIQUES = ("clustering", "distillation", "posttraining", "pruning", "quantization")
 # device_bench knows .tflite files and how to run a child process, but nothing of Keras.
 BENCH_MAY_IMPORT = {
+    "converters.checks",
     "converters.flatbuffer",
+    "converters.reader",
     "converters.runner",
     "converters.samples",
     "converters.files",

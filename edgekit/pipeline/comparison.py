@@ -113,7 +113,7 @@ class Comparison:
         m = self.benchmark[row.name]
         if m.error:
             return [*cells, m.error, "", ""]
-        return [*cells, f"{m.median_ms:.4f}", f"{m.p90_ms:.4f}", f"{m.peak_memory_mb:.1f}"]
+        return [*cells, f"{m.median_ms:.4f}", f"{m.p90_ms:.4f}", f"{m.peak_memory_bytes / 1e6:.1f}"]
 
 
 def wilson_interval(share: float, samples: int) -> tuple[float, float]:

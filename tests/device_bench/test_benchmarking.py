@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from converters import Flatbuffer
-from device_bench import benchmark
+from device_bench import Result, Setting, benchmark
+from tests.device_bench import broken_models
 
 QUICK = {"processes": 2, "seconds": 0.05}
 
@@ -14,9 +14,14 @@ def result(files, data):
     calls = []
     models = {"float32": files["float32"], "int8": files["int8"]}
     found = benchmark(
-        models, inputs=data[0], **QUICK, on_progress=lambda done, total: calls.append((done, total))
+        models,
+        inputs=data[0],
+        labels=data[1],
+        **QUICK,
+        on_progress=lambda done, total: calls.append((done, total)),
     )
-    assert calls == [(i, 4) for i in range(1, 5)]
+    # A check of each, and two rounds of both and the first once more.
+    assert calls == [(i, 8) for i in range(1, 9)]
     return found
 
 
@@ -24,67 +29,170 @@ def test_phases_and_statistics(result, files):
     for m in result.measurements:
         assert m.error is None
         assert m.file_bytes == files[m.name].size
+        assert m.sha256 == files[m.name].sha256
         assert len(m.processes) == 2
-        assert m.runs >= 60
+        assert m.runs >= 100
         low, high = m.median_interval_ms
         assert 0 < low <= m.median_ms <= high
-        assert m.p90_ms >= min(m.process_medians_ms)
-        assert m.load_ms > 0
-        assert m.first_ms > 0
-        assert m.warmup_ms >= 5 * min(m.processes[0]["samples_us"]) / 1000
-        assert all(p["warmup_runs"] >= 5 for p in m.processes)
+        assert m.min_ms <= m.median_ms <= m.p90_ms
+        assert min(m.import_ms, m.load_ms, m.allocate_ms, m.first_ms, m.warmup_ms) > 0
+        assert m.windows[0]["warmup_runs"] >= 10
+        assert 0 < m.throughput < 1000 / m.min_ms
 
 
-def test_memory_is_that_of_a_process_without_tensorflow(result):
-    assert all(10 < m.peak_memory_mb < 150 for m in result.measurements)
+def test_outputs_are_checked_and_accuracy_is_that_of_these_kernels(result, files, data):
+    x, y = data
+    for m in result.measurements:
+        assert m.check["samples"] == 4
+        assert all(v is None or v > 20 for v in m.check["decibel"].values())  # None: all equal
+        assert m.accuracy == np.mean(files[m.name].predict(x).argmax(1) == y)
+
+
+def test_memory_is_split(result, files):
+    for m in result.measurements:
+        assert 0 < m.weight_bytes < m.file_bytes
+        assert 0 < m.arena_bytes < 1e6
+        assert 0 < m.growth_bytes < m.peak_memory_bytes < 150e6  # without TensorFlow
 
 
 def test_the_figures_follow_from_the_raw_samples(result):
     m = result["int8"]
-    medians = [np.median(p["samples_us"]) / 1000 for p in m.processes]
-    assert m.median_ms == pytest.approx(np.median(medians))
+    medians = [np.median(p["windows"][0]["samples_us"]) / 1000 for p in m.processes]
+    assert m.median_ms == pytest.approx(np.median(medians), rel=1e-3)
 
 
-def test_json_holds_everything(result, tmp_path):
+def test_equal_things_show_the_noise(result):
+    assert result.twin.sha256 == result["float32"].sha256
+    assert result.noise_floor >= 0
+    assert result.verdict("float32", "float32") == "no difference"
+
+
+def test_json_holds_everything_and_is_read_again(result, tmp_path):
     path = result.to_json(tmp_path / "bench.json")
     found = json.loads(path.read_text())
-    assert found["schema_version"] == 1
+    assert found["schema_version"] == 2
     assert found["settings"]["inputs"] == "real samples"
     assert found["host"]["cores"] >= 1
     assert [m["name"] for m in found["measurements"]] == ["float32", "int8"]
-    assert len(found["measurements"][0]["raw"][0]["samples_us"]) >= 30
+    assert len(found["measurements"][0]["raw"][0]["windows"][0]["samples_us"]) >= 50
+    assert found["measurements"][1]["ratio_to_first"]["pairs"] == 2
+    again = Result.from_json(path)
+    assert again.to_dict() == result.to_dict()
+    assert str(again) == str(result)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "is no benchmark"),
+        ("no JSON", "is no benchmark"),
+        ('{"schema_version": 1, "kind": "timing"}', "'timing' in version 1"),
+        ('{"schema_version": 2, "kind": "micro"}', "of kind 'micro'"),
+    ],
+)
+def test_other_files_are_no_results(tmp_path, text, message):
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Result.from_json(path)
 
 
 def test_table(result):
     text = str(result)
     assert "int8" in text
+    assert "accuracy" in text
     assert "not rank int8 against float for phones" in " ".join(text.split())
-    ratio, low, high = result.ratio("int8", "float32")
-    assert low <= ratio <= high
-
-
-def test_a_model_that_cannot_run_fails_alone(files, tmp_path):
-    # The schema is whole, but the op code of the first op is one that LiteRT does not have.
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files["int8"].content, 0))
-    model.operatorCodes[0].builtinCode = 200000
-    model.operatorCodes[0].deprecatedBuiltinCode = 127
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    broken = Flatbuffer(bytes(builder.Output()))
-    found = benchmark({"broken": broken, "int8": files["int8"]}, **QUICK)
-    assert "Error" in found["broken"].error
-    assert found["int8"].error is None
-    assert found["int8"].median_ms > 0
-    assert found.to_dict()["measurements"][0]["error"] == found["broken"].error
-    assert f"broken failed: {found['broken'].error}"[:40] in " ".join(str(found).split())
+    ratio = result.ratio("int8", "float32")
+    assert ratio.low <= ratio.value <= ratio.high
     with pytest.raises(KeyError, match="no model 'none'; there are"):
-        found["none"]
+        result["none"]
 
 
-def test_a_batch_larger_than_what_is_fed(data):
+def test_settings_are_rows(files):
+    found = benchmark(
+        {"int8": files["int8"]},
+        kernels=["xnnpack", "builtin", "reference"],
+        batch=[None, 4],
+        runtime=["interpreter", "compiled"],
+        processes=1,
+        seconds=0.02,
+    )
+    assert len(found.measurements) == 12
+    assert [m.error for m in found.measurements] == [None] * 12
+    plain = found["int8, builtin, own batch, interpreter"]
+    assert plain.setting == Setting("builtin")
+    larger = found["int8, builtin, batch 4, interpreter"]
+    assert larger.arena_bytes == pytest.approx(4 * plain.arena_bytes, rel=0.2)
+    assert 0 < larger.throughput < 4000 / larger.min_ms
+    slow = found["int8, reference, own batch, compiled"]
+    assert slow.check["unchecked"] == "these are the reference kernels"
+    assert slow.median_ms > found["int8, xnnpack, own batch, compiled"].median_ms
+
+
+def test_what_does_harm_does_it_alone(files):
+    models = {
+        "endless": broken_models.endless(),
+        "unknown": broken_models.unknown_op(files["int8"].content),
+        "int8": files["int8"],
+        "immense": broken_models.immense(),
+        "crashing": broken_models.crashing(),
+        "leaking": broken_models.leaking(),
+    }
+    found = benchmark(models, **QUICK, timeout=5)
+    errors = {m.name: m.error for m in found.measurements if m.error}
+    assert errors == {
+        "endless": "no answer after 5 s",
+        "unknown": errors["unknown"],
+        "immense": errors["immense"],
+        "crashing": "the process crashed with SIGSEGV",
+    }
+    assert "Op builtin_code out of range" in errors["unknown"]
+    assert "GB that this machine has left" in errors["immense"]
+    assert any(flag.startswith("leaks: grew by") for flag in found.flags("leaking"))
+    assert found["int8"].median_ms > 0
+    assert not any(flag.startswith("leaks") for flag in found.flags("int8"))
+    assert "endless failed: no answer" in " ".join(str(found).split())
+    assert found.to_dict()["measurements"][0]["error"] == "no answer after 5 s"
+
+
+def test_what_computes_something_else_is_not_timed():
+    found = benchmark({"other": broken_models.not_finite()}, **QUICK)
+    assert found["other"].processes == []
+    assert "is not finite, by reference kernels it is" in found["other"].error
+
+
+def test_a_stopped_benchmark_goes_on(files, tmp_path):
+    models, keep = {"float32": files["float32"], "int8": files["int8"]}, tmp_path / "kept.json"
+
+    def stop(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    first = benchmark(models, processes=3, seconds=0.02, keep=keep, on_progress=stop)
+    assert first.settings["interrupted"]
+    measured = [process for m in (*first.measurements, first.twin) for process in m.processes]
+    assert len(measured) == 2
+    assert "interrupted" in str(first)
+    whole = benchmark(models, processes=3, seconds=0.02, keep=keep)
+    assert not whole.settings["interrupted"]
+    again = benchmark(models, processes=3, seconds=0.02, keep=keep)  # nothing is left to measure
+    for one, other, started in zip(
+        (*whole.measurements, whole.twin),
+        (*again.measurements, again.twin),
+        (*first.measurements, first.twin),
+        strict=True,
+    ):
+        assert len(one.processes) == 3
+        assert one.processes == other.processes
+        assert one.processes[: len(started.processes)] == started.processes
+    longer = benchmark(models, processes=1, seconds=0.03, keep=keep)  # is another measurement
+    assert longer["int8"].processes[0] not in whole["int8"].processes
+    keep.write_text("[]")
+    with pytest.raises(ValueError, match="is not a file of measurements"):
+        benchmark(models, **QUICK, keep=keep)
+
+
+def test_a_batch_larger_than_what_is_fed():
     import keras
 
     import edgekit as ek
@@ -101,11 +209,15 @@ def test_a_batch_larger_than_what_is_fed(data):
         ({"threads": 0}, "`threads` must be above 0"),
         ({"processes": 1.5}, "`processes` must be a whole number"),
         ({"seconds": -1}, "`seconds` must be above 0"),
-        ({"seconds": float("inf")}, "`seconds` must be above 0 and at most 3600"),
         ({"threads": 100000}, "`threads` must be above 0 and at most 256"),
         ({"seed": -1}, "`seed` must be a whole number from 0"),
+        ({"timeout": 0}, "`timeout` must be above 0"),
+        ({"mode": "long"}, "`mode` must be one of"),
         ({"inputs": np.zeros((3, 8, 8))}, "`inputs` for input 'image' must have shape"),
         ({"inputs": np.zeros((0, 8, 8, 3))}, "is empty"),
+        ({"labels": [1, 2]}, "`labels` need `inputs`"),
+        ({"inputs": np.zeros((3, 8, 8, 3)), "labels": [1, 2]}, "2 entries for 3 samples"),
+        ({"inputs": np.zeros((2, 8, 8, 3)), "labels": [0.5, 1]}, "must be class numbers"),
     ],
 )
 def test_bad_arguments(files, options, match):

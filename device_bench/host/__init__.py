@@ -1,0 +1,1 @@
+"""Measuring on the machine at hand, in child processes."""

@@ -1,0 +1,39 @@
+"""What a model computes with some kernels: `python -m device_bench.host.outputs JOB.json`.
+
+Writes the outputs of each sample, as reals, to the `.npz` that the job names.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+from device_bench.host.machine import limited_memory
+
+
+def main(job: dict) -> None:
+    """Run the model on all batches.
+
+    Args:
+        job: As of the worker, and `out`, the path of the `.npz`.
+    """
+    from converters.runner import dequantize
+    from device_bench.host.feeding import batches
+    from device_bench.host.sessions import SESSIONS
+
+    session = SESSIONS[job["runtime"]](job["model"], job["kernels"], job["threads"])
+    session.allocate(job["batch"])
+    rows: dict[str, list] = {name: [] for name in session.outputs}
+    for values in batches(session.inputs, job["inputs"], job["seed"]):
+        session.feed(values)
+        session.invoke()
+        for name, array in session.read().items():
+            rows[name].append(dequantize(np.array(array), session.outputs[name]))
+    np.savez(job["out"], **{name: np.concatenate(found) for name, found in rows.items()})
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1]) as file:
+        given = json.load(file)
+    with limited_memory(given["memory"]):
+        main(given)

@@ -1,0 +1,128 @@
+"""The plots of a benchmark, each as an SVG string."""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from device_bench.result import Result
+
+_COLORS = ["#64748b", "#0891b2", "#2563eb", "#7c3aed", "#db2777", "#ea580c", "#65a30d"]
+
+
+def latency(result: Result) -> str:
+    """Median time of each row with its 95 % interval, and a dot for each process."""
+    rows = [m for m in result.measurements if m.measured]
+    figure, axes = _axes(0.9 + 0.42 * len(rows))
+    for number, m in enumerate(rows):
+        low, high = m.median_interval_ms
+        color = _COLORS[number % len(_COLORS)]
+        axes.barh(m.name, m.median_ms, color=color, alpha=0.6)
+        axes.plot([low, high], [number, number], color="black", linewidth=2)
+        axes.plot(m.process_medians_ms, [number] * len(m.processes), ".", color="black", ms=3)
+    axes.invert_yaxis()
+    axes.set_xlabel("time of one run, ms (median, 95 % interval; a dot per process)")
+    return _svg(figure)
+
+
+def accuracy_against(result: Result, what: str) -> str:
+    """Each row as a point, and the line of those that no other beats in both.
+
+    Args:
+        result: With accuracies.
+        what: `"latency"` or `"size"`, across.
+    """
+    rows = [m for m in result.measurements if m.measured and m.accuracy is not None]
+    across = {
+        "latency": lambda m: m.median_ms,
+        "size": lambda m: m.file_bytes / 1000,
+    }[what]
+    points = [(across(m), 100 * m.accuracy) for m in rows]
+    figure, axes = _axes(3.6)
+    best = pareto(points)
+    axes.plot(*zip(*[points[i] for i in best], strict=True), "--", color="gray", linewidth=1)
+    for number, (m, (x, y)) in enumerate(zip(rows, points, strict=True)):
+        axes.plot(x, y, "o", ms=8, color=_COLORS[number % len(_COLORS)], label=m.name)
+    axes.set_xlabel({"latency": "median time, ms", "size": "file, kB (10³ bytes)"}[what])
+    axes.set_ylabel("accuracy, %")
+    axes.set_xlim(left=0)
+    axes.legend(fontsize=8)
+    return _svg(figure)
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Places of the points with which no other is both smaller across and higher up.
+
+    Example:
+        >>> pareto([(1, 90), (2, 95), (3, 94)])
+        [0, 1]
+    """
+    found, highest = [], -np.inf
+    for place in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if points[place][1] > highest:
+            found.append(place)
+            highest = points[place][1]
+    return found
+
+
+def memory(result: Result) -> str:
+    """What each row takes: constants of its file, LiteRT's arena, and the rest of its growth."""
+    rows = [m for m in result.measurements if m.measured]
+    figure, axes = _axes(0.9 + 0.42 * len(rows))
+    names = [m.name for m in rows]
+    weights = np.array([m.weight_bytes for m in rows]) / 1e6
+    arena = np.array([m.arena_bytes or 0 for m in rows]) / 1e6
+    rest = np.maximum(0, np.array([m.growth_bytes for m in rows]) / 1e6 - weights - arena)
+    left = np.zeros(len(rows))
+    parts = {"constants of the file": weights, "LiteRT's arena": arena, "rest of the growth": rest}
+    for number, (label, values) in enumerate(parts.items()):
+        axes.barh(names, values, left=left, color=_COLORS[number], label=label)
+        left += values
+    axes.invert_yaxis()
+    axes.set_xlabel("memory the process took for the model, MB (10⁶ bytes)")
+    axes.legend(fontsize=8)
+    return _svg(figure)
+
+
+def over_time(history: Sequence[dict]) -> str:
+    """Median time of each model in one benchmark after another, with its interval."""
+    names = list(dict.fromkeys(row["name"] for entry in history for row in entry["measurements"]))
+    figure, axes = _axes(3.6)
+    for number, name in enumerate(names):
+        found = [
+            (place, row)
+            for place, entry in enumerate(history)
+            for row in entry["measurements"]
+            if row["name"] == name and "median_ms" in row
+        ]
+        if not found:
+            continue
+        places = [place for place, _ in found]
+        color = _COLORS[number % len(_COLORS)]
+        axes.plot(places, [row["median_ms"] for _, row in found], "o-", color=color, label=name)
+        ends = zip(*(row["median_interval_ms"] for _, row in found), strict=True)
+        axes.fill_between(places, *ends, color=color, alpha=0.2)
+    axes.set_xticks(range(len(history)), [entry["time"][:10] for entry in history], rotation=45)
+    axes.set_ylabel("median time, ms")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8)
+    return _svg(figure)
+
+
+def _axes(height: float):
+    figure = Figure(figsize=(6.4, height), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    # The same plot is the same bytes: element ids come from this, not from chance.
+    with matplotlib.rc_context({"svg.hashsalt": "edgekit"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,65 @@
+"""The report of a benchmark: one HTML file that needs nothing else."""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from converters.files import write_whole
+from device_bench.history import read_history
+from device_bench.result import Result
+
+
+def write_report(
+    result: Result,
+    path: str | os.PathLike,
+    history: str | os.PathLike | None = None,
+    baseline: Result | None = None,
+) -> Path:
+    """Write figures and plots of a benchmark as HTML.
+
+    Example:
+        >>> write_report(benchmark({"a": "a.tflite", "b": "b.tflite"}), "report.html")
+
+    Args:
+        result: Of the benchmark.
+        path: Where the file goes.
+        history: A file of `add_to_history`, to show how times went. Defaults to `None`.
+        baseline: An earlier benchmark to show beside it. Defaults to `None`.
+
+    Raises:
+        ImportError: The extra `report` is not installed.
+        OSError: It cannot be written there.
+        ValueError: The history is none.
+    """
+    try:
+        import jinja2
+
+        from device_bench import plots
+    except ImportError as error:
+        raise ImportError(
+            f"the report needs {error.name}: pip install 'edgekit-keras[report]'"
+        ) from None
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(
+        files("device_bench").joinpath("report.html.jinja").read_text()
+    )
+    measured = [m for m in result.measurements if m.measured]
+    drawn = {}
+    if measured:
+        drawn["Time"] = plots.latency(result)
+        drawn["Memory"] = plots.memory(result)
+    if sum(m.accuracy is not None for m in measured) > 1:
+        drawn["Accuracy against time"] = plots.accuracy_against(result, "latency")
+        drawn["Accuracy against size"] = plots.accuracy_against(result, "size")
+    past = read_history(history) if history else []
+    if len(past) > 1:
+        drawn["Over time"] = plots.over_time(past)
+    text = template.render(
+        result=result,
+        first=result.measurements[0],
+        before={m.name: m for m in baseline.measurements if m.measured} if baseline else {},
+        plots=drawn,
+    )
+    return write_whole(path, text)

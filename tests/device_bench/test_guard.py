@@ -1,0 +1,86 @@
+import pytest
+
+from device_bench.guard import broken_rules, parse_rules
+from tests.device_bench.made_results import result, row, spread
+
+
+def broken(text, now, before=None):
+    rules = parse_rules([text], with_baseline=before is not None)
+    return broken_rules(result(now), rules, before and result(before))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("size>99kB", "size>99kB: m has size 100,000 B"),
+        ("size>100kB", None),
+        ("size>0.1MB", None),
+        ("size > 97KiB", "has size 100,000 B"),
+        ("latency>3.9ms", "has latency 4 ms"),
+        ("latency>3900us", "has latency 4 ms"),
+        ("latency<1ms", None),
+        ("p90>4.3ms", "has p90 4.4 ms"),
+        ("first>10ms", "has first 12 ms"),
+        ("accuracy<95%", "has accuracy 90.00%"),
+        ("accuracy<0.95", "has accuracy 90.00%"),
+        ("arena>40kB", "has arena 50,000 B"),
+        ("memory>40MB", "has memory 50,000,000 B"),
+        ("throughput<300", "has throughput 250.0/s"),
+    ],
+)
+def test_limits(text, said):
+    found = broken(text, row("m", [4.0] * 8))
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+def test_slower_than_before():
+    before = row("m", spread(4.0))
+    assert broken("latency>+5%", row("m", spread(4.1)), before) == []
+    (line,) = broken("latency>+5%", row("m", spread(4.4)), before)
+    assert line.startswith("latency>+5%: m went from 3.996 ms to 4.396 ms, 1.100 times (1.0")
+    assert broken("latency>+5%", row("m", spread(3.0)), before) == []
+    assert "0.750 times" in broken("latency<-5%", row("m", spread(3.0)), before)[0]
+
+
+def test_noise_is_no_failure():
+    wild = [4.0, 5.0, 3.9, 6.0, 3.8, 5.5, 4.1, 7.0]
+    assert broken("latency>+5%", row("m", wild), row("m", [4.2, 3.9, 6.5, 4.0, 4.4] * 2)) == []
+
+
+def test_other_figures_change_too():
+    before = row("m", spread(4.0))
+    (line,) = broken("size>+1%", row("m", spread(4.0), file_bytes=102_000), before)
+    assert "went from 100,000 B to 102,000 B, +2.0%" in line
+    assert broken("size>+1%", row("m", spread(4.0), file_bytes=101_000), before) == []
+    (line,) = broken("accuracy<-0.5%", row("m", spread(4.0), accuracy=0.89), before)
+    assert "went from 90.00% to 89.00%" in line
+    assert broken("accuracy<-0.5%", row("m", spread(4.0), accuracy=0.896), before) == []
+
+
+def test_what_cannot_be_compared_is_said():
+    now, before = row("m", spread(4.0), accuracy=None), row("m", spread(4.0))
+    assert "has no accuracy" in broken("accuracy<80%", now)[0]
+    assert "has no accuracy in the baseline" in broken("accuracy<-1%", before, now)[0]
+    assert (
+        "nothing to compare with, the baseline has other"
+        in (broken("latency>+5%", now, row("other", spread(4.0)))[0])
+    )
+    failed = row("m", [], error="it crashed")
+    assert broken("size>1B", failed) == []  # the error is said anyway
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("speed>5ms", "is no rule: write"),
+        ("latency=5ms", "is no rule"),
+        ("latency>+5%", "is a change: name the --baseline"),
+        ("latency>+5ms", r"a change is in %, as in 'latency>\+5%'"),
+        ("latency>5kB", "latency is in 'ms', 'us', 'µs', 's'. Received: 'kB'"),
+        ("size>5", "size is in 'B'"),
+    ],
+)
+def test_bad_rules(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_rules([text], with_baseline=False)
