@@ -28,8 +28,8 @@ def describe_host() -> dict:
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "ai-edge-litert": _version("ai-edge-litert"),
-        "numpy": _version("numpy"),
+        "ai-edge-litert": package_version("ai-edge-litert"),
+        "numpy": package_version("numpy"),
     }
 
 
@@ -46,7 +46,8 @@ def _read(path: Path) -> str | None:
     return None
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """The installed version, or None."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -25,7 +25,7 @@ class Setting:
             `"interpreter"`.
 
     Raises:
-        ValueError: A value that is not among these.
+        ValueError: A value that is not among these, or reference kernels of a CompiledModel.
     """
 
     kernels: str = "xnnpack"
@@ -40,6 +40,11 @@ class Setting:
         ):
             if value not in known:
                 raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r}")
+        if (self.kernels, self.runtime) == ("reference", "compiled"):
+            raise ValueError(
+                "LiteRT's CompiledModel takes its builtin kernels where kernels='reference' are "
+                "asked for: runtime='interpreter' has them"
+            )
         _check_count("threads", self.threads, _MOST_THREADS)
         if self.batch is not None:
             _check_count("batch", self.batch, _LARGEST_BATCH)

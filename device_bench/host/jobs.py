@@ -95,8 +95,8 @@ def cases(
                 "inputs": None,
                 "seed": seed,
                 **vars(setting),
-                "cores": _cores(setting.threads),
-                "memory": _memory_left() + _ROOM,
+                "cores": pinned_cores(setting.threads),
+                "memory": memory_left() + _ROOM,
                 "warmup_seconds": min(0.25, mode.seconds / 2),
                 "windows": mode.windows,
                 "seconds": mode.seconds,
@@ -135,7 +135,7 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     return found.hexdigest()
 
 
-def _cores(threads: int) -> list[int] | None:
+def pinned_cores(threads: int) -> list[int] | None:
     """The last cores of those we may use: the first one serves most interrupts."""
     if not hasattr(os, "sched_getaffinity"):
         return None
@@ -143,7 +143,7 @@ def _cores(threads: int) -> list[int] | None:
     return available[-threads:] if threads <= len(available) else None
 
 
-def _memory_left() -> int:
+def memory_left() -> int:
     """Bytes that new processes may take without swapping."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():

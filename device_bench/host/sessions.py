@@ -76,7 +76,7 @@ class CompiledSession:
 
     Args:
         path: Of the `.tflite`.
-        kernels: Out of `KERNELS`.
+        kernels: `"xnnpack"` or `"builtin"`.
         threads: Of the kernels.
     """
 
@@ -91,7 +91,6 @@ class CompiledSession:
         modes = {
             "xnnpack": CpuKernelMode.DELEGATE,
             "builtin": CpuKernelMode.BUILTIN,
-            "reference": CpuKernelMode.REFERENCE,
         }
         options = Options(
             hardware_accelerators=HardwareAccelerator.CPU,

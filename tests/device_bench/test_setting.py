@@ -34,6 +34,10 @@ def test_words_are_what_differs():
         ({"threads": True}, "`threads` must be a whole number"),
         ({"batch": -1}, "`batch` must be above 0"),
         ({"threads": []}, "`threads` must not be an empty list"),
+        (
+            {"kernels": ["builtin", "reference"], "runtime": "compiled"},
+            "runtime='interpreter' has them",
+        ),
     ],
 )
 def test_bad_values(change, message):

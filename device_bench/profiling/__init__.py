@@ -1,0 +1,1 @@
+"""Where in a model the time goes, told by LiteRT's own profiler."""
