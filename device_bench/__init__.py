@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from device_bench.benchmarking import benchmark
     from device_bench.measurement import Measurement
+    from device_bench.profiling.profile import profile
     from device_bench.result import Result
     from device_bench.setting import Setting
 
 # Loaded when first used: the measuring process must stay small.
 _HOMES = {
     "benchmark": "benchmarking",
+    "profile": "profiling.profile",
     "Measurement": "measurement",
     "Result": "result",
     "Setting": "setting",
 }
 
-__all__ = ["Measurement", "Result", "Setting", "benchmark"]
+__all__ = ["Measurement", "Result", "Setting", "benchmark", "profile"]
 
 
 def __getattr__(name: str):

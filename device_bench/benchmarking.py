@@ -11,15 +11,31 @@ import numpy as np
 from converters.files import place_for_file
 from converters.flatbuffer import Flatbuffer
 from converters.samples import Samples
+from device_bench.devices import HOST, MICRO, NPU, device_kind
 from device_bench.environment import describe_host
+from device_bench.ethos.measuring import measure_npu
+from device_bench.ethos.result import NpuResult
 from device_bench.host.jobs import Case, cases
 from device_bench.host.rounds import Found, Rounds
 from device_bench.measurement import Measurement
+from device_bench.micro.measuring import measure_micro
+from device_bench.micro.result import MicroResult
 from device_bench.modes import Mode, mode_of
+from device_bench.phone.measuring import measure_on_phone
+from device_bench.phone.result import PhoneResult
 from device_bench.result import Result
 from device_bench.setting import settings_of
 
-DEVICES = ("host",)
+# What other devices know nothing of, with what it is where it is left out.
+_OF_HOST = {
+    "labels": None,
+    "mode": "standard",
+    "kernels": "xnnpack",
+    "batch": None,
+    "runtime": "interpreter",
+    "timeout": 120,
+    "keep": None,
+}
 _LONGEST = 3600
 
 
@@ -40,8 +56,9 @@ def benchmark(
     runtime: str | Sequence[str] = "interpreter",
     timeout: float = 120,
     keep: str | os.PathLike | None = None,
-) -> Result:
-    """Time models in LiteRT, side by side.
+    binary: str | os.PathLike = "benchmark_model",
+) -> Result | MicroResult | NpuResult | PhoneResult:
+    """Time models in LiteRT, side by side; or ask what they need and take on another device.
 
     Each model runs in `processes` fresh processes, shuffled round by round with the others, so
     that a slow minute of the machine hits all of them. A process is pinned to a core, never
@@ -61,7 +78,9 @@ def benchmark(
         models: `{name: Flatbuffer or path}`; ratios are against the first.
         inputs: Real samples to feed, `(samples, ...)`, one array per input as a dict by name
             or a sequence. Defaults to `None`: random values.
-        device: `"host"`. Defaults to `"host"`.
+        device: `"host"`; `"mcu"`, TensorFlow Lite Micro: arena, ops, parity, flash; an Ethos-U as
+            `"ethos-u55-128"`: what Vela estimates; `"adb:SERIAL"`, a phone. `labels`, `mode` and
+            all after it are for the host only. Defaults to `"host"`.
         threads: Threads of the kernels; several to measure each. Defaults to `1`.
         processes: Fresh processes per model. Defaults to `None`: the mode's.
         seconds: Steady time measured in each. Defaults to `None`: the mode's.
@@ -79,21 +98,36 @@ def benchmark(
             Defaults to `120`.
         keep: A file that measurements go to one by one; a benchmark that was stopped goes on from
             there. Defaults to `None`.
+        binary: LiteRT's `benchmark_model` for the phone. Defaults to `"benchmark_model"`.
 
     Returns:
         A `Result` with a `Measurement` per model and setting; one that fails to run, hangs, asks
-        for more memory than there is, or computes something else holds the `error`.
+        for more memory than there is, or computes something else holds the `error`. For other
+        devices a `MicroResult`, `NpuResult` or `PhoneResult`.
 
     Raises:
-        ValueError: No models, an unknown device, mode or setting, a number out of range, a file
-            that is not a LiteRT model, unusable inputs or labels.
+        ValueError: No models, an unknown device, mode or setting, one that the device knows
+            nothing of, a number out of range, a file that is not a LiteRT model, unusable inputs
+            or labels.
         FileNotFoundError: A file is missing.
+        ImportError: The extra `mcu` or `npu` is not installed.
 
     Source: MLPerf Tiny rules v1.2 and MLPerf Mobile (its modes); Kalibera & Jones 2013, "Rigorous
     benchmarking in reasonable time" (repetition at the level of processes).
     """
-    if device not in DEVICES:
-        raise ValueError(f"`device` must be one of {DEVICES}. Received: device={device!r}")
+    kind, detail = device_kind(device)
+    given = {
+        "labels": labels,
+        "mode": mode,
+        "kernels": kernels,
+        "batch": batch,
+        "runtime": runtime,
+        "timeout": timeout,
+        "keep": keep,
+    }
+    for name, usual in _OF_HOST.items():
+        if kind != HOST and given[name] is not usual and given[name] != usual:
+            raise ValueError(f"`{name}` is for device 'host': leave it out with {device!r}")
     chosen = mode_of(mode, processes, seconds)
     settings = settings_of(kernels, threads, batch, runtime)
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
@@ -105,6 +139,22 @@ def benchmark(
         name: None if inputs is None else flatbuffer.named_inputs(inputs, "inputs")
         for name, flatbuffer in flatbuffers.items()
     }
+    if kind != HOST:
+        progress = on_progress or (lambda done, total: None)
+        if kind == MICRO:
+            return measure_micro(flatbuffers, samples, int(seed), progress)
+        if kind == NPU:
+            return measure_npu(flatbuffers, detail, progress)
+        return measure_on_phone(
+            flatbuffers,
+            detail,
+            Path(binary),
+            settings[0].threads,
+            chosen.processes,
+            chosen.seconds,
+            int(seed),
+            progress,
+        )
     truth = _labels(labels, samples)
     before = describe_host()
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as temporary:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         sensitivity,
         unpack,
     )
-    from device_bench import benchmark
+    from device_bench import benchmark, profile
     from edgekit import distillation
     from edgekit.clustering import KeepClusters, WeightClustering, share
     from edgekit.core.custom_loop import custom_loop
@@ -86,6 +86,7 @@ _HOMES = {
     "sensitivity": "converters",
     "unpack": "converters",
     "benchmark": "device_bench",
+    "profile": "device_bench",
     "summary": "edgekit.core.model_summary",
 }
 # Whose names are written with it: ek.distillation.SoftTargets.
@@ -119,6 +120,7 @@ __all__ = [
     "narrow",
     "pack",
     "package",
+    "profile",
     "quantize_aware",
     "schedules",
     "sensitivity",

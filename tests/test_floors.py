@@ -12,6 +12,10 @@ TECHNIQUES = ("clustering", "distillation", "posttraining", "pruning", "quantiza
 # device_bench knows .tflite files and how to run a child process, but nothing of Keras.
 BENCH_MAY_IMPORT = {
     "converters.checks",
+    "converters.macs",
+    "converters.packaging.arena",
+    "converters.packaging.ports",
+    "converters.targets",
     "converters.flatbuffer",
     "converters.reader",
     "converters.runner",

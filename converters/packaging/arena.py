@@ -29,7 +29,7 @@ class MicroRun:
         head: Bytes of the arena that tensors share.
         tail: Bytes of the arena that last, as structures and scratch memory do.
         total: Both.
-        outputs: Stored values of each output, in order.
+        outputs: Stored values of each output, in order, of all runs.
         version: Of tflite-micro.
     """
 
@@ -46,15 +46,20 @@ class MicroRun:
 
 
 def run_micro(
-    content: bytes, inputs: Sequence[np.ndarray], outputs: int, arena: int | None = None
+    content: bytes,
+    inputs: Sequence[np.ndarray],
+    outputs: int,
+    arena: int | None = None,
+    runs: int = 1,
 ) -> MicroRun:
-    """Run a model once in TensorFlow Lite Micro, in a process of its own.
+    """Run a model in TensorFlow Lite Micro, in a process of its own.
 
     Args:
         content: The bytes of a `.tflite`.
-        inputs: Stored values of each input, in order.
+        inputs: Stored values of each input, in order; of several runs one after another.
         outputs: How many there are.
         arena: Bytes it may use. Defaults to `None`: more than it can need.
+        runs: How many batches the inputs hold. Defaults to `1`.
 
     Raises:
         ImportError: tflite-micro is not installed.
@@ -62,14 +67,14 @@ def run_micro(
     """
     if find_spec("tflite_micro") is None:
         raise ImportError(
-            "packaging for microcontrollers needs tflite-micro: pip install 'edgekit-keras[mcu]' "
+            "what is for microcontrollers needs tflite-micro: pip install 'edgekit-keras[mcu]' "
             "(wheels are for Linux on x86-64)"
         )
     with tempfile.TemporaryDirectory(prefix="edgekit-micro-") as temporary:
         folder = Path(temporary)
         (folder / "model.tflite").write_bytes(content)
         np.savez(folder / "inputs.npz", **{f"v{i}": array for i, array in enumerate(inputs)})
-        job = {"arena": arena or _plenty(content), "outputs": outputs}
+        job = {"arena": arena or _plenty(content), "outputs": outputs, "runs": runs}
         (folder / "job.json").write_text(json.dumps(job))
         try:
             run_module("converters.packaging.arena_run", temporary, timeout=_PATIENCE)

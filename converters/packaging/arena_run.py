@@ -26,10 +26,14 @@ def run(folder: Path) -> None:
         interpreter = runtime.Interpreter.from_file(
             os.fspath(folder / "model.tflite"), arena_size=job["arena"]
         )
-        for index, values in enumerate(inputs):
-            interpreter.set_input(values, index)
-        interpreter.invoke()
-        outputs = {f"v{i}": interpreter.get_output(i) for i in range(job["outputs"])}
+        rows = [[] for _ in range(job["outputs"])]
+        for batch in _batches(inputs, job["runs"]):
+            for index, values in enumerate(batch):
+                interpreter.set_input(values, index)
+            interpreter.invoke()
+            for index, found in enumerate(rows):
+                found.append(np.array(interpreter.get_output(index)))
+        outputs = {f"v{i}": _joined(found) for i, found in enumerate(rows)}
         interpreter.print_allocations()
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         result = {"error": str(error) or type(error).__name__}
@@ -37,6 +41,17 @@ def run(folder: Path) -> None:
         np.savez(folder / "outputs.npz", **outputs)
         result = _sizes((folder / "said.txt").read_text(errors="replace"))
     (folder / "result.json").write_text(json.dumps(result))
+
+
+def _batches(inputs: list[np.ndarray], runs: int) -> list[list[np.ndarray]]:
+    if runs == 1:
+        return [inputs]
+    parts = [np.split(values, runs) for values in inputs]
+    return [list(batch) for batch in zip(*parts, strict=True)]
+
+
+def _joined(found: list[np.ndarray]) -> np.ndarray:
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _sizes(said: str) -> dict[str, int]:

@@ -9,7 +9,13 @@ CHECK_FAILED = 1
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True)
+@click.argument("models", nargs=-1)
+@click.option(
+    "--device",
+    default="host",
+    show_default=True,
+    help="host, mcu (TensorFlow Lite Micro), ethos-u55-128 and others (Vela), or adb:SERIAL.",
+)
 @click.option("--inputs", help=".npy or .npz with real samples to feed.  [default: random]")
 @click.option(
     "--labels", help=".npy with their class numbers, or an .npz with y: measures accuracy."
@@ -65,56 +71,78 @@ CHECK_FAILED = 1
 )
 @click.option("--history", help="File that the figures are added to, a line of JSON per benchmark.")
 @click.option("--html", help="Report with plots, a single HTML file.")
+@click.option("--profile", is_flag=True, help="Time of each kernel, in place of the benchmark.")
+@click.option("--binary", default="benchmark_model", show_default=True, help="For adb: LiteRT's.")
+@click.option("--script", help="For adb: a folder to run where the phone is, in place of running.")
+@click.option("--import", "imported", help="What that script, or benchmark_model, has printed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, raw samples included.")
 @click.pass_context
 def bench(
     context: click.Context,
     models: tuple[str, ...],
+    device: str,
     inputs: str | None,
     labels: str | None,
-    out: str | None,
-    baseline: str | None,
-    rules: tuple[str, ...],
-    history: str | None,
-    html: str | None,
+    profile: bool,
+    script: str | None,
+    imported: str | None,
     as_json: bool,
-    **settings,
+    **options,
 ) -> None:
-    """Time MODELS (.tflite) on this host, side by side in fresh processes.
+    """Measure MODELS (.tflite) side by side: time on this host, or what a device needs and takes.
 
     \b
     Example:
       edgekit bench float32.tflite int8.tflite --inputs x.npy --labels y.npy --html report.html
       edgekit bench model.tflite --baseline old.json --fail-if "latency>+5%"
+      edgekit bench model.tflite --device mcu
+      edgekit bench model.tflite --profile --kernels builtin
     """
-    from rich.console import Console
-    from rich.progress import Progress, TimeRemainingColumn
-
-    from converters.files import place_for_file
     from converters.samples import load_samples
+
+    show = _shown(as_json)
+    if imported:
+        from device_bench.phone.result import read_results
+
+        show(read_results(imported))
+        return
+    if not models:
+        raise click.UsageError("Missing argument 'MODELS...'.")
+    named = _by_name(models)
+    samples = load_samples(inputs) if inputs else None
+    options = _given(context, options)
+    if profile:
+        _profile(named, samples, options, show)
+    elif script:
+        _script(named, device, script, options)
+    else:
+        _benchmark(context, named, device, samples, labels, options, show)
+
+
+def _benchmark(context, named, device, samples, labels, options, show) -> None:
+    from converters.files import place_for_file
     from device_bench import Result, benchmark
     from device_bench.guard import broken_rules, parse_rules
     from device_bench.history import add_to_history
 
+    out, history, html, baseline = (
+        options.pop(name, None) for name in ("out", "history", "html", "baseline")
+    )
+    rules = parse_rules(options.pop("rules", ()), with_baseline=baseline is not None)
+    if device != "host" and (history or html or baseline or rules):
+        raise ValueError("--history, --html, --baseline and --fail-if are for --device host")
     for path in filter(None, (out, history, html)):
         place_for_file(path)
-    parsed = parse_rules(rules, with_baseline=baseline is not None)
     old = Result.from_json(baseline) if baseline else None
-    settings["batch"] = settings["batch"] or None
-    progress = Progress(
-        *Progress.get_default_columns()[:-1],
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with progress:
+    with _progress() as progress:
         task = progress.add_task("benchmark", total=None)
         result = benchmark(
-            _by_name(models),
-            load_samples(inputs) if inputs else None,
+            named,
+            samples,
+            device,
             labels=_labels(labels) if labels else None,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-            **settings,
+            **options,
         )
     if out:
         result.to_json(out)
@@ -124,11 +152,8 @@ def bench(
         from device_bench.report import write_report
 
         write_report(result, html, history=history, baseline=old)
-    if as_json:
-        click.echo(json.dumps(result.to_dict()))
-    else:
-        Console().print(result.table())
-    broken = broken_rules(result, parsed, old)
+    show(result)
+    broken = broken_rules(result, rules, old) if rules else []
     for line in broken:
         click.echo(f"Failed: {line}", err=True)
     failed = [f"{m.name}: {m.error}" for m in result.measurements if m.error]
@@ -136,6 +161,70 @@ def bench(
         raise ValueError("could not run " + "; ".join(failed))
     if broken:
         context.exit(CHECK_FAILED)
+
+
+def _profile(named, samples, options, show) -> None:
+    from device_bench import profile
+
+    allowed = {"kernels", "threads", "seed"}
+    if others := sorted(set(options) - allowed):
+        raise ValueError(f"--{others[0]} has no meaning beside --profile")
+    kernels, threads = options.get("kernels", ["xnnpack"]), options.get("threads", [1])
+    for path in named.values():
+        for setting in kernels:
+            for count in threads:
+                show(profile(path, samples, setting, count, options.get("seed", 0)))
+
+
+def _script(named, device, folder, options) -> None:
+    from converters import Flatbuffer
+    from device_bench.devices import PHONE, device_kind
+    from device_bench.phone.script import write_script
+
+    kind, serial = device_kind(device)
+    if kind != PHONE:
+        raise ValueError(f"--script is for --device adb:SERIAL. Received: --device {device}")
+    models = {name: Flatbuffer.from_file(path) for name, path in named.items()}
+    options.pop("binary", None)
+    threads = options.pop("threads", [1])[0]
+    path = write_script(models, folder, serial, threads, **options)
+    click.echo(f"{path}: run it where the phone is, then edgekit bench --import results.txt")
+
+
+def _given(context: click.Context, options: dict) -> dict:
+    """Options that were given on the command line; each has its default where it is used."""
+    from click.core import ParameterSource
+
+    found = {}
+    for name, value in options.items():
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            several = isinstance(value, tuple) and name != "rules"
+            found[name] = list(value) if several else value
+    return found
+
+
+def _shown(as_json: bool):
+    from rich.console import Console
+
+    def show(result) -> None:
+        if as_json:
+            click.echo(json.dumps(result.to_dict()))
+        else:
+            Console().print(result.table())
+
+    return show
+
+
+def _progress():
+    from rich.console import Console
+    from rich.progress import Progress, TimeRemainingColumn
+
+    return Progress(
+        *Progress.get_default_columns()[:-1],
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=Console(stderr=True),
+        transient=True,
+    )
 
 
 def _labels(path: str):

@@ -1,0 +1,1 @@
+"""Measuring on an Android phone by LiteRT's benchmark_model, through adb."""

@@ -1,0 +1,196 @@
+"""What was measured on a phone."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from converters.files import existing_file, write_whole
+from device_bench.phone.output import Run, parse_output
+from device_bench.statistics import Ratio, median_interval, ratio_between, ratio_of
+
+SCHEMA_VERSION = 2
+_DEVICE = "EDGEKIT-DEVICE "
+
+
+@dataclass(frozen=True)
+class PhoneMeasurement:
+    """One model on a phone.
+
+    Attributes:
+        name: The model's name.
+        runs: One per process, in the order of the rounds.
+        error: Why it could not be measured, or None.
+    """
+
+    name: str
+    runs: tuple[Run, ...] = ()
+    error: str | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a time."""
+        return bool(self.runs)
+
+    @property
+    def process_medians_ms(self) -> list[float]:
+        """Of each process the median where the tool prints one, else the mean."""
+        return [run.middle / 1e3 for run in self.runs]
+
+    @property
+    def median_ms(self) -> float:
+        """Median over the processes."""
+        return float(np.median(self.process_medians_ms))
+
+    @property
+    def median_interval_ms(self) -> tuple[float, float]:
+        """95 % interval of `median_ms`."""
+        return median_interval(self.process_medians_ms)
+
+    @property
+    def first_ms(self) -> float:
+        """First inference; median over processes."""
+        return float(np.median([run.first for run in self.runs])) / 1e3
+
+    @property
+    def load_ms(self) -> float:
+        """Loading and preparing; median over processes."""
+        return float(np.median([run.init for run in self.runs])) / 1e3
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What the process grew by; None where the tool does not say."""
+        known = [run.memory for run in self.runs if run.memory is not None]
+        return int(np.median(known)) if known else None
+
+    @property
+    def delegated(self) -> tuple[int, int] | None:
+        """`(nodes in a delegate, nodes)`; None where the tool does not say."""
+        return next((run.delegated for run in self.runs if run.delegated), None)
+
+
+@dataclass(frozen=True)
+class PhoneResult:
+    """Several models on a phone.
+
+    Attributes:
+        measurements: One per model.
+        settings: Device and how it was measured.
+    """
+
+    measurements: tuple[PhoneMeasurement, ...]
+    settings: dict
+
+    def __getitem__(self, name: str) -> PhoneMeasurement:
+        for measurement in self.measurements:
+            if measurement.name == name:
+                return measurement
+        raise KeyError(f"no model {name!r}; there are {[m.name for m in self.measurements]}")
+
+    def ratio(self, name: str, reference: str) -> Ratio:
+        """The time of `name` over that of `reference`; paired where the rounds are the same."""
+        one, other = (self[each].process_medians_ms for each in (name, reference))
+        return (ratio_of if len(one) == len(other) else ratio_between)(one, other)
+
+    def to_dict(self) -> dict:
+        """All of it for JSON; the format has a version."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "phone",
+            "settings": self.settings,
+            "measurements": [_row(m) for m in self.measurements],
+        }
+
+    def to_json(self, path: str | os.PathLike) -> Path:
+        """Write it as JSON."""
+        return write_whole(path, json.dumps(self.to_dict()))
+
+    def table(self):
+        """The figures as a `rich` table: times in ms."""
+        from rich import box
+        from rich.table import Table
+
+        s = self.settings
+        lines = [f"{s['device']}; times in ms, a process per run, by LiteRT's benchmark_model"]
+        lines += [f"{m.name} failed: {m.error}" for m in self.measurements if m.error]
+        table = Table(box=box.SIMPLE_HEAD, caption="\n".join(lines), caption_justify="left")
+        columns = ("model", "load", "first", "median", "95 %", "ratio", "MB", "delegated")
+        for column in columns:
+            table.add_column(column, justify="left" if column == "model" else "right")
+        for m in self.measurements:
+            table.add_row(m.name, *self._cells(m))
+        return table
+
+    def __str__(self):
+        from rich.console import Console
+
+        console = Console(width=120)
+        with console.capture() as capture:
+            console.print(self.table())
+        return capture.get()
+
+    def _cells(self, m: PhoneMeasurement) -> list[str]:
+        if not m.measured:
+            return ["", "", "failed", "", "", "", ""]
+        low, high = m.median_interval_ms
+        first = self.measurements[0]
+        ratio = ""
+        if m is not first and first.measured:
+            found = self.ratio(m.name, first.name)
+            same = found.verdict() == "no difference" and found.pairs > 1
+            ratio = "≈ 1" if same else f"{found.value:.2f}"
+        return [
+            f"{m.load_ms:.2f}",
+            f"{m.first_ms:.3f}",
+            f"{m.median_ms:.4f}",
+            f"±{(high - low) / 2 / m.median_ms:.1%}" if len(m.runs) > 1 else "",
+            ratio,
+            "" if m.memory_bytes is None else f"{m.memory_bytes / 1e6:.1f}",
+            "" if m.delegated is None else f"{m.delegated[0]} of {m.delegated[1]}",
+        ]
+
+
+def read_results(path: str | os.PathLike) -> PhoneResult:
+    """What our script, or `benchmark_model` by itself, has left in a file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There is no finished run in it.
+    """
+    text = existing_file(path).read_text(errors="replace")
+    try:
+        return gathered(parse_output(text), _device(text))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def gathered(runs: list[Run], device: str) -> PhoneResult:
+    """Runs by their models."""
+    by_name: dict[str, list[Run]] = {}
+    for run in runs:
+        by_name.setdefault(run.name, []).append(run)
+    rows = tuple(PhoneMeasurement(name, tuple(found)) for name, found in by_name.items())
+    return PhoneResult(rows, {"device": device})
+
+
+def _device(text: str) -> str:
+    for line in text.splitlines():
+        if line.startswith(_DEVICE):
+            return line.removeprefix(_DEVICE).strip() or "a device"
+    return "a device"
+
+
+def _row(m: PhoneMeasurement) -> dict:
+    found = {"name": m.name, "error": m.error, "raw": [asdict(run) for run in m.runs]}
+    if not m.measured:
+        return found
+    return found | {
+        "median_ms": m.median_ms,
+        "median_interval_ms": list(m.median_interval_ms),
+        "first_ms": m.first_ms,
+        "load_ms": m.load_ms,
+        "memory_bytes": m.memory_bytes,
+        "delegated": m.delegated,
+    }

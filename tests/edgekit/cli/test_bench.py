@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from device_bench import Result
+from edgekit.cli.main import main
+
+QUICK = ("--processes", 2, "--seconds", 0.05)
+RECORDED = Path(__file__).parents[2] / "device_bench" / "phone" / "recorded"
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, files, data):
+    folder = tmp_path_factory.mktemp("bench")
+    for name in ("float32", "int8"):
+        files[name].save(folder / f"{name}.tflite")
+    np.save(folder / "x.npy", data[0])
+    np.savez(folder / "labels.npz", y=data[1])
+    return folder
+
+
+def test_measure_keep_compare(folder, tmp_path):
+    models = [folder / "float32.tflite", folder / "int8.tflite"]
+    out, history, html = (tmp_path / name for name in ("b.json", "h.jsonl", "r.html"))
+    labelled = ("--inputs", folder / "x.npy", "--labels", folder / "labels.npz")
+    kept = ("-o", out, "--history", history, "--html", html)
+    found = run(*models, *QUICK, *labelled, *kept)
+    assert found.exit_code == 0, found.output
+    assert "accuracy" in found.output
+    result = Result.from_json(out)
+    assert [m.name for m in result.measurements] == ["float32", "int8"]
+    assert result["int8"].accuracy > 0.5
+    assert "<svg" in html.read_text()
+    assert len(history.read_text().splitlines()) == 1
+    slower = ("--baseline", out, "--fail-if", "latency>+500%", "--fail-if", "size>+1%")
+    found = run(*models, *QUICK, *slower)
+    assert found.exit_code == 0, found.output
+    found = run(*models, *QUICK, "--fail-if", "size>1kB")
+    assert found.exit_code == 1
+    assert "Failed: size>1kB: int8 has size" in found.stderr
+
+
+def test_several_settings_and_json(folder):
+    settings = ("--kernels", "xnnpack", "--kernels", "builtin", "--batch", 1, "--batch", 2)
+    found = run(folder / "int8.tflite", *QUICK, *settings, "--json")
+    assert found.exit_code == 0, found.output
+    report = json.loads(found.stdout)
+    assert len(report["measurements"]) == 4
+    assert report["settings"]["mode"] == "standard"
+
+
+def test_other_devices(folder, tmp_path):
+    found = run(folder / "int8.tflite", "--device", "mcu", "-o", tmp_path / "m.json")
+    assert found.exit_code == 0, found.output
+    assert json.loads((tmp_path / "m.json").read_text())["kind"] == "micro"
+    found = run(folder / "int8.tflite", "--device", "ethos-u55-128", "--json")
+    assert json.loads(found.stdout)["kind"] == "npu"
+    found = run("--import", RECORDED / "logcat_2025.txt")
+    assert found.exit_code == 0, found.output
+    assert "best_int8" in found.output
+    script = ("--device", "adb:ABC", "--script", tmp_path / "phone", "--processes", 3)
+    found = run(folder / "int8.tflite", *script)
+    assert found.exit_code == 0, found.output
+    text = (tmp_path / "phone" / "run.sh").read_text()
+    assert text.count("--graph=") == 3
+    assert (tmp_path / "phone" / "int8.tflite").exists()
+
+
+def test_profile(folder):
+    found = run(folder / "int8.tflite", "--profile", "--kernels", "builtin")
+    assert found.exit_code == 0, found.output
+    assert "residual" in found.output
+    found = run(folder / "int8.tflite", "--profile", "--json")
+    assert json.loads(found.stdout)["rows"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--device", "toaster"], "`device` must be"),
+        (["--device", "mcu", "--mode", "quick"], "`mode` is for device 'host'"),
+        (["--device", "mcu", "--html", "r.html"], "are for --device host"),
+        (["--device", "adb"], "adb is not installed here"),
+        (["--script", "folder"], "--script is for --device adb:SERIAL"),
+        (["--profile", "--mode", "quick"], "--mode has no meaning beside --profile"),
+        (["--fail-if", "latency>+5%"], "name the --baseline"),
+        (["--fail-if", "speed>1"], "is no rule"),
+        (["--baseline", "{f}/x.npy"], "is no benchmark"),
+        (["--labels", "{f}/labels.npz"], "`labels` need `inputs`"),
+        (["--mode", "mlperf-tiny", "--seconds", "1"], "is fixed by the rules"),
+        (["--kernels", "gpu"], "`kernels` must be one of"),
+        (["-o", "{f}"], "is a folder"),
+        (["--import", "none.txt"], "no such file"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(folder, arguments, message):
+    found = run(folder / "int8.tflite", *(a.format(f=folder) for a in arguments))
+    assert found.exit_code == 2, found.output
+    assert message in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1
