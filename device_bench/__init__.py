@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from device_bench.benchmarking import benchmark
+    from device_bench.estimates.roofline import estimate
     from device_bench.measurement import Measurement
     from device_bench.profiling.profile import profile
     from device_bench.result import Result
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
 # Loaded when first used: the measuring process must stay small.
 _HOMES = {
     "benchmark": "benchmarking",
+    "estimate": "estimates.roofline",
     "profile": "profiling.profile",
     "Measurement": "measurement",
     "Result": "result",
     "Setting": "setting",
 }
 
-__all__ = ["Measurement", "Result", "Setting", "benchmark", "profile"]
+__all__ = ["Measurement", "Result", "Setting", "benchmark", "estimate", "profile"]
 
 
 def __getattr__(name: str):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         sensitivity,
         unpack,
     )
-    from device_bench import benchmark, profile
+    from device_bench import benchmark, estimate, profile
     from edgekit import distillation
     from edgekit.clustering import KeepClusters, WeightClustering, share
     from edgekit.core.custom_loop import custom_loop
@@ -86,6 +86,7 @@ _HOMES = {
     "sensitivity": "converters",
     "unpack": "converters",
     "benchmark": "device_bench",
+    "estimate": "device_bench",
     "profile": "device_bench",
     "summary": "edgekit.core.model_summary",
 }
@@ -113,6 +114,7 @@ __all__ = [
     "distill",
     "distillation",
     "equalize",
+    "estimate",
     "fold_batchnorm",
     "granularities",
     "inspect",

@@ -72,6 +72,7 @@ CHECK_FAILED = 1
 @click.option("--history", help="File that the figures are added to, a line of JSON per benchmark.")
 @click.option("--html", help="Report with plots, a single HTML file.")
 @click.option("--profile", is_flag=True, help="Time of each kernel, in place of the benchmark.")
+@click.option("--estimate", "processor", help="Least time and energy on paper, as on cortex-m4.")
 @click.option("--binary", default="benchmark_model", show_default=True, help="For adb: LiteRT's.")
 @click.option("--script", help="For adb: a folder to run where the phone is, in place of running.")
 @click.option("--import", "imported", help="What that script, or benchmark_model, has printed.")
@@ -84,6 +85,7 @@ def bench(
     inputs: str | None,
     labels: str | None,
     profile: bool,
+    processor: str | None,
     script: str | None,
     imported: str | None,
     as_json: bool,
@@ -111,7 +113,12 @@ def bench(
     named = _by_name(models)
     samples = load_samples(inputs) if inputs else None
     options = _given(context, options)
-    if profile:
+    if processor:
+        from device_bench import estimate
+
+        for path in named.values():
+            show(estimate(path, processor))
+    elif profile:
         _profile(named, samples, options, show)
     elif script:
         _script(named, device, script, options)

@@ -73,10 +73,13 @@ def test_other_devices(folder, tmp_path):
     assert (tmp_path / "phone" / "int8.tflite").exists()
 
 
-def test_profile(folder):
+def test_profile_and_estimate(folder):
     found = run(folder / "int8.tflite", "--profile", "--kernels", "builtin")
     assert found.exit_code == 0, found.output
     assert "residual" in found.output
+    found = run(folder / "int8.tflite", "--estimate", "cortex-m4")
+    assert found.exit_code == 0, found.output
+    assert "on paper" in found.output
     found = run(folder / "int8.tflite", "--profile", "--json")
     assert json.loads(found.stdout)["rows"]
 
@@ -98,6 +101,7 @@ def test_profile(folder):
         (["--kernels", "gpu"], "`kernels` must be one of"),
         (["-o", "{f}"], "is a folder"),
         (["--import", "none.txt"], "no such file"),
+        (["--estimate", "z80"], "`processor` must be one of"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(folder, arguments, message):
