@@ -8,8 +8,8 @@ LeNet-5 on MNIST, MLPerf Tiny's pretrained ResNet-8 on CIFAR-10 (JPEG), which is
 those images; `resnet8_long` trains that for six times as many epochs. TFMOT makes an n:m pattern at
 once in the first step whatever the schedule, so edgekit does it in both ways: `2:4` by the
 schedule, `2:4 once` like TFMOT. `80 global` ranks all kernels together. `base` is the net that
-pruning starts from, `0` the same net trained on without pruning, by the recipe of the pruned ones;
-it teaches those that are `taught`. The time per step is that of ResNet-8 in `fit`
+pruning starts from, and that teaches those that are `taught`; `0` the same net trained on without
+pruning, by the recipe of the pruned ones. The time per step is that of ResNet-8 in `fit`
 (pruning_steps.py), the accuracies are of held-out images (pruning_cells.py); the pretrained
 ResNet-8 has seen those in another compression.
 
@@ -90,17 +90,15 @@ def _time(report, rounds, processes, out) -> None:
 
 def _train(report, net, seed, targets, weights, out, processors) -> None:
     processor = processors.get()
-    stored = {
-        "base": (weights / f"{net}_{seed}.npz").exists(),
-        "0": (weights / f"{net}_{seed}_dense.npz").exists(),
-    }
+    stored = (weights / f"{net}_{seed}.npz").exists()
     for engine in ENGINES:
         cells = report["cells"].setdefault(f"{net}/{seed}/{engine}", {})
-        # TFMOT has no part in the dense nets.
+        # TFMOT has no part in the dense nets; a base whose weights are gone is trained again.
         wanted = ["base", "0"] if engine == "edgekit" else []
         wanted += [t for t in targets if measured(engine, Target.parse(t))]
         missing = [t for t in wanted if t not in cells]
-        missing = _with_sources(missing, stored) if engine == "edgekit" else missing
+        if missing and engine == "edgekit" and not stored and "base" not in missing:
+            missing.insert(0, "base")
         if missing:
             arguments = ["pruning_cells.py", engine, net, "--seed", str(seed)]
             arguments += ["--targets", ",".join(missing), "--weights", str(weights)]
@@ -110,13 +108,6 @@ def _train(report, net, seed, targets, weights, out, processors) -> None:
                     cells[cell.pop("target")] = cell
                     _save(report, out)
     processors.put(processor)
-
-
-def _with_sources(missing, stored) -> list:
-    """What to train: dense nets that others need and whose weights are gone come again, first."""
-    others = [t for t in missing if t not in stored]
-    needed = {"base": bool(missing), "0": any(Target.parse(t).taught for t in others)}
-    return [t for t in stored if t in missing or needed[t] and not stored[t]] + others
 
 
 def _lines(engine, arguments, processor=None):

@@ -13,7 +13,7 @@ class Target:
         pattern: (n, m), or None.
         scope: Whether each kernel is brought to it ("layer"), or all of them together ("global").
         once: Whether all goes at the first step, as TFMOT does it with any pattern.
-        taught: Whether the dense net that was trained on as long teaches the pruned one.
+        taught: Whether the dense net that pruning starts from teaches the pruned one.
     """
 
     sparsity: float | None
