@@ -3,20 +3,18 @@
 import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from converters.files import existing_file, write_whole
+from converters.files import existing_file
+from device_bench.device_result import SCHEMA_VERSION, DeviceResult
 from device_bench.flags import flags
 from device_bench.measurement import Measurement
 from device_bench.setting import Setting
 from device_bench.statistics import Ratio, ratio_of
 from device_bench.table import timing_table
 
-SCHEMA_VERSION = 2
-
 
 @dataclass
-class Result:
+class Result(DeviceResult):
     """A benchmark of several models, measured side by side.
 
     Args:
@@ -32,12 +30,7 @@ class Result:
     settings: dict
     host: dict
     twin: Measurement | None = field(default=None, repr=False)
-
-    def __getitem__(self, name: str) -> Measurement:
-        for measurement in self.measurements:
-            if measurement.name == name:
-                return measurement
-        raise KeyError(f"no model {name!r}; there are {[m.name for m in self.measurements]}")
+    kind = "timing"
 
     @property
     def noise_floor(self) -> float | None:
@@ -60,22 +53,6 @@ class Result:
         measurement = self[name]
         return flags(measurement) if measurement.measured else []
 
-    def to_dict(self) -> dict:
-        """Everything, raw samples included; the format has a version."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "timing",
-            "settings": self.settings,
-            "host": self.host,
-            "noise_floor": self.noise_floor,
-            "measurements": [self._row(m) for m in self.measurements],
-            "twin": None if self.twin is None else {**self.twin.summary(), "raw": _raw(self.twin)},
-        }
-
-    def to_json(self, path: str | os.PathLike) -> Path:
-        """Write everything, raw samples included, as JSON."""
-        return write_whole(path, json.dumps(self.to_dict()))
-
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> "Result":
         """Read what `to_json` wrote.
@@ -88,29 +65,31 @@ class Result:
             found = json.loads(existing_file(path).read_text())
             version, kind = found["schema_version"], found["kind"]
         except (ValueError, KeyError, TypeError):
-            raise ValueError(
-                f"{path} is no benchmark: `edgekit bench … -o FILE` writes one"
-            ) from None
-        if (version, kind) != (SCHEMA_VERSION, "timing"):
+            raise ValueError(f"{path} is no benchmark, as `edgekit bench -o` writes") from None
+        if (version, kind) != (SCHEMA_VERSION, cls.kind):
             raise ValueError(
                 f"{path} is of kind {kind!r} in version {version}; "
                 f"kind 'timing' in version {SCHEMA_VERSION} is read"
             )
-        twin = found["twin"] and _measurement(found["twin"])
-        rows = [_measurement(row) for row in found["measurements"]]
-        return cls(rows, found["settings"], found["host"], twin)
+        try:
+            twin = found["twin"] and _measurement(found["twin"])
+            rows = [_measurement(row) for row in found["measurements"]]
+            return cls(rows, found["settings"], found["host"], twin)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} is a benchmark with something missing: {error}") from None
 
     def table(self):
         """The figures as a `rich` table: times in ms, ratios of medians to the first model's."""
         return timing_table(self)
 
-    def __str__(self):
-        from rich.console import Console
-
-        console = Console(width=120)
-        with console.capture() as capture:
-            console.print(self.table())
-        return capture.get()
+    def _content(self) -> dict:
+        return {
+            "settings": self.settings,
+            "host": self.host,
+            "noise_floor": self.noise_floor,
+            "measurements": [self._row(m) for m in self.measurements],
+            "twin": None if self.twin is None else {**self.twin.summary(), "raw": _raw(self.twin)},
+        }
 
     def _row(self, measurement: Measurement) -> dict:
         row = measurement.summary() | {"flags": self.flags(measurement.name)}

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from converters.flatbuffer import Flatbuffer
 from converters.macs import multiply_accumulates
 from converters.reader import OpInfo, TensorInfo, read_model
+from device_bench.device_result import SCHEMA_VERSION
 from device_bench.estimates.processors import ENERGY, PROCESSORS, Processor
 
 _BITS = {"int4": 4, "int2": 2}
@@ -63,6 +64,7 @@ class Estimate:
     def to_dict(self) -> dict:
         """All of it for JSON."""
         return {
+            "schema_version": SCHEMA_VERSION,
             "kind": "estimate",
             "processor": asdict(self.processor),
             "energy": asdict(ENERGY),

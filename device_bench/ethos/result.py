@@ -1,13 +1,8 @@
 """What models cost on an Ethos-U."""
 
-import json
-import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from converters.files import write_whole
-
-SCHEMA_VERSION = 2
+from device_bench.device_result import DeviceResult
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class NpuMeasurement:
 
 
 @dataclass(frozen=True)
-class NpuResult:
+class NpuResult(DeviceResult):
     """Several models, compiled for an Ethos-U.
 
     Attributes:
@@ -58,25 +53,7 @@ class NpuResult:
 
     measurements: tuple[NpuMeasurement, ...]
     settings: dict
-
-    def __getitem__(self, name: str) -> NpuMeasurement:
-        for measurement in self.measurements:
-            if measurement.name == name:
-                return measurement
-        raise KeyError(f"no model {name!r}; there are {[m.name for m in self.measurements]}")
-
-    def to_dict(self) -> dict:
-        """All of it for JSON; the format has a version."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "npu",
-            "settings": self.settings,
-            "measurements": [asdict(m) for m in self.measurements],
-        }
-
-    def to_json(self, path: str | os.PathLike) -> Path:
-        """Write it as JSON."""
-        return write_whole(path, json.dumps(self.to_dict()))
+    kind = "npu"
 
     def table(self):
         """The figures as a `rich` table."""
@@ -102,13 +79,8 @@ class NpuResult:
             table.add_row(m.name, f"{m.file_bytes:,}", *_cells(m))
         return table
 
-    def __str__(self):
-        from rich.console import Console
-
-        console = Console(width=120)
-        with console.capture() as capture:
-            console.print(self.table())
-        return capture.get()
+    def _content(self) -> dict:
+        return {"settings": self.settings, "measurements": [asdict(m) for m in self.measurements]}
 
 
 def _cells(m: NpuMeasurement) -> list[str]:

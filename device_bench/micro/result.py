@@ -1,13 +1,8 @@
 """What models need and give on a microcontroller."""
 
-import json
-import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from converters.files import write_whole
-
-SCHEMA_VERSION = 2
+from device_bench.device_result import DeviceResult
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class MicroMeasurement:
 
 
 @dataclass(frozen=True)
-class MicroResult:
+class MicroResult(DeviceResult):
     """Several models in TensorFlow Lite Micro.
 
     Attributes:
@@ -66,30 +61,7 @@ class MicroResult:
     measurements: tuple[MicroMeasurement, ...]
     settings: dict
     host: dict
-
-    def __getitem__(self, name: str) -> MicroMeasurement:
-        for measurement in self.measurements:
-            if measurement.name == name:
-                return measurement
-        raise KeyError(f"no model {name!r}; there are {[m.name for m in self.measurements]}")
-
-    def to_dict(self) -> dict:
-        """All of it for JSON; the format has a version."""
-        rows = [
-            asdict(m) | {"arena_bytes": m.arena_bytes, "flash_bytes": m.flash_bytes}
-            for m in self.measurements
-        ]
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "micro",
-            "settings": self.settings,
-            "host": self.host,
-            "measurements": rows,
-        }
-
-    def to_json(self, path: str | os.PathLike) -> Path:
-        """Write it as JSON."""
-        return write_whole(path, json.dumps(self.to_dict()))
+    kind = "micro"
 
     def table(self):
         """The figures as a `rich` table."""
@@ -110,13 +82,12 @@ class MicroResult:
             table.add_row(m.name, *self._cells(m))
         return table
 
-    def __str__(self):
-        from rich.console import Console
-
-        console = Console(width=120)
-        with console.capture() as capture:
-            console.print(self.table())
-        return capture.get()
+    def _content(self) -> dict:
+        rows = [
+            asdict(m) | {"arena_bytes": m.arena_bytes, "flash_bytes": m.flash_bytes}
+            for m in self.measurements
+        ]
+        return {"settings": self.settings, "host": self.host, "measurements": rows}
 
     def _cells(self, m: MicroMeasurement) -> list[str]:
         if m.error:

@@ -1,17 +1,15 @@
 """What was measured on a phone."""
 
-import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
-from converters.files import existing_file, write_whole
+from converters.files import existing_file
+from device_bench.device_result import DeviceResult
 from device_bench.phone.output import Run, parse_output
 from device_bench.statistics import Ratio, median_interval, ratio_between, ratio_of
 
-SCHEMA_VERSION = 2
 _DEVICE = "EDGEKIT-DEVICE "
 
 
@@ -72,7 +70,7 @@ class PhoneMeasurement:
 
 
 @dataclass(frozen=True)
-class PhoneResult:
+class PhoneResult(DeviceResult):
     """Several models on a phone.
 
     Attributes:
@@ -82,30 +80,12 @@ class PhoneResult:
 
     measurements: tuple[PhoneMeasurement, ...]
     settings: dict
-
-    def __getitem__(self, name: str) -> PhoneMeasurement:
-        for measurement in self.measurements:
-            if measurement.name == name:
-                return measurement
-        raise KeyError(f"no model {name!r}; there are {[m.name for m in self.measurements]}")
+    kind = "phone"
 
     def ratio(self, name: str, reference: str) -> Ratio:
         """The time of `name` over that of `reference`; paired where the rounds are the same."""
         one, other = (self[each].process_medians_ms for each in (name, reference))
         return (ratio_of if len(one) == len(other) else ratio_between)(one, other)
-
-    def to_dict(self) -> dict:
-        """All of it for JSON; the format has a version."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "phone",
-            "settings": self.settings,
-            "measurements": [_row(m) for m in self.measurements],
-        }
-
-    def to_json(self, path: str | os.PathLike) -> Path:
-        """Write it as JSON."""
-        return write_whole(path, json.dumps(self.to_dict()))
 
     def table(self):
         """The figures as a `rich` table: times in ms."""
@@ -123,13 +103,8 @@ class PhoneResult:
             table.add_row(m.name, *self._cells(m))
         return table
 
-    def __str__(self):
-        from rich.console import Console
-
-        console = Console(width=120)
-        with console.capture() as capture:
-            console.print(self.table())
-        return capture.get()
+    def _content(self) -> dict:
+        return {"settings": self.settings, "measurements": [_row(m) for m in self.measurements]}
 
     def _cells(self, m: PhoneMeasurement) -> list[str]:
         if not m.measured:

@@ -12,6 +12,7 @@ from converters.child import ChildError, run_module
 from converters.flatbuffer import Flatbuffer
 from converters.reader import ModelInfo, read_model
 from converters.samples import Samples
+from device_bench.device_result import SCHEMA_VERSION
 from device_bench.environment import package_version
 from device_bench.host.jobs import memory_left, pinned_cores
 from device_bench.setting import Setting
@@ -99,6 +100,8 @@ class Profile:
     def to_dict(self) -> dict:
         """All of it for JSON."""
         return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "profile",
             **asdict(self),
             "residual_us": self.residual_us,
             "overhead_us": self.overhead_us,

@@ -88,6 +88,7 @@ def test_json_holds_everything_and_is_read_again(result, tmp_path):
         ("no JSON", "is no benchmark"),
         ('{"schema_version": 1, "kind": "timing"}', "'timing' in version 1"),
         ('{"schema_version": 2, "kind": "micro"}', "of kind 'micro'"),
+        ('{"schema_version": 2, "kind": "timing"}', "with something missing: 'twin'"),
     ],
 )
 def test_other_files_are_no_results(tmp_path, text, message):
@@ -206,7 +207,7 @@ def test_a_batch_larger_than_what_is_fed():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"device": "phone"}, "`device` must be one of"),
+        ({"device": "phone"}, "`device` must be 'host', 'mcu'"),
         ({"threads": 0}, "`threads` must be above 0"),
         ({"processes": 1.5}, "`processes` must be a whole number"),
         ({"seconds": -1}, "`seconds` must be above 0"),
