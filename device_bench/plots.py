@@ -7,8 +7,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from device_bench.profiling.profile import Profile
 from device_bench.result import Result
 
+_MOST_OPS = 30
 _COLORS = ["#64748b", "#0891b2", "#2563eb", "#7c3aed", "#db2777", "#ea580c", "#65a30d"]
 
 
@@ -82,6 +84,30 @@ def memory(result: Result) -> str:
         left += values
     axes.invert_yaxis()
     axes.set_xlabel("memory the process took for the model, MB (10⁶ bytes)")
+    axes.legend(fontsize=8)
+    return _svg(figure)
+
+
+def per_op(profile: Profile) -> str:
+    """Time of each kernel of a model, the longest ones, and what they leave of a run."""
+    rows = sorted(profile.rows, key=lambda row: -row.microseconds)[:_MOST_OPS]
+    rows.sort(key=profile.rows.index)
+    kinds = {
+        "in a delegate": [row.delegated for row in rows],
+        "LiteRT's own": [not row.delegated and not row.float_island for row in rows],
+        "floats between integers": [row.float_island for row in rows],
+    }
+    places = np.arange(len(rows))
+    figure, axes = _axes(0.9 + 0.26 * (len(rows) + 1))
+    for number, (label, chosen) in enumerate(kinds.items()):
+        if any(chosen):
+            times = [row.microseconds for row in rows]
+            axes.barh(places[chosen], np.array(times)[chosen], color=_COLORS[number], label=label)
+    axes.barh(len(rows), max(0.0, profile.residual_us), color="lightgray", label="residual")
+    names = [f"{row.node}: {row.name}" for row in rows]
+    axes.set_yticks([*places, len(rows)], [*names, "residual"], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"µs of a run of {profile.plain_us:.1f} µs ({profile.setting.kernels})")
     axes.legend(fontsize=8)
     return _svg(figure)
 

@@ -1,11 +1,13 @@
 """The report of a benchmark: one HTML file that needs nothing else."""
 
 import os
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 from converters.files import write_whole
 from device_bench.history import read_history
+from device_bench.profiling.profile import Profile
 from device_bench.result import Result
 
 
@@ -14,6 +16,7 @@ def write_report(
     path: str | os.PathLike,
     history: str | os.PathLike | None = None,
     baseline: Result | None = None,
+    profiles: Mapping[str, Profile] | None = None,
 ) -> Path:
     """Write figures and plots of a benchmark as HTML.
 
@@ -25,6 +28,7 @@ def write_report(
         path: Where the file goes.
         history: A file of `add_to_history`, to show how times went. Defaults to `None`.
         baseline: An earlier benchmark to show beside it. Defaults to `None`.
+        profiles: Of models, by their names, to draw. Defaults to `None`.
 
     Raises:
         ImportError: The extra `report` is not installed.
@@ -53,6 +57,8 @@ def write_report(
     if sum(m.accuracy is not None for m in measured) > 1:
         drawn["Accuracy against time"] = plots.accuracy_against(result, "latency")
         drawn["Accuracy against size"] = plots.accuracy_against(result, "size")
+    for name, profile in (profiles or {}).items():
+        drawn[f"Time by kernel: {name}"] = plots.per_op(profile)
     past = read_history(history) if history else []
     if len(past) > 1:
         drawn["Over time"] = plots.over_time(past)

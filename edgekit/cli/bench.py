@@ -158,7 +158,8 @@ def _benchmark(context, named, device, samples, labels, options, show) -> None:
     if html:
         from device_bench.report import write_report
 
-        write_report(result, html, history=history, baseline=old)
+        profiles = _profiles(named, result, samples)
+        write_report(result, html, history=history, baseline=old, profiles=profiles)
     show(result)
     broken = broken_rules(result, rules, old) if rules else []
     for line in broken:
@@ -168,6 +169,21 @@ def _benchmark(context, named, device, samples, labels, options, show) -> None:
         raise ValueError("could not run " + "; ".join(failed))
     if broken:
         context.exit(CHECK_FAILED)
+
+
+def _profiles(named, result, samples) -> dict:
+    """Of each model that ran, in its first setting; none where LiteRT does not tell."""
+    from device_bench import profile
+
+    found = {}
+    for m in result.measurements:
+        if m.measured and m.model not in found and m.setting.kernels != "reference":
+            try:
+                threads = m.setting.threads
+                found[m.model] = profile(named[m.model], samples, m.setting.kernels, threads)
+            except (RuntimeError, ValueError) as error:
+                click.echo(f"Warning: no profile of {m.model}: {error}", err=True)
+    return found
 
 
 def _profile(named, samples, options, show) -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device_bench import profile
 from device_bench.history import add_to_history
 from device_bench.plots import pareto
 from device_bench.report import write_report
@@ -36,6 +37,15 @@ def test_the_report_needs_nothing_else(found, tmp_path):
         ElementTree.fromstring("<svg" + plot)
     again = write_report(found, tmp_path / "again.html", history=history, baseline=found)
     assert again.read_text() == text
+
+
+def test_profiles_are_drawn(found, files, tmp_path):
+    profiles = {"int8": profile(files["int8"], kernels="builtin")}
+    text = write_report(found, tmp_path / "report.html", profiles=profiles).read_text()
+    assert "Time by kernel: int8" in text
+    plot = text[text.index("Time by kernel") :]
+    assert "CONV_2D" in plot
+    assert "residual" in plot
 
 
 def test_a_report_of_failures_only(tmp_path):
