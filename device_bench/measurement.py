@@ -147,13 +147,18 @@ class Measurement:
 
     @property
     def growth_bytes(self) -> int:
-        """Memory the process took for the model, from before its loading to its first run."""
-        return int(np.median([process["memory"]["grown"] for process in self.processes]))
+        """Memory of its own that the process took from loading to the first run; median."""
+        return self._memory("grown_anonymous")
+
+    @property
+    def mapped_bytes(self) -> int:
+        """Pages of files, the model's and code's, that it touched meanwhile; median."""
+        return max(0, self._memory("grown") - self._memory("grown_anonymous"))
 
     @property
     def peak_memory_bytes(self) -> int:
         """Peak resident memory of the process, NumPy and LiteRT in it."""
-        return int(np.median([process["memory"]["peak"] for process in self.processes]))
+        return self._memory("peak")
 
     @property
     def leaked_bytes(self) -> int:
@@ -182,6 +187,9 @@ class Measurement:
             **{name: getattr(self, name) for name in _FIGURES},
         }
 
+    def _memory(self, part: str) -> int:
+        return int(np.median([process["memory"][part] for process in self.processes]))
+
     def _over_processes(self, phase: str) -> float:
         return float(np.median([process[phase] for process in self.processes]))
 
@@ -202,6 +210,7 @@ _FIGURES = (
     "outliers",
     "arena_bytes",
     "growth_bytes",
+    "mapped_bytes",
     "peak_memory_bytes",
     "leaked_bytes",
 )

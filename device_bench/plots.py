@@ -70,21 +70,21 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def memory(result: Result) -> str:
-    """What each row takes: constants of its file, LiteRT's arena, and the rest of its growth."""
+    """What each row takes: constants of its file, LiteRT's arena, and what else was allocated."""
     rows = [m for m in result.measurements if m.measured]
-    figure, axes = _axes(0.9 + 0.42 * len(rows))
+    figure, axes = _axes(1.2 + 0.42 * len(rows))
     names = [m.name for m in rows]
     weights = np.array([m.weight_bytes for m in rows]) / 1e6
     arena = np.array([m.arena_bytes or 0 for m in rows]) / 1e6
-    rest = np.maximum(0, np.array([m.growth_bytes for m in rows]) / 1e6 - weights - arena)
+    rest = np.maximum(0, np.array([m.growth_bytes for m in rows]) / 1e6 - arena)
     left = np.zeros(len(rows))
-    parts = {"constants of the file": weights, "LiteRT's arena": arena, "rest of the growth": rest}
+    parts = {"constants of the file": weights, "LiteRT's arena": arena, "other memory": rest}
     for number, (label, values) in enumerate(parts.items()):
         axes.barh(names, values, left=left, color=_COLORS[number], label=label)
         left += values
     axes.invert_yaxis()
     axes.set_xlabel("memory the process took for the model, MB (10⁶ bytes)")
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside upper right", ncols=len(parts))
     return _svg(figure)
 
 

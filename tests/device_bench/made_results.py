@@ -25,7 +25,12 @@ def row(name, medians_ms, **changes):
             "load_us": 100.0,
             "allocate_us": 200.0,
             "first_us": 3000 * median,
-            "memory": {"arena": 50_000, "grown": 4_000_000, "peak": 50_000_000},
+            "memory": {
+                "arena": 50_000,
+                "grown": 4_000_000,
+                "grown_anonymous": 1_000_000,
+                "peak": 50_000_000,
+            },
             "windows": [
                 {
                     "runs": 100,
