@@ -42,6 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NETS = ("resnet8", "kws", "vww", "ad01")
 # As tflite-micro's own `print_allocations` has them on x86-64.
 ARENAS = {"resnet8": 55_984, "kws": 24_272, "ad01": 3_984, "vww": 103_680}
+_FAST = {"processes": 2, "seconds": 0.1}
 _LITERT = """
 import ai_edge_litert.tools.benchmark_litert_model as tool
 tool.round = lambda value, digits=0: value
@@ -83,7 +84,7 @@ def nets(kind: str = "int8") -> dict[str, Path]:
 
 def litert(quick: bool) -> dict:
     """Medians of both tools, in turns."""
-    repeats, mode = (2, {"processes": 2, "seconds": 0.1}) if quick else (10, {"seconds": 0.5})
+    repeats, mode = (2, _FAST) if quick else (10, {"seconds": 0.5})
     found = {name: {"edgekit": [], "litert-benchmark": []} for name in NETS}
     for _ in range(repeats):
         ours = benchmark(nets(), runtime="compiled", **mode)
@@ -116,7 +117,8 @@ def against_itself(quick: bool) -> dict:
     files = list(nets().items())
     for number in range(repeats):
         name, path = files[number % len(files)]
-        result = benchmark({"a": path, "b": path}, seconds=0.2, seed=number)
+        mode = _FAST if quick else {"seconds": 0.2}
+        result = benchmark({"a": path, "b": path}, seed=number, **mode)
         said.append([name, result.verdict("b", "a")])
         ratios.append([result.ratio("b", "a").value, result.noise_floor])
     different = sum(verdict != "no difference" for _, verdict in said)
@@ -129,12 +131,13 @@ def planted(quick: bool) -> dict:
     """Whether 5 % more time are found."""
     with tempfile.TemporaryDirectory() as folder:
         plain, candidates = _candidates(Path(folder))
-        timed = benchmark({"plain": plain, **candidates}, seconds=0.1 if quick else 0.5)
+        mode = _FAST if quick else {"seconds": 0.5}
+        timed = benchmark({"plain": plain, **candidates}, **mode)
         ratios = {name: timed.ratio(name, "plain").value for name in candidates}
         chosen = min(ratios, key=lambda name: abs(ratios[name] - 1.05))
         models, verdicts, found = {"plain": plain, "more": candidates[chosen]}, [], []
         for seed in range(2 if quick else 20):
-            result = benchmark(models, seconds=0.5, seed=seed)
+            result = benchmark(models, seed=seed, **mode)
             ratio = result.ratio("more", "plain")
             verdicts.append(result.verdict("more", "plain"))
             found.append([ratio.value, ratio.low, ratio.high, result.noise_floor])
