@@ -10,8 +10,9 @@ import numpy as np
 
 from converters.files import place_for_file
 from converters.flatbuffer import Flatbuffer
+from converters.reader import read_model
 from converters.samples import Samples
-from device_bench.devices import HOST, MICRO, NPU, device_kind
+from device_bench.devices import HOST, MICRO, NPU, PHONE, device_kind
 from device_bench.environment import describe_host
 from device_bench.ethos.measuring import measure_npu
 from device_bench.ethos.result import NpuResult
@@ -26,7 +27,7 @@ from device_bench.phone.result import PhoneResult
 from device_bench.result import Result
 from device_bench.setting import settings_of
 
-# What other devices know nothing of, with what it is where it is left out.
+# What is for the host only, with what it is where it is left out; what else devices do not ask.
 _OF_HOST = {
     "labels": None,
     "mode": "standard",
@@ -35,6 +36,11 @@ _OF_HOST = {
     "runtime": "interpreter",
     "timeout": 120,
     "keep": None,
+}
+_UNASKED = {
+    MICRO: {"threads": 1, "processes": None, "seconds": None},
+    NPU: {"inputs": None, "threads": 1, "processes": None, "seconds": None},
+    PHONE: {"inputs": None},
 }
 _LONGEST = 3600
 
@@ -96,8 +102,8 @@ def benchmark(
             `"interpreter"`.
         timeout: Seconds after which a process is said to hang, beside what it is to measure.
             Defaults to `120`.
-        keep: A file that measurements go to one by one; a benchmark that was stopped goes on from
-            there. Defaults to `None`.
+        keep: A file that measurements go to one by one; the same benchmark goes on from there when
+            it was stopped. It goes when all is measured. Defaults to `None`.
         binary: LiteRT's `benchmark_model` for the phone. Defaults to `"benchmark_model"`.
 
     Returns:
@@ -125,9 +131,9 @@ def benchmark(
         "timeout": timeout,
         "keep": keep,
     }
-    for name, usual in _OF_HOST.items():
-        if kind != HOST and given[name] is not usual and given[name] != usual:
-            raise ValueError(f"`{name}` is for device 'host': leave it out with {device!r}")
+    if kind != HOST:
+        given |= {"inputs": inputs, "threads": threads, "processes": processes, "seconds": seconds}
+        _refuse(device, given, _OF_HOST | _UNASKED[kind])
     chosen = mode_of(mode, processes, seconds)
     settings = settings_of(kernels, threads, batch, runtime)
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
@@ -145,6 +151,8 @@ def benchmark(
             return measure_micro(flatbuffers, samples, int(seed), progress)
         if kind == NPU:
             return measure_npu(flatbuffers, detail, progress)
+        if len(settings) > 1:
+            raise ValueError(f"`threads` must be one number on a phone. Received: {threads}")
         return measure_on_phone(
             flatbuffers,
             detail,
@@ -155,7 +163,7 @@ def benchmark(
             int(seed),
             progress,
         )
-    truth = _labels(labels, samples)
+    truth = _labels(labels, samples, flatbuffers)
     before = describe_host()
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as temporary:
         measured = cases(flatbuffers, settings, samples, chosen, int(seed), Path(temporary))
@@ -165,6 +173,7 @@ def benchmark(
             chosen.self_pair,
             float(timeout),
             int(seed),
+            before,
             None if keep is None else place_for_file(keep),
             on_progress or (lambda done, total: None),
         )
@@ -194,12 +203,21 @@ def _measurement(case: Case, found: Found, mode: Mode) -> Measurement:
         case.flatbuffer.size,
         case.flatbuffer.weight_bytes,
         case.flatbuffer.sha256,
+        case.samples,
         mode.headline,
         found.processes,
         found.check,
         found.accuracy,
         found.error,
     )
+
+
+def _refuse(device: str, given: Mapping, usual: Mapping) -> None:
+    """Refuse what the device would not look at."""
+    for name, value in usual.items():
+        unset = given[name] is None if value is None else np.array_equal(given[name], value)
+        if not unset:
+            raise ValueError(f"`{name}` says nothing to device {device!r}: leave it out")
 
 
 def _flatbuffers(models) -> dict[str, Flatbuffer]:
@@ -219,7 +237,9 @@ def _flatbuffers(models) -> dict[str, Flatbuffer]:
     return found
 
 
-def _labels(labels, samples: Mapping[str, dict | None]) -> np.ndarray | None:
+def _labels(
+    labels, samples: Mapping[str, dict | None], flatbuffers: Mapping[str, Flatbuffer]
+) -> np.ndarray | None:
     if labels is None:
         return None
     found = np.asarray(labels)
@@ -236,4 +256,11 @@ def _labels(labels, samples: Mapping[str, dict | None]) -> np.ndarray | None:
         count = len(next(iter(arrays.values())))
         if count != len(found):
             raise ValueError(f"`labels` has {len(found)} entries for {count} samples of `inputs`")
+    for name, flatbuffer in flatbuffers.items():
+        shapes = [tensor.shape for tensor in read_model(flatbuffer.content).outputs.values()]
+        if len(shapes) != 1 or len(shapes[0]) != 2:
+            raise ValueError(
+                f"`labels` are for models with one output of classes; that of model {name!r} has "
+                f"shapes {shapes}"
+            )
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from device_bench.measurement import Measurement
 from device_bench.result import Result
-from device_bench.statistics import ratio_between
+from device_bench.statistics import FEWEST_PAIRS, ratio_between
 
 # Figure, unit of it, and what one of each written unit is of that.
 _TIME = {"ms": 1.0, "us": 1e-3, "µs": 1e-3, "s": 1e3}
@@ -89,60 +89,76 @@ def broken_rules(result: Result, rules: Sequence[Rule], baseline: Result | None)
     """What is broken, a sentence each.
 
     A latency is only called slower, or faster, than the baseline's where the interval of their
-    ratio leaves out 1: what noise can be is no failure.
+    ratio leaves out 1: what noise can be is no failure. What cannot be compared is one.
 
     Args:
         result: What was measured.
         rules: Of `parse_rules`.
-        baseline: What relative rules compare with; models are known by their names.
+        baseline: What relative rules compare with; a row is known by its model and setting.
     """
+    if rules and result.settings["interrupted"]:
+        return ["the benchmark was interrupted: its rules were not checked"]
     found = []
     for rule in rules:
-        compared = 0
         for measurement in result.measurements:
             if not measurement.measured:
-                continue
-            old = _same(baseline, measurement.name) if rule.relative else None
-            if rule.relative and old is None:
-                continue
-            compared += 1
-            said = _broken(rule, measurement, old)
+                continue  # which fails anyway
+            if rule.relative:
+                old = _same(baseline, measurement)
+                said = "is not in the baseline" if old is None else _changed(rule, measurement, old)
+            else:
+                said = _beyond(rule, measurement)
             if said:
                 found.append(f"{rule.text}: {measurement.name} {said}")
-        if rule.relative and not compared:
-            names = ", ".join(m.name for m in baseline.measurements)
-            found.append(f"{rule.text}: nothing to compare with, the baseline has {names}")
     return found
 
 
-def _broken(rule: Rule, measurement: Measurement, old: Measurement | None) -> str | None:
-    figure = METRICS[rule.metric][0]
-    value = getattr(measurement, figure)
+def other_circumstances(result: Result, baseline: Result) -> list[str]:
+    """What was different when the baseline was measured, in words; empty where nothing was."""
+    pairs = [
+        (name, of.get(name), before.get(name))
+        for of, before, names in (
+            (result.host, baseline.host, ("processor", "machine", "cores", "ai-edge-litert")),
+            (result.settings, baseline.settings, ("mode", "inputs", "seconds")),
+        )
+        for name in names
+    ]
+    return [f"{name} was {before}, is {now}" for name, now, before in pairs if now != before]
+
+
+def _beyond(rule: Rule, measurement: Measurement) -> str | None:
+    value = getattr(measurement, METRICS[rule.metric][0])
     if value is None:
         return f"has no {rule.metric}"
-    if not rule.relative:
-        broken = value > rule.limit if rule.above else value < rule.limit
-        return f"has {rule.metric} {_written(rule.metric, value)}" if broken else None
-    before = getattr(old, figure)
-    if before is None:
-        return f"has no {rule.metric} in the baseline"
+    broken = value > rule.limit if rule.above else value < rule.limit
+    return f"has {rule.metric} {_written(rule.metric, value)}" if broken else None
+
+
+def _changed(rule: Rule, measurement: Measurement, old: Measurement) -> str | None:
+    figure = METRICS[rule.metric][0]
+    value, before = getattr(measurement, figure), getattr(old, figure)
+    if None in (value, before):
+        return f"has no {rule.metric}{' in the baseline' if before is None else ''}"
     change = value - before if rule.metric == "accuracy" else value / before - 1
     over = change - rule.limit if rule.above else rule.limit - change
     if over <= _ROUNDING:
         return None
     words = f"went from {_written(rule.metric, before)} to {_written(rule.metric, value)}"
-    if rule.metric == "latency":
-        ratio = ratio_between(measurement.process_medians_ms, old.process_medians_ms)
-        if ratio.low <= 1 <= ratio.high:
-            return None
-        words += f", {ratio.value:.3f} times ({ratio.low:.3f}–{ratio.high:.3f})"
-    elif rule.metric != "accuracy":
-        words += f", {change:+.1%}"
-    return words
+    if rule.metric != "latency":
+        return words if rule.metric == "accuracy" else f"{words}, {change:+.1%}"
+    counts = len(measurement.processes), len(old.processes)
+    if min(counts) < FEWEST_PAIRS:
+        return f"{words}, of {counts[0]} and {counts[1]} processes: {FEWEST_PAIRS} tell more"
+    ratio = ratio_between(measurement.process_medians_ms, old.process_medians_ms)
+    if ratio.low <= 1 <= ratio.high:
+        return None
+    return f"{words}, {ratio.value:.3f} times ({ratio.low:.3f}–{ratio.high:.3f})"
 
 
-def _same(baseline: Result, name: str) -> Measurement | None:
-    return next((m for m in baseline.measurements if m.name == name and m.measured), None)
+def _same(baseline: Result, measurement: Measurement) -> Measurement | None:
+    about = measurement.model, measurement.setting
+    rows = (m for m in baseline.measurements if m.measured and (m.model, m.setting) == about)
+    return next(rows, None)
 
 
 def _written(metric: str, value: float) -> str:

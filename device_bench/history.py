@@ -9,7 +9,7 @@ from converters.files import place_for_file, write_whole
 from device_bench.result import Result
 
 _HOST = ("processor", "machine", "ai-edge-litert")
-_LEFT_OUT = ("check", "headline", "setting")
+_LEFT_OUT = ("check", "headline")
 
 
 def add_to_history(result: Result, path: str | os.PathLike) -> Path:
@@ -36,6 +36,13 @@ def add_to_history(result: Result, path: str | os.PathLike) -> Path:
     return write_whole(path, "".join(f"{line}\n" for line in [*lines, json.dumps(entry)]))
 
 
+def comparable(history: list[dict]) -> list[dict]:
+    """The last benchmark of a history, and those before it on the same host in the same mode."""
+    last = history[-1]
+    about = last.get("host"), last.get("mode")
+    return [entry for entry in history if (entry.get("host"), entry.get("mode")) == about]
+
+
 def read_history(path: str | os.PathLike) -> list[dict]:
     """The benchmarks of a history, oldest first.
 
@@ -43,7 +50,9 @@ def read_history(path: str | os.PathLike) -> list[dict]:
         ValueError: The file is none.
     """
     found = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+    for number, line in enumerate(Path(path).read_text(errors="replace").splitlines(), 1):
+        if not line.strip():
+            continue
         try:
             entry = json.loads(line)
             entry["time"], entry["measurements"]

@@ -25,6 +25,7 @@ class Measurement:
         file_bytes: Size of the `.tflite`.
         weight_bytes: Of these, constants.
         sha256: Of the file.
+        samples: In an invocation.
         headline: `"median"`, `"p90"` or `"throughput"`: what stands for the model in this mode.
         processes: What each process's worker reported, in the order of the rounds.
         check: How far its outputs are from those of reference kernels: by output `decibel`, signal
@@ -40,6 +41,7 @@ class Measurement:
     file_bytes: int
     weight_bytes: int
     sha256: str
+    samples: int = 1
     headline: str = "median"
     processes: list[dict] = field(default_factory=list, repr=False)
     check: dict | None = None
@@ -71,7 +73,7 @@ class Measurement:
 
     @cached_property
     def median_interval_ms(self) -> tuple[float, float]:
-        """95 % interval of `median_ms`."""
+        """95 % interval of `median_ms`; of fewer than six processes only where they were."""
         return median_interval(self.process_medians_ms)
 
     @property
@@ -100,8 +102,8 @@ class Measurement:
     @property
     def throughput(self) -> float:
         """Samples per second, what lies between invocations included; median over windows."""
-        batch = self.setting.batch or 1
-        return batch * float(np.median([w["runs"] / w["seconds"] for w in self.windows]))
+        rates = [window["runs"] / window["seconds"] for window in self.windows]
+        return self.samples * float(np.median(rates))
 
     @property
     def runs(self) -> int:
@@ -141,29 +143,37 @@ class Measurement:
 
     @property
     def arena_bytes(self) -> int | None:
-        """What LiteRT's own arena holds, tensors of its kernels; None where it does not show."""
-        found = [process["memory"]["arena"] for process in self.processes]
-        return None if None in found else int(np.median(found))
+        """Tensors that LiteRT itself holds, in and out and between its kernels.
+
+        Those inside XNNPACK are not among them: `kernels="builtin"` shows all. None for a
+        CompiledModel, which does not show them.
+        """
+        return self._memory("arena")
 
     @property
-    def growth_bytes(self) -> int:
-        """Memory of its own that the process took from loading to the first run; median."""
+    def growth_bytes(self) -> int | None:
+        """Memory of its own that the process took from loading to the first run; median.
+
+        Without what is fed. None where the system does not tell.
+        """
         return self._memory("grown_anonymous")
 
     @property
-    def mapped_bytes(self) -> int:
+    def mapped_bytes(self) -> int | None:
         """Pages of files, the model's and code's, that it touched meanwhile; median."""
-        return max(0, self._memory("grown") - self._memory("grown_anonymous"))
+        whole, own = self._memory("grown"), self._memory("grown_anonymous")
+        return None if None in (whole, own) else max(0, whole - own)
 
     @property
     def peak_memory_bytes(self) -> int:
-        """Peak resident memory of the process, NumPy and LiteRT in it."""
+        """Peak resident memory of the process, NumPy, LiteRT and what is fed in it."""
         return self._memory("peak")
 
     @property
-    def leaked_bytes(self) -> int:
+    def leaked_bytes(self) -> int | None:
         """By how much a process grew during a window; median, 0 where it did not."""
-        return max(0, int(np.median([window["grown_bytes"] for window in self.windows])))
+        grown = [window["grown_bytes"] for window in self.windows]
+        return None if None in grown else max(0, int(np.median(grown)))
 
     def summary(self) -> dict:
         """The figures without the samples."""
@@ -174,6 +184,7 @@ class Measurement:
             "file_bytes": self.file_bytes,
             "weight_bytes": self.weight_bytes,
             "sha256": self.sha256,
+            "samples": self.samples,
             "headline": self.headline,
             "check": self.check,
             "accuracy": self.accuracy,
@@ -187,8 +198,9 @@ class Measurement:
             **{name: getattr(self, name) for name in _FIGURES},
         }
 
-    def _memory(self, part: str) -> int:
-        return int(np.median([process["memory"][part] for process in self.processes]))
+    def _memory(self, part: str) -> int | None:
+        found = [process["memory"][part] for process in self.processes]
+        return None if None in found else int(np.median(found))
 
     def _over_processes(self, phase: str) -> float:
         return float(np.median([process[phase] for process in self.processes]))

@@ -76,7 +76,7 @@ def memory(result: Result) -> str:
     names = [m.name for m in rows]
     weights = np.array([m.weight_bytes for m in rows]) / 1e6
     arena = np.array([m.arena_bytes or 0 for m in rows]) / 1e6
-    rest = np.maximum(0, np.array([m.growth_bytes for m in rows]) / 1e6 - arena)
+    rest = np.maximum(0, np.array([m.growth_bytes or 0 for m in rows]) / 1e6 - arena)
     left = np.zeros(len(rows))
     parts = {"constants of the file": weights, "LiteRT's arena": arena, "other memory": rest}
     for number, (label, values) in enumerate(parts.items()):

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from converters.files import write_whole
-from device_bench.history import read_history
+from device_bench.history import comparable, read_history
 from device_bench.profiling.profile import Profile
 from device_bench.result import Result
 
@@ -35,14 +35,7 @@ def write_report(
         OSError: It cannot be written there.
         ValueError: The history is none.
     """
-    try:
-        import jinja2
-
-        from device_bench import plots
-    except ImportError as error:
-        raise ImportError(
-            f"the report needs {error.name}: pip install 'edgekit-keras[report]'"
-        ) from None
+    jinja2, plots = drawing_tools()
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -59,7 +52,7 @@ def write_report(
         drawn["Accuracy against size"] = plots.accuracy_against(result, "size")
     for name, profile in (profiles or {}).items():
         drawn[f"Time by kernel: {name}"] = plots.per_op(profile)
-    past = read_history(history) if history else []
+    past = comparable(read_history(history)) if history else []
     if len(past) > 1:
         drawn["Over time"] = plots.over_time(past)
     text = template.render(
@@ -69,3 +62,20 @@ def write_report(
         plots=drawn,
     )
     return write_whole(path, text)
+
+
+def drawing_tools() -> tuple:
+    """jinja2 and our plots.
+
+    Raises:
+        ImportError: The extra `report` is not installed.
+    """
+    try:
+        import jinja2
+
+        from device_bench import plots
+    except ImportError as error:
+        raise ImportError(
+            f"the report needs {error.name}: pip install 'edgekit-keras[report]'"
+        ) from None
+    return jinja2, plots

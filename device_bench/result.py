@@ -45,7 +45,9 @@ class Result(DeviceResult):
         return _paired(self[name], self[reference])
 
     def verdict(self, name: str, reference: str) -> str:
-        """`"slower"`, `"faster"`, `"no difference"` or `"too few processes"`."""
+        """`"slower"`, `"faster"`, `"no difference"`, `"unclear"` or why there is none."""
+        if not (self[name].measured and self[reference].measured):
+            return "not measured"
         return self.ratio(name, reference).verdict(self.noise_floor or 0.0)
 
     def flags(self, name: str) -> list[str]:
@@ -96,7 +98,7 @@ class Result(DeviceResult):
         first = self.measurements[0]
         if measurement is not first and measurement.measured and first.measured:
             ratio = _paired(measurement, first)
-            verdict = ratio.verdict(self.noise_floor or 0.0)
+            verdict = self.verdict(measurement.name, first.name)
             row["ratio_to_first"] = {**vars(ratio), "verdict": verdict}
         return row | {"raw": _raw(measurement)}
 
@@ -112,7 +114,7 @@ def _raw(measurement: Measurement) -> list[dict]:
 
 
 def _measurement(row: dict) -> Measurement:
-    given = ("name", "model", "file_bytes", "weight_bytes", "sha256", "headline")
+    given = ("name", "model", "file_bytes", "weight_bytes", "sha256", "samples", "headline")
     return Measurement(
         **{name: row[name] for name in given},
         setting=Setting(**row["setting"]),

@@ -8,6 +8,8 @@ import numpy as np
 _RESAMPLES = 2000
 # A difference below this share is not called one, however sure it is.
 _SMALLEST_DIFFERENCE = 0.01
+# And one that may be this large is not called none.
+_LARGEST_EQUALITY = 0.05
 # Of the signed-rank test; with fewer pairs than six it cannot be reached.
 _SIGNIFICANCE = 0.05
 FEWEST_PAIRS = 6
@@ -46,23 +48,23 @@ class Ratio:
     pairs: int
 
     def verdict(self, floor: float = 0.0) -> str:
-        """`"slower"`, `"faster"`, `"no difference"` or `"too few processes"`.
+        """`"slower"`, `"faster"`, `"no difference"`, `"unclear"` or `"too few processes"`.
 
         A difference is one whose whole interval lies beyond 1 %, and beyond `floor`, and that the
-        signed-rank test finds too.
+        signed-rank test finds too. None is one whose whole interval lies within 5 %, or within
+        `floor` where that is more. Fewer than six pairs tell neither.
 
         Args:
             floor: How far apart equal things were found to come out. Defaults to `0.0`.
         """
-        least = max(_SMALLEST_DIFFERENCE, floor)
-        beyond = self.low > 1 + least or self.high < 1 / (1 + least)
-        if not beyond:
-            return "no difference"
         if self.pairs < FEWEST_PAIRS:
             return "too few processes"
-        if self.p > _SIGNIFICANCE:
-            return "no difference"
-        return "slower" if self.value > 1 else "faster"
+        least, most = max(_SMALLEST_DIFFERENCE, floor), max(_LARGEST_EQUALITY, floor)
+        beyond = self.low > 1 + least or self.high < 1 / (1 + least)
+        if beyond and self.p <= _SIGNIFICANCE:
+            return "slower" if self.value > 1 else "faster"
+        within = self.low >= 1 / (1 + most) and self.high <= 1 + most
+        return "no difference" if within else "unclear"
 
     @property
     def spread(self) -> float:

@@ -1,9 +1,10 @@
 """A benchmark of the host as a table for the terminal."""
 
 from device_bench.measurement import Measurement
+from device_bench.statistics import FEWEST_PAIRS
 
 _COLUMNS = ("model", "bytes", "load", "first", "median", "95 %", "p90", "ratio", "MB")
-_FEW = "?"
+_UNSURE = "?"
 _MOST_ROWS = 3
 
 
@@ -50,22 +51,30 @@ def _cells(result, m: Measurement) -> list[str]:
         f"{m.load_ms + m.allocate_ms:.2f}",
         f"{m.first_ms:.3f}",
         middle,
-        f"±{(high - low) / 2 / m.median_ms:.1%}" if len(m.processes) > 1 else "",
+        _spread(m, low, high),
         f"{m.p90_ms:.4f}",
         _ratio_cell(result, m),
         f"{m.peak_memory_bytes / 1e6:.1f}",
     ]
 
 
+def _spread(m: Measurement, low: float, high: float) -> str:
+    """Half of the interval; that of few processes is only where they were."""
+    if len(m.processes) < 2:
+        return ""
+    few = len(m.processes) < FEWEST_PAIRS
+    return f"±{(high - low) / 2 / m.median_ms:.1%}{_UNSURE if few else ''}"
+
+
 def _ratio_cell(result, m: Measurement) -> str:
     first = result.measurements[0]
     if m is first or not first.measured:
         return ""
-    ratio = result.ratio(m.name, first.name)
-    verdict = ratio.verdict(result.noise_floor or 0.0)
-    if verdict == "no difference" and ratio.pairs > 1:
+    verdict = result.verdict(m.name, first.name)
+    if verdict == "no difference":
         return "≈ 1"
-    return f"{ratio.value:.2f}{_FEW if verdict == 'too few processes' else ''}"
+    unsure = verdict in ("too few processes", "unclear")
+    return f"{result.ratio(m.name, first.name).value:.2f}{_UNSURE if unsure else ''}"
 
 
 def _caption(result) -> str:
@@ -74,7 +83,7 @@ def _caption(result) -> str:
     about = (
         f"times in ms, memory in 10⁶ bytes; {s['device']}: {result.host['processor']}, mode "
         f"{s['mode']}: {s['processes']} fresh processes each, interleaved; time of invoke() alone, "
-        f"inputs {s['inputs']}; ratio to the first model"
+        f"inputs {s['inputs']}; ratio to the first model, ? where the runs do not settle it"
     )
     if any(m.measured and len(m.processes) < s["processes"] for m in result.measurements):
         about += " (interrupted: fewer processes)"

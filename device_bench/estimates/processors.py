@@ -13,6 +13,7 @@ class Processor:
         float_macs_per_second: Of floats.
         bytes_per_second: Between it and the memory that weights and activations are in.
         source: Where the figures are from.
+        constants_on_chip: Whether weights lie in memory on the chip. Defaults to `False`.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Processor:
     float_macs_per_second: float
     bytes_per_second: float
     source: str
+    constants_on_chip: bool = False
 
 
 PROCESSORS = {
@@ -33,8 +35,10 @@ PROCESSORS = {
             source=(
                 "120 MHz; int8 as reached by microTVM with CMSIS-NN on NUCLEO-L4R5ZI in MLPerf "
                 "Tiny v1.0 (25 to 32 million a second over its four nets); floats taken as five "
-                "cycles each, two loads and VMLA; memory as 32 bits a cycle"
+                "cycles each, two loads and VMLA; memory as 32 bits a cycle; flash on the chip "
+                "counted as its SRAM"
             ),
+            constants_on_chip=True,
         ),
         Processor(
             "ethos-u55-128",

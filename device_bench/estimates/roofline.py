@@ -1,4 +1,4 @@
-"""`estimate`: the least time and energy of a model on a processor, on paper."""
+"""`estimate`: time and energy of a model on a processor, on paper."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ class OpEstimate:
         bytes: Read and written: inputs, constants, outputs.
         milliseconds: The longer of computing and moving.
         bound: `"compute"` or `"memory"`: which that is.
-        microjoules: With constants in memory outside the chip and activations inside.
+        microjoules: With activations on the chip, and constants where the processor has them.
     """
 
     op: str
@@ -36,7 +36,7 @@ class OpEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A model on paper. It says what cannot be undercut, not what will be measured.
+    """A model on paper: what to expect where nothing is in the way, not what will be measured.
 
     Attributes:
         ops: In the order they run.
@@ -105,7 +105,7 @@ class Estimate:
 def estimate(
     model: Flatbuffer | str | os.PathLike, processor: str | Processor = "cortex-m4"
 ) -> Estimate:
-    """The least time and energy of each op, from its multiply-accumulates and bytes.
+    """Time and energy of each op, from its multiply-accumulates and bytes.
 
     Example:
         >>> found = estimate("model.tflite", "cortex-m4")
@@ -149,7 +149,8 @@ def _estimated(op: OpInfo, processor: Processor) -> OpEstimate:
     compute = macs / rate if macs else 0.0
     memory = (constants + moved) / processor.bytes_per_second
     each = ENERGY.float_mac if floats else ENERGY.int8_mac
-    joules = macs * each + constants * ENERGY.dram_byte + moved * ENERGY.sram_byte
+    stored = ENERGY.sram_byte if processor.constants_on_chip else ENERGY.dram_byte
+    joules = macs * each + constants * stored + moved * ENERGY.sram_byte
     return OpEstimate(
         op.name,
         macs,

@@ -52,6 +52,8 @@ def measure_npu(
             settings |= told
         except ChildError as error:
             row = {"error": _words(error)}
+        except (ValueError, KeyError) as error:  # it printed something else than it does
+            row = {"error": f"Vela's summary is not as expected: {error}"}
         found.append(NpuMeasurement(**about, **row))
         on_progress(len(found), len(models))
     return NpuResult(tuple(found), settings)
@@ -85,7 +87,8 @@ def _compiled(flatbuffer: Flatbuffer, device: str) -> tuple[dict, dict]:
         "cycles": round(float(row["cycles_total"])),
         "milliseconds": 1000 * float(row["inference_time"]),
         "sram_bytes": kib["sram"],
-        "flash_bytes": kib["dram"] + kib["on_chip_flash"] + kib["off_chip_flash"],
+        "flash_bytes": kib["on_chip_flash"] + kib["off_chip_flash"],
+        "dram_bytes": kib["dram"],
         "weight_bytes": round(float(row["total_npu_encoded_weights"])),
         "original_weight_bytes": round(float(row["total_original_weights"])),
         "macs": round(float(row["nn_macs"])),

@@ -16,7 +16,8 @@ class NpuMeasurement:
         cycles: Of a run; its NPU and memory parts overlap.
         milliseconds: The same at the accelerator's clock.
         sram_bytes: On-chip memory it takes.
-        flash_bytes: Weights and constants beside it, as they are encoded for the NPU.
+        flash_bytes: Flash for weights and constants, as they are encoded for the NPU.
+        dram_bytes: Memory outside the chip, where the system's memory mode puts things there.
         weight_bytes: Of these, weights.
         original_weight_bytes: What the weights take in the file.
         macs: Multiply-accumulates of a run.
@@ -33,6 +34,7 @@ class NpuMeasurement:
     milliseconds: float | None = None
     sram_bytes: int | None = None
     flash_bytes: int | None = None
+    dram_bytes: int | None = None
     weight_bytes: int | None = None
     original_weight_bytes: int | None = None
     macs: int | None = None
@@ -73,7 +75,7 @@ class NpuResult(DeviceResult):
         ]
         lines += [f"{m.name} failed: {m.error}" for m in self.measurements if m.error]
         table = Table(box=box.SIMPLE_HEAD, caption="\n".join(lines), caption_justify="left")
-        for column in ("model", "file", "cycles", "ms", "SRAM", "flash", "ops on NPU"):
+        for column in ("model", "file", "cycles", "ms", "SRAM", "DRAM", "flash", "ops on NPU"):
             table.add_column(column, justify="left" if column == "model" else "right")
         for m in self.measurements:
             table.add_row(m.name, f"{m.file_bytes:,}", *_cells(m))
@@ -85,13 +87,14 @@ class NpuResult(DeviceResult):
 
 def _cells(m: NpuMeasurement) -> list[str]:
     if m.error:
-        return ["failed", "", "", "", ""]
+        return ["failed", "", "", "", "", ""]
     if not m.npu_ops:  # then Vela has estimated nothing
-        return ["–", "–", "–", "–", f"0 of {m.ops}"]
+        return ["–", "–", "–", "–", "–", f"0 of {m.ops}"]
     return [
         f"{m.cycles:,}",
         f"{m.milliseconds:.3f}",
         f"{m.sram_bytes:,}",
+        f"{m.dram_bytes:,}",
         f"{m.flash_bytes:,}",
         f"{m.npu_ops} of {m.ops}",
     ]

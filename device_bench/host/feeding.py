@@ -1,40 +1,55 @@
-"""What is fed to a model while it is measured; only in a child process."""
+"""What is fed to a model while it is measured."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from converters.runner import quantize
 
+_PREFIX = "array "
+
 
 def batches(
-    inputs: Mapping[str, dict], samples: str | None, seed: int
+    inputs: Mapping[str, dict], samples: Mapping[str, np.ndarray] | None, seed: int
 ) -> list[dict[str, np.ndarray]]:
     """Stored values for one invocation after another.
 
     Args:
         inputs: Details of the inputs, by name.
-        samples: Path of an `.npz` with real values by name; None for random ones.
+        samples: Real values by name; None for random ones.
         seed: Of random ones.
 
     Returns:
-        At least one batch. Samples that do not fill a batch are repeated.
+        At least one batch. The last is filled up with samples from the first on.
     """
     if samples is None:
         rng = np.random.default_rng(seed)
         return [{name: _random(rng, detail) for name, detail in inputs.items()}]
-    with np.load(samples) as loaded:
-        real = {name: loaded[name] for name in loaded.files}
     size = int(next(iter(inputs.values()))["shape"][0])
-    count = len(next(iter(real.values())))
-    starts = range(0, max(1, count // size) * size, size)
+    count = len(next(iter(samples.values())))
     return [
         {
-            name: quantize(np.take(real[name], range(start, start + size), 0, mode="wrap"), detail)
+            name: quantize(
+                np.take(samples[name], range(start, start + size), 0, mode="wrap"), detail
+            )
             for name, detail in inputs.items()
         }
-        for start in starts
+        for start in range(0, count, size)
     ]
+
+
+def load_arrays(path: str | None) -> dict[str, np.ndarray] | None:
+    """What `save_arrays` wrote; None for no path."""
+    if path is None:
+        return None
+    with np.load(path) as stored:
+        return {name.removeprefix(_PREFIX): stored[name] for name in stored.files}
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Arrays by names of any kind: NumPy keeps some for itself."""
+    np.savez(path, **{f"{_PREFIX}{name}": array for name, array in arrays.items()})
 
 
 def _random(rng, detail) -> np.ndarray:

@@ -1,16 +1,18 @@
 """What is measured, written out for the child processes that do it."""
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from converters.flatbuffer import Flatbuffer
-from converters.reader import read_model
+from converters.reader import TensorInfo, read_model
+from device_bench.host.feeding import save_arrays
 from device_bench.modes import Mode
 from device_bench.setting import Setting
 
@@ -18,6 +20,7 @@ from device_bench.setting import Setting
 _FED = 32
 _COMPARED = 4
 _WITHOUT_VALUES = ("resource", "variant", "string")
+_PLENTY = 2**40
 _ROOM = 2**30  # for code, beside what the machine has left
 
 
@@ -42,18 +45,17 @@ class Case:
     job: dict
 
     @property
-    def key(self) -> str:
-        """Tells it from what else may have been measured before."""
-        return hashlib.sha256(
-            json.dumps(
-                [
-                    self.flatbuffer.sha256,
-                    vars(self.setting),
-                    {k: v for k, v in self.job.items() if k not in ("model", "inputs", "memory")},
-                ],
-                sort_keys=True,
-            ).encode()
-        ).hexdigest()
+    def about(self) -> list:
+        """What tells its measurement from others."""
+        own = ("model", "inputs", "memory")  # of this process
+        job = {name: value for name, value in self.job.items() if name not in own}
+        return [self.name, self.flatbuffer.sha256, vars(self.setting), job]
+
+    @property
+    def samples(self) -> int:
+        """Samples in an invocation."""
+        shape = next(iter(self.flatbuffer.input_shapes.values()))
+        return self.setting.batch or (shape[0] if shape else 1)
 
     def write(self, name: str, **changes) -> Path:
         """The job, changed, in a file."""
@@ -85,7 +87,8 @@ def cases(
         place = folder / str(number)
         place.mkdir()
         (place / "model.tflite").write_bytes(flatbuffer.content)
-        computed = _computed(flatbuffer)
+        tensors = read_model(flatbuffer.content).tensors
+        computed = _computed(tensors)
         for order, setting in enumerate(settings):
             inside = place / str(order)
             inside.mkdir()
@@ -96,20 +99,21 @@ def cases(
                 "seed": seed,
                 **vars(setting),
                 "cores": pinned_cores(setting.threads),
-                "memory": memory_left() + _ROOM,
+                "memory": memory_left(),
                 "warmup_seconds": min(0.25, mode.seconds / 2),
                 "windows": mode.windows,
                 "seconds": mode.seconds,
                 "min_runs": mode.min_runs,
-                "max_runs": mode.max_runs,
+                "longest": mode.longest,
                 "computed": computed,
+                "tensors": sum(tensor.index == i for i, tensor in enumerate(tensors)),
             }
             given = samples[name]
             if given is not None:
                 batch = setting.batch or next(iter(flatbuffer.input_shapes.values()))[0]
                 counts = {"fed": batch * max(1, _FED // batch), "compared": batch * _COMPARED}
                 for kind, count in counts.items():
-                    np.savez(inside / f"{kind}.npz", **{n: a[:count] for n, a in given.items()})
+                    save_arrays(inside / f"{kind}.npz", {n: a[:count] for n, a in given.items()})
                 job["inputs"] = str(inside / "fed.npz")
                 job["samples"] = _digest(given)
             row = f"{name}, {words}" if words else name
@@ -117,13 +121,14 @@ def cases(
     return found
 
 
-def _computed(flatbuffer: Flatbuffer) -> list[int]:
+def _computed(tensors: Sequence[TensorInfo]) -> list[int]:
     """Tensors of the first subgraph that are no constants and have plain values."""
-    tensors = enumerate(read_model(flatbuffer.content).tensors)
     # Those of the first subgraph come first, and are numbered from 0. LiteRT crashes where it is
     # asked about the others.
     return [
-        i for i, t in tensors if t.index == i and not t.constant and t.dtype not in _WITHOUT_VALUES
+        i
+        for i, t in enumerate(tensors)
+        if t.index == i and not t.constant and t.dtype not in _WITHOUT_VALUES
     ]
 
 
@@ -144,11 +149,15 @@ def pinned_cores(threads: int) -> list[int] | None:
 
 
 def memory_left() -> int:
-    """Bytes that new processes may take without swapping."""
-    try:
+    """Bytes that a new process may take, room for code in it."""
+    found = []
+    with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+                found.append(int(line.split()[1]) * 1024)
+    with contextlib.suppress(OSError, ValueError):  # of a container; "max" is no number
+        most, used = (
+            int(Path(f"/sys/fs/cgroup/memory.{n}").read_text()) for n in ("max", "current")
+        )
+        found.append(most - used)
+    return _ROOM + min(found, default=_PLENTY)

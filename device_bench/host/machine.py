@@ -7,47 +7,63 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+_MEMORY = {"RssAnon": "anonymous", "VmRSS": "total", "VmHWM": "peak"}
 
 
 class Watch:
-    """Counts what disturbs a measurement, from its making to `stop`."""
+    """Counts what disturbs a measurement, from its making to `stop`.
 
-    def __init__(self):
-        self._before = _counters()
+    Args:
+        cores: Those that are measured on; None for all.
+    """
+
+    def __init__(self, cores: list[int] | None):
+        self._cores = cores
+        self._before = _counters(cores)
         self._clock, self._cpu = time.perf_counter(), time.process_time()
 
     def stop(self) -> dict:
-        """Shares and counts since it was made.
+        """Shares and counts since it was made; None for what cannot be read.
 
         Returns:
             `cpu_per_wall`: processor time over time; 1 per busy thread where nothing interfered.
-            `steal`: Share of the processors' time that the hypervisor took.
+            `steal`: Share of the cores' time that the hypervisor took.
             `switched_out`: How often the process lost its processor.
+            `frequency_khz`: Of the first core, before and after.
         """
         wall = max(1e-9, time.perf_counter() - self._clock)
-        before, after = self._before, _counters()
+        before, after = self._before, _counters(self._cores)
         found = {"cpu_per_wall": (time.process_time() - self._cpu) / wall}
-        for name, scale in (("steal", _TICKS * wall * (os.cpu_count() or 1)), ("switched_out", 1)):
-            known = before[name] is not None and after[name] is not None
-            found[name] = (after[name] - before[name]) / scale if known else None
-        return found
+        ticks = _TICKS * wall * len(self._cores or range(os.cpu_count() or 1))
+        for name, scale in (("steal", ticks), ("switched_out", 1)):
+            change = _difference(after[name], before[name])
+            found[name] = None if change is None else change / scale
+        return found | {"frequency_khz": [before["frequency_khz"], after["frequency_khz"]]}
 
 
-def memory() -> dict[str, int]:
-    """Resident bytes of this process: `anonymous`, `total`, and the `peak` of the total."""
-    found = {}
+def memory() -> dict[str, int | None]:
+    """Resident bytes of this process: `anonymous`, `total`, and the `peak` of the total.
+
+    None for what the system does not tell; all but the peak outside Linux.
+    """
+    found: dict[str, int] = {}
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             name, _, value = line.partition(":")
-            if name in ("RssAnon", "VmRSS", "VmHWM"):
-                found[name] = int(value.split()[0]) * 1024
-    if "VmHWM" not in found:
-        # Not on Linux, where its peak includes that of the parent that started us.
-        import resource
+            if name in _MEMORY:
+                found[_MEMORY[name]] = int(value.split()[0]) * 1024
+    if "peak" not in found:
+        with contextlib.suppress(ImportError):
+            import resource
 
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {"anonymous": 0, "total": 0, "peak": peak}
-    return {"anonymous": found["RssAnon"], "total": found["VmRSS"], "peak": found["VmHWM"]}
+            # macOS counts bytes; on Linux it would be that of the parent, too.
+            found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {name: found.get(name) for name in _MEMORY.values()}
+
+
+def growth(after: dict, before: dict, name: str) -> int | None:
+    """By how much a figure of `memory` rose; None where it is not known."""
+    return _difference(after[name], before[name])
 
 
 @contextlib.contextmanager
@@ -57,9 +73,12 @@ def limited_memory(most: int) -> Iterator[None]:
     Raises:
         MemoryError: It did, in place of what LiteRT says then, which is little.
     """
-    import resource
+    with contextlib.suppress(ImportError, ValueError, OSError):  # not everywhere there is one
+        import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (least, hard))
     left = f"{most / 1e9:.0f} GB that this machine has left"
     try:
         yield
@@ -73,12 +92,21 @@ def limited_memory(most: int) -> Iterator[None]:
         ) from None
 
 
-def _counters() -> dict:
-    found = {"steal": None, "switched_out": None}
+def _counters(cores: list[int] | None) -> dict:
+    found = {"steal": None, "switched_out": None, "frequency_khz": None}
     with contextlib.suppress(OSError, ValueError, IndexError):
-        found["steal"] = int(Path("/proc/stat").read_text().split("\n", 1)[0].split()[8])
+        names = {"cpu"} if cores is None else {f"cpu{core}" for core in cores}
+        lines = (line.split() for line in Path("/proc/stat").read_text().splitlines())
+        found["steal"] = sum(int(parts[8]) for parts in lines if parts and parts[0] in names)
     with contextlib.suppress(ImportError):
         import resource
 
         found["switched_out"] = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    with contextlib.suppress(OSError, ValueError):
+        path = f"/sys/devices/system/cpu/cpu{(cores or [0])[0]}/cpufreq/scaling_cur_freq"
+        found["frequency_khz"] = int(Path(path).read_text())
     return found
+
+
+def _difference(after, before):
+    return None if None in (after, before) else after - before

@@ -18,18 +18,21 @@ def main(job: dict) -> None:
         job: As of the worker, and `out`, the path of the `.npz`.
     """
     from converters.runner import dequantize
-    from device_bench.host.feeding import batches
+    from device_bench.host.feeding import batches, load_arrays, save_arrays
     from device_bench.host.sessions import SESSIONS
 
-    session = SESSIONS[job["runtime"]](job["model"], job["kernels"], job["threads"])
+    kind = SESSIONS[job["runtime"]]
+    kind.prepare(job["model"])
+    session = kind(job["model"], job["kernels"], job["threads"])
     session.allocate(job["batch"])
     rows: dict[str, list] = {name: [] for name in session.outputs}
-    for values in batches(session.inputs, job["inputs"], job["seed"]):
+    for values in batches(session.inputs, load_arrays(job["inputs"]), job["seed"]):
         session.feed(values)
         session.invoke()
         for name, array in session.read().items():
-            rows[name].append(dequantize(np.array(array), session.outputs[name]))
-    np.savez(job["out"], **{name: np.concatenate(found) for name, found in rows.items()})
+            values = dequantize(np.array(array), session.outputs[name])
+            rows[name].append(np.atleast_1d(values))
+    save_arrays(job["out"], {name: np.concatenate(found) for name, found in rows.items()})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Measures cases round by round, each in a fresh process, shuffled anew in every round."""
 
+import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping
@@ -42,8 +43,9 @@ class Rounds:
         self_pair: Whether the first case is measured twice in each round.
         timeout: Seconds after which a process hangs, beside what it is asked to measure.
         seed: Of the order.
+        machine: What the host is: on another one nothing is gone on with.
         keep: A file that what was measured goes to after each process, and is read from before
-            the first; None for neither.
+            the first; it goes when all is done. None for neither.
         on_progress: Called as `on_progress(done, total)` after each process.
     """
 
@@ -54,11 +56,13 @@ class Rounds:
         self_pair: bool,
         timeout: float,
         seed: int,
+        machine: Mapping,
         keep: Path | None,
         on_progress: Callable[[int, int], None],
     ):
         self._cases, self._processes, self._timeout = cases, processes, timeout
         self._order, self._keep, self._on_progress = random.Random(seed), keep, on_progress
+        self._machine = {name: machine[name] for name in ("processor", "cores", "ai-edge-litert")}
         self.found = {case.name: Found() for case in cases}
         self.twin = Found() if self_pair else None
         self.interrupted = False
@@ -71,80 +75,95 @@ class Rounds:
             samples: For each model its inputs by name, or None.
             labels: Class numbers, or None.
         """
-        kept = self._read()
+        self._kept = self._read(labels)
         try:
             for case in self._cases:
-                self._check(case, samples[case.model], labels, kept)
+                self._check(case, samples[case.model], labels)
                 self._tick()
             for number in range(self._processes):
-                turns = [(case, self.found[case.name], case.key) for case in self._cases]
+                turns = [(case, self.found[case.name], case.name) for case in self._cases]
                 if self.twin is not None:
                     first = self._cases[0]
-                    turns.append((first, self.twin, f"{_TWIN} {first.key}"))
-                for case, found, key in self._order.sample(turns, len(turns)):
-                    self._measure(case, found, key, number, kept)
+                    turns.append((first, self.twin, f"{first.name}, {_TWIN}"))
+                for case, found, name in self._order.sample(turns, len(turns)):
+                    self._measure(case, found, name, number)
                     self._tick()
         except KeyboardInterrupt:
             self.interrupted = True
+        else:
+            if self._keep is not None:  # there is nothing left to go on with
+                self._keep.unlink(missing_ok=True)
 
-    def _check(self, case: Case, samples, labels, kept) -> None:
-        found, known = self.found[case.name], kept.get(f"check {case.key}")
-        if known is None or (labels is not None and known["accuracy"] is None):
+    def _check(self, case: Case, samples, labels) -> None:
+        found, name = self.found[case.name], f"check of {case.name}"
+        known = self._kept["done"].get(name)
+        if known is None:
             try:
                 known = {"check": check_outputs(case, self._timeout), "accuracy": None}
                 if labels is not None:
                     limit = self._timeout + 60 + 0.1 * len(labels)
                     known["accuracy"] = accuracy(case, samples, labels, limit)
-            except ChildError as error:
+            except (ChildError, ValueError, TypeError, KeyError) as error:
                 found.error = str(error)
                 return
-            self._remember(kept, f"check {case.key}", known)
-        found.check = known["check"]
-        found.accuracy = None if labels is None else known["accuracy"]
+            self._remember(name, known)
+        found.check, found.accuracy = known["check"], known["accuracy"]
 
-    def _measure(self, case: Case, found: Found, key: str, number: int, kept: dict) -> None:
+    def _measure(self, case: Case, found: Found, name: str, number: int) -> None:
         error = self.found[case.name].error
         if error:
             found.error = error
             return
-        runs = kept.setdefault(key, [])
+        runs = self._kept["done"].get(name, [])
         if number >= len(runs):
-            seconds = case.job["windows"] * case.job["seconds"]
+            limit = self._timeout + case.job["windows"] * case.job["longest"]
             try:
-                output = run_module(
-                    "device_bench.host.worker",
-                    str(case.write("job")),
-                    timeout=self._timeout + 12 * seconds,
-                )
+                runs = [*runs, _worked(case, limit)]
             except ChildError as error:
                 for each in (found, self.found[case.name]):
                     each.error = str(error)
                     each.processes.clear()
                 return
-            # LiteRT's own log lines may stand around the worker's.
-            lines = [line for line in output.splitlines() if line.startswith("{")]
-            if not lines:
-                self.found[case.name].error = "the process ended without a word"
-                return
-            self._remember(kept, key, [*runs, json.loads(lines[-1])])
-        found.processes.append(kept[key][number])
+            self._remember(name, runs)
+        found.processes.append(runs[number])
 
-    def _read(self) -> dict:
+    def _read(self, labels) -> dict:
+        """What was measured of this very benchmark; nothing where there is no file."""
+        plan = [self._processes, self.twin is not None, [case.about for case in self._cases]]
+        truth = None if labels is None else hashlib.sha256(labels.tobytes()).hexdigest()
+        text = json.dumps([plan, truth, self._machine], sort_keys=True)
+        plan = hashlib.sha256(text.encode()).hexdigest()
         if self._keep is None or not self._keep.exists():
-            return {}
+            return {"plan": plan, "done": {}}
         try:
             found = json.loads(self._keep.read_text())
-            return found["kept"]
-        except (ValueError, KeyError, TypeError):
+            same, _ = found["plan"] == plan, found["done"].items()
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(
                 f"{self._keep} is not a file of measurements to go on from: name another"
             ) from None
+        if not same:
+            raise ValueError(
+                f"{self._keep} is of another benchmark (models, inputs, settings or machine "
+                "differ): name another file, or delete it"
+            )
+        return found
 
-    def _remember(self, kept: dict, key: str, value) -> None:
-        kept[key] = value
+    def _remember(self, name: str, value) -> None:
+        self._kept["done"][name] = value
         if self._keep is not None:
-            write_whole(self._keep, json.dumps({"kept": kept}))
+            write_whole(self._keep, json.dumps(self._kept))
 
     def _tick(self) -> None:
         self._done += 1
         self._on_progress(self._done, self._total)
+
+
+def _worked(case: Case, limit: float) -> dict:
+    """What a worker reports of the case."""
+    output = run_module("device_bench.host.worker", str(case.write("job")), timeout=limit)
+    # LiteRT's own log lines may stand around the worker's.
+    lines = [line for line in output.splitlines() if line.startswith("{")]
+    if not lines:
+        raise ChildError("the process ended without a word", output)
+    return json.loads(lines[-1])

@@ -47,10 +47,20 @@ class InterpreterSession:
         """Run once."""
         self._interpreter.invoke()
 
-    def arena(self, tensors: list[int]) -> int:
-        """Bytes that these tensors take, shared ones once; those inside a delegate have none."""
+    @staticmethod
+    def prepare(path: str) -> None:
+        """Do what is no part of loading a model."""
+
+    def arena(self, tensors: list[int], count: int) -> int:
+        """Bytes of tensors that LiteRT itself holds, shared ones once; not those in a delegate.
+
+        Args:
+            tensors: Those of the file that are not constant.
+            count: Tensors of the file; those after them are scratch of LiteRT's kernels.
+        """
+        scratch = range(count, len(self._interpreter.get_tensor_details()))
         places = []
-        for index in tensors:
+        for index in [*tensors, *scratch]:
             with contextlib.suppress(ValueError):  # not allocated
                 view = self._interpreter.tensor(index)()
                 if view is None:  # of a resource
@@ -85,7 +95,6 @@ class CompiledSession:
         from ai_edge_litert.cpu_kernel_mode import CpuKernelMode
         from ai_edge_litert.cpu_options import CpuOptions
         from ai_edge_litert.hardware_accelerator import HardwareAccelerator
-        from ai_edge_litert.interpreter import Interpreter
         from ai_edge_litert.options import Options
 
         modes = {
@@ -97,8 +106,7 @@ class CompiledSession:
             cpu_options=CpuOptions(num_threads=threads, kernel_mode=modes[kernels]),
         )
         self._model = CompiledModel.from_file(path, options=options)
-        # Scales and zero points are known to the interpreter only.
-        self.inputs, self.outputs = signature_details(Interpreter(model_path=path))
+        self.inputs, self.outputs = self._details
 
     def allocate(self, batch: int | None) -> None:
         """Set buffers aside, for another batch size where one is given."""
@@ -119,7 +127,15 @@ class CompiledSession:
         """Run once."""
         self._model.run_by_index(0, self._fed, self._made)
 
-    def arena(self, tensors: list[int]) -> None:
+    @classmethod
+    def prepare(cls, path: str) -> None:
+        """Read what only the interpreter knows: scales, zero points."""
+        from ai_edge_litert import compiled_model  # noqa: F401  the first time it takes long
+        from ai_edge_litert.interpreter import Interpreter
+
+        cls._details = signature_details(Interpreter(model_path=path))
+
+    def arena(self, tensors: list[int], count: int) -> None:
         """None: this interface does not show where tensors are."""
 
     def read(self) -> dict[str, np.ndarray]:

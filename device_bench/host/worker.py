@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from device_bench.host.machine import Watch, limited_memory, memory
+from device_bench.host.machine import Watch, growth, limited_memory, memory
 
 
 def main(job: dict) -> dict:
@@ -19,8 +19,8 @@ def main(job: dict) -> dict:
     Args:
         job: `model` (path), `inputs` (path of an `.npz` with real values, or None), `seed`,
             `kernels`, `threads`, `batch`, `runtime`, `cores` (list or None), `warmup_seconds`,
-            `windows`, `seconds`, `min_runs`, `max_runs`, and `computed`, the tensors that are not
-            constant.
+            `windows`, `seconds`, `min_runs`, `longest`, `computed`, the tensors of the file that
+            are not constant, and `tensors`, how many the file has.
 
     Returns:
         Phases in microseconds, memory in bytes, what disturbed it, and the windows of steady runs.
@@ -29,21 +29,22 @@ def main(job: dict) -> dict:
         os.sched_setaffinity(0, job["cores"])
     clock = time.perf_counter_ns
     started = clock()
-    import ai_edge_litert.interpreter
 
-    from device_bench.host.feeding import batches
+    from device_bench.host.feeding import batches, load_arrays
     from device_bench.host.sessions import SESSIONS
     from device_bench.host.steady import warm_up, window
 
-    if job["runtime"] == "compiled":
-        import ai_edge_litert.compiled_model  # noqa: F401
-    imported, bare = clock(), memory()
-    session = SESSIONS[job["runtime"]](job["model"], job["kernels"], job["threads"])
+    kind = SESSIONS[job["runtime"]]
+    kind.prepare(job["model"])
+    imported = clock()
+    samples = load_arrays(job["inputs"])  # before: they are no memory of the model
+    bare, begun = memory(), clock()
+    session = kind(job["model"], job["kernels"], job["threads"])
     loaded = clock()
     session.allocate(job["batch"])
-    allocated = clock()
-    fed = batches(session.inputs, job["inputs"], job["seed"])
-    turn = 0
+    allocated, ready = clock(), memory()
+    fed = batches(session.inputs, samples, job["seed"])
+    turn, filled = 0, memory()
 
     def run() -> int:
         nonlocal turn
@@ -53,10 +54,10 @@ def main(job: dict) -> dict:
         session.invoke()
         return clock() - start
 
-    first, ready = run(), memory()
+    first, ran = run(), memory()
     found = {
         "import_us": (imported - started) / 1e3,
-        "load_us": (loaded - imported) / 1e3,
+        "load_us": (loaded - begun) / 1e3,
         "allocate_us": (allocated - loaded) / 1e3,
         "first_us": first / 1e3,
         "windows": [],
@@ -64,19 +65,22 @@ def main(job: dict) -> dict:
     gc.collect()
     gc.disable()
     for _ in range(job["windows"]):
-        warm = warm_up(run, job["warmup_seconds"])
-        before, watch = memory(), Watch()
-        steady = window(run, job["seconds"], job["min_runs"], job["max_runs"])
-        steady["grown_bytes"] = memory()["anonymous"] - before["anonymous"]
+        warm, watch = warm_up(run, job["warmup_seconds"]), Watch(job["cores"])
+        steady = window(run, job["seconds"], job["min_runs"], job["longest"])
         found["windows"].append({**warm, **watch.stop(), **steady})
     found["memory"] = {
-        "arena": session.arena(job["computed"]),
-        "bare": bare["total"],
-        "grown_anonymous": ready["anonymous"] - bare["anonymous"],
-        "grown": ready["total"] - bare["total"],
+        "arena": session.arena(job["computed"], job["tensors"]),
         "peak": memory()["peak"],
+        **{
+            name: _sum(growth(ready, bare, figure), growth(ran, filled, figure))
+            for name, figure in (("grown_anonymous", "anonymous"), ("grown", "total"))
+        },
     }
     return found
+
+
+def _sum(*parts: int | None) -> int | None:
+    return None if None in parts else sum(parts)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def measure_micro(
 
 
 def _measured(name: str, flatbuffer: Flatbuffer, given, seed: int) -> MicroMeasurement:
-    info, ports = read_model(flatbuffer.content), read_ports(flatbuffer.content)
+    info = read_model(flatbuffer.content)
     ops = unsupported(info.ops, "tflite-micro")
     about = {
         "name": name,
@@ -66,8 +66,9 @@ def _measured(name: str, flatbuffer: Flatbuffer, given, seed: int) -> MicroMeasu
         "macs": sum(multiply_accumulates(op) for op in info.ops),
         "unsupported": tuple(dict.fromkeys(f"{op.op}: {op.reason}" for op in ops)),
     }
-    inputs, runs = _inputs(ports, given, seed)
     try:
+        ports = read_ports(flatbuffer.content)
+        inputs, runs = _inputs(ports, given, seed)
         run = run_micro(flatbuffer.content, inputs, len(ports.outputs), runs=runs)
     except ValueError as error:
         return MicroMeasurement(**about, error=str(error))
@@ -106,7 +107,7 @@ def _parity(flatbuffer: Flatbuffer, ports: Ports, inputs, outputs) -> dict | Non
     fed = {port.name: values for port, values in zip(ports.inputs, inputs, strict=True)}
     try:
         expected = flatbuffer.outputs(fed, kernels="reference")
-    except ValueError:
+    except (ValueError, TypeError):
         return None
     found = {}
     for port, values in zip(ports.outputs, outputs, strict=True):

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from converters.flatbuffer import Flatbuffer
@@ -58,21 +59,25 @@ def measure_on_phone(
     runs: dict[str, list[Run]] = {name: [] for name in models}
     errors: dict[str, str] = {}
     turns = rounds(models, processes, seed)
-    for done, (_, name) in enumerate(turns, 1):
-        if name not in errors:
-            try:
-                said = phone.run(remote_command(files[name], threads, seconds, profile=False))
-                runs[name].append(parse_output(said)[-1])
-            except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-                errors[name] = str(error)
-        on_progress(done, len(turns))
+    interrupted = False
+    try:
+        for done, (number, name) in enumerate(turns, 1):
+            if name not in errors:
+                try:
+                    said = phone.run(remote_command(files[name], threads, seconds))
+                    runs[name].append(replace(parse_output(said)[-1], round=number))
+                except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+                    errors[name] = str(error)
+            on_progress(done, len(turns))
+    except KeyboardInterrupt:
+        interrupted = True
     rows = tuple(
-        PhoneMeasurement(name, () if name in errors else tuple(found), errors.get(name))
-        for name, found in runs.items()
+        PhoneMeasurement(name, tuple(found), errors.get(name)) for name, found in runs.items()
     )
     about = phone.shell("getprop", "ro.product.model").strip()
     settings = {"device": about or f"adb:{serial}", "threads": threads, "processes": processes}
-    return PhoneResult(rows, settings | {"seconds": seconds, "seed": seed})
+    settings |= {"seconds": seconds, "seed": seed, "interrupted": interrupted}
+    return PhoneResult(rows, settings)
 
 
 class _Phone:

@@ -3,13 +3,15 @@
 import re
 from dataclasses import dataclass, field
 
-_NUMBER = r"([\d.]+(?:e[+-]?\d+)?)"
+_NUMBER = r"(-?nan|inf|[\d.]+(?:e[+-]?\d+)?)"
 # Where a program of its own starts; and where our script says which model it is about to run.
-_START = re.compile(r"STARTING!|Log parameter values verbosely")
+_START = re.compile(r"STARTING!")
+# Which older ones and apps do not say; all of them name their settings.
+_SETTINGS = re.compile(r"Log parameter values verbosely")
 _MARK = re.compile(r"^EDGEKIT (\S+) round (\d+)")
 _GRAPH = re.compile(r"Graph: \[(.+?)\]")
 _THREADS = re.compile(r"Num threads: \[(\d+)\]")
-_STATISTICS = re.compile(rf"\bcount=(\d+) .*?avg={_NUMBER}(?: std={_NUMBER})?")
+_STATISTICS = re.compile(r"\bcount=(\d+) .*?curr=.*")
 _FIELD = re.compile(rf"\b(first|curr|min|max|avg|std|p5|median|p95)={_NUMBER}")
 _TIMES = re.compile(
     rf"Inference timings in us: Init: {_NUMBER}, First inference: {_NUMBER}, "
@@ -62,6 +64,7 @@ class Run:
         delegated: `(nodes in a delegate, nodes)` or None.
         delegate: Name of the delegate, or None.
         ops: The profile, where it was asked for.
+        round: Number of the round it belongs to; None where that is not known.
     """
 
     graph: str
@@ -77,6 +80,7 @@ class Run:
     delegated: tuple[int, int] | None = None
     delegate: str | None = None
     ops: tuple[Op, ...] = ()
+    round: int | None = None
 
     @property
     def middle(self) -> float:
@@ -108,21 +112,29 @@ def parse_output(text: str) -> list[Run]:
     return found
 
 
+def unfinished(text: str) -> list[str]:
+    """Names of models that our script started and that did not come to an end."""
+    parts = [part for part in _parts(text) if part and _MARK.match(part[0])]
+    return [_MARK.match(part[0])[1] for part in parts if _run(part) is None]
+
+
 def _parts(text: str) -> list[list[str]]:
     """Lines of each process."""
     parts: list[list[str]] = [[]]
-    started = False
+    seen: set[str] = set()
     for line in text.splitlines():
         line = line.rstrip("\r")
-        mark, start = _MARK.match(line), _START.search(line)
-        if mark or (start and started):
+        marks = {
+            "start": _START.search(line),
+            "settings": _SETTINGS.search(line),
+            "times": _TIMES.search(line),
+        }
+        found = {name for name, match in marks.items() if match}
+        again = found & seen & {"start", "settings"} or ("times" in seen and found - {"times"})
+        if _MARK.match(line) or again:
             parts.append([])
-            started = False
-        if start:
-            # Two lines say so: the second belongs to the same process.
-            started = not any(_START.search(each) for each in parts[-1]) or started
-        if _TIMES.search(line):
-            started = True
+            seen = set()
+        seen |= found
         parts[-1].append(line)
     return parts
 
@@ -138,7 +150,7 @@ def _run(lines: list[str]) -> Run | None:
     init, first, warmup, mean = (float(value) for value in times.groups())
     statistics, runs = {}, 0
     if counts:
-        line = before[counts[-1].start() :].split("\n", 1)[0]
+        line = counts[-1][0]
         runs = int(counts[-1][1])
         statistics = {name: float(value) for name, value in _FIELD.findall(line)}
         for name in ("curr", "avg", "first"):
@@ -162,6 +174,7 @@ def _run(lines: list[str]) -> Run | None:
         delegated=(int(delegated[1]), int(delegated[2])) if delegated else None,
         delegate=delegated[3] if delegated else None,
         ops=_ops(lines),
+        round=int(mark[2]) if mark else None,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from converters.files import existing_file
 from device_bench.device_result import DeviceResult
-from device_bench.phone.output import Run, parse_output
+from device_bench.phone.output import Run, parse_output, unfinished
 from device_bench.statistics import Ratio, median_interval, ratio_between, ratio_of
 
 _DEVICE = "EDGEKIT-DEVICE "
@@ -83,9 +83,13 @@ class PhoneResult(DeviceResult):
     kind = "phone"
 
     def ratio(self, name: str, reference: str) -> Ratio:
-        """The time of `name` over that of `reference`; paired where the rounds are the same."""
-        one, other = (self[each].process_medians_ms for each in (name, reference))
-        return (ratio_of if len(one) == len(other) else ratio_between)(one, other)
+        """The time of `name` over that of `reference`, paired by rounds where these are known."""
+        rows = self[name], self[reference]
+        one, other = ({run.round: run.middle for run in row.runs} for row in rows)
+        both = [number for number in one if number is not None and number in other]
+        if both:
+            return ratio_of([one[n] for n in both], [other[n] for n in both])
+        return ratio_between(*(row.process_medians_ms for row in rows))
 
     def table(self):
         """The figures as a `rich` table: times in ms."""
@@ -114,8 +118,11 @@ class PhoneResult(DeviceResult):
         ratio = ""
         if m is not first and first.measured:
             found = self.ratio(m.name, first.name)
-            same = found.verdict() == "no difference" and found.pairs > 1
-            ratio = "≈ 1" if same else f"{found.value:.2f}"
+            verdict = found.verdict()
+            sure = verdict in ("slower", "faster")
+            ratio = (
+                "≈ 1" if verdict == "no difference" else f"{found.value:.2f}{'' if sure else '?'}"
+            )
         return [
             f"{m.load_ms:.2f}",
             f"{m.first_ms:.3f}",
@@ -136,18 +143,21 @@ def read_results(path: str | os.PathLike) -> PhoneResult:
     """
     text = existing_file(path).read_text(errors="replace")
     try:
-        return gathered(parse_output(text), _device(text))
+        found, lost = parse_output(text), unfinished(text)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def gathered(runs: list[Run], device: str) -> PhoneResult:
-    """Runs by their models."""
-    by_name: dict[str, list[Run]] = {}
-    for run in runs:
+    by_name: dict[str, list[Run]] = {name: [] for name in lost}
+    for run in found:
         by_name.setdefault(run.name, []).append(run)
-    rows = tuple(PhoneMeasurement(name, tuple(found)) for name, found in by_name.items())
-    return PhoneResult(rows, {"device": device})
+    rows = tuple(
+        PhoneMeasurement(name, tuple(runs), _lost(lost.count(name)))
+        for name, runs in by_name.items()
+    )
+    return PhoneResult(rows, {"device": _device(text)})
+
+
+def _lost(count: int) -> str | None:
+    return f"{count} of its runs did not come to an end" if count else None
 
 
 def _device(text: str) -> str:

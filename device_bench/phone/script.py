@@ -8,6 +8,8 @@ from pathlib import Path
 
 from converters.files import place_for_folder, write_whole
 from converters.flatbuffer import Flatbuffer
+from device_bench.modes import mode_of
+from device_bench.setting import Setting
 
 REMOTE = "/data/local/tmp/edgekit"
 BINARY = "benchmark_model"
@@ -24,46 +26,41 @@ _SCRIPT = """#!/bin/sh
 # Run it in this folder; then: edgekit bench --import results.txt
 set -e
 cd "$(dirname "$0")"
-SERIAL="${{1:-{serial}}}"
-ADB="adb${{SERIAL:+ -s $SERIAL}}"
+SERIAL={serial}
+SERIAL="${{1:-$SERIAL}}"
+on() {{ adb ${{SERIAL:+-s "$SERIAL"}} "$@"; }}
 [ -f {binary} ] || {{ echo "put {binary} here first: see the top of this script" >&2; exit 2; }}
-$ADB shell mkdir -p {remote}
-$ADB push {binary} {files} {remote}/
-$ADB shell chmod 755 {remote}/{binary}
+on shell mkdir -p {remote}
+on push {binary} {files} {remote}/
+on shell chmod 755 {remote}/{binary}
 {{
-  echo "EDGEKIT-DEVICE $($ADB shell getprop ro.product.model | tr -d '\\r')"
+  echo "EDGEKIT-DEVICE $(on shell getprop ro.product.model | tr -d '\\r')"
 {runs}
 }} > results.txt.part 2>&1
 mv results.txt.part results.txt
 echo "measured: $(pwd)/results.txt"
 """
 _RUN = """  echo "EDGEKIT {name} round {number}"
-  $ADB shell {command} < /dev/null || true"""
+  on shell {command} < /dev/null || true"""
 
 
-def remote_command(
-    file: str, threads: int, seconds: float, profile: bool, mask: str | None = None
-) -> str:
+def remote_command(file: str, threads: int, seconds: float) -> str:
     """The command line of one process on the device.
 
     Args:
         file: Name of the model's file there.
         threads: Of the kernels.
         seconds: How long it measures at least.
-        profile: Whether it profiles ops.
-        mask: CPUs to run on, hexadecimal as `taskset` takes it. Defaults to `None`: all.
     """
-    parts = ["taskset", mask] if mask else []
-    parts += [
-        f"{REMOTE}/{BINARY}",
-        f"--graph={REMOTE}/{file}",
-        f"--num_threads={threads}",
-        f"--min_secs={seconds:g}",
-        "--warmup_min_secs=0.5",
-    ]
-    if profile:
-        parts.append("--enable_op_profiling=true")
-    return shlex.join(parts)
+    return shlex.join(
+        [
+            f"{REMOTE}/{BINARY}",
+            f"--graph={REMOTE}/{file}",
+            f"--num_threads={threads}",
+            f"--min_secs={seconds:g}",
+            "--warmup_min_secs=0.5",
+        ]
+    )
 
 
 def write_script(
@@ -92,7 +89,13 @@ def write_script(
 
     Returns:
         Path of the script.
+
+    Raises:
+        ValueError: A number out of its range.
+        NotADirectoryError: `folder` is a file.
     """
+    mode = mode_of("standard", processes, seconds)
+    threads = Setting(threads=threads).threads
     folder = place_for_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     files = file_names(models)
@@ -102,14 +105,14 @@ def write_script(
         _RUN.format(
             name=files[name].removesuffix(".tflite"),
             number=number,
-            command=shlex.quote(remote_command(files[name], threads, seconds, profile=False)),
+            command=shlex.quote(remote_command(files[name], threads, seconds)),
         )
-        for number, name in rounds(models, processes, seed)
+        for number, name in rounds(models, mode.processes, seed)
     ]
     text = _SCRIPT.format(
         binary=BINARY,
         source=SOURCE,
-        serial=serial,
+        serial=shlex.quote(serial),
         remote=REMOTE,
         files=" ".join(files.values()),
         runs="\n".join(runs),
@@ -129,7 +132,7 @@ def file_names(models: Mapping) -> dict[str, str]:
     """A file name for each model that no shell misreads."""
     found: dict[str, str] = {}
     for name in models:
-        stem = _UNSAFE.sub("_", name).strip("_") or "model"
+        stem = _UNSAFE.sub("_", name).strip("_-.") or "model"
         while f"{stem}.tflite" in found.values():
             stem += "_"
         found[name] = f"{stem}.tflite"

@@ -14,6 +14,7 @@ from converters.reader import ModelInfo, read_model
 from converters.samples import Samples
 from device_bench.device_result import SCHEMA_VERSION
 from device_bench.environment import package_version
+from device_bench.host.feeding import save_arrays
 from device_bench.host.jobs import memory_left, pinned_cores
 from device_bench.setting import Setting
 
@@ -57,6 +58,7 @@ class Profile:
         invoke_us: Mean time of a run with the profiler on.
         plain_us: With it off.
         setting: Kernels and threads.
+        note: That this version of LiteRT was not tried, if so.
     """
 
     rows: tuple[Row, ...]
@@ -64,6 +66,7 @@ class Profile:
     invoke_us: float
     plain_us: float
     setting: Setting
+    note: str | None = None
 
     @property
     def residual_us(self) -> float:
@@ -153,6 +156,7 @@ class Profile:
             f"{self.overhead_us:.1f} µs of the profiler's own), {self.setting.kernels} kernels, "
             f"{self.setting.threads} thread(s); {self.delegated_share:.0%} of the kernels' time is "
             "inside a delegate, whose kernels are fused and have numbers of their own"
+            + (f". {self.note}" if self.note else "")
         )
 
 
@@ -204,7 +208,7 @@ def profile(
             "seconds": _SECONDS,
         }
         if inputs is not None:
-            np.savez(folder / "inputs.npz", **flatbuffer.named_inputs(inputs, "inputs"))
+            save_arrays(folder / "inputs.npz", flatbuffer.named_inputs(inputs, "inputs"))
             job["inputs"] = str(folder / "inputs.npz")
         (folder / "job.json").write_text(json.dumps(job))
         try:
@@ -216,7 +220,10 @@ def profile(
     lines = [line for line in output.splitlines() if line.startswith('{"rows"')]
     found = json.loads(lines[-1])
     rows = tuple(_row(info, *each) for each in found.pop("rows"))
-    return Profile(rows, setting=setting, **found)
+    version = str(package_version("ai-edge-litert"))
+    tried = any(version.startswith(f"{known}.") for known in _TRIED)
+    note = None if tried else f"LiteRT {version} was not tried; its answers held together"
+    return Profile(rows, setting=setting, note=note, **found)
 
 
 def _row(info: ModelInfo, name: str, node: int, delegated: bool, microseconds: float) -> Row:
@@ -226,7 +233,8 @@ def _row(info: ModelInfo, name: str, node: int, delegated: bool, microseconds: f
     if op is None or not op.output_tensors:
         return Row(name, node, False, microseconds)
     made = op.output_tensors[0]
-    integer = any("int8" in tensor.dtype for each in info.ops for tensor in each.output_tensors)
+    dtypes = {tensor.dtype for each in info.ops for tensor in each.output_tensors}
+    integer = bool(dtypes.intersection(("int8", "uint8", "int16")))
     at_the_edge = op.name in ("QUANTIZE", "DEQUANTIZE")
     island = integer and "float" in made.dtype and not at_the_edge
     return Row(name, node, False, microseconds, made.dtype, made.name, island)

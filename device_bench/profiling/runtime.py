@@ -147,7 +147,8 @@ class Runtime:
                 event.elapsed_us,
             )
             for event in events[: count.value]
-            if event.type in (_OPERATOR, _DELEGATED)
+            # Ops of a loop's body are in the time of the loop.
+            if event.type == _DELEGATED or (event.type == _OPERATOR and event.subgraph == 0)
         ]
 
     def _buffers(self, side: str, details: Mapping[str, dict]) -> dict[str, ctypes.c_void_p]:

@@ -28,13 +28,13 @@ def main(job: dict) -> dict:
     from ai_edge_litert.interpreter import Interpreter
 
     from converters.runner import signature_details
-    from device_bench.host.feeding import batches
+    from device_bench.host.feeding import batches, load_arrays
     from device_bench.profiling.runtime import Runtime
 
     inputs, outputs = signature_details(Interpreter(model_path=job["model"]))
     runtime = Runtime(job["model"], job["kernels"], job["threads"])
     runtime.set_up(inputs, outputs)
-    runtime.feed(batches(inputs, job["inputs"], job["seed"])[0])
+    runtime.feed(batches(inputs, load_arrays(job["inputs"]), job["seed"])[0])
     clock = time.perf_counter_ns
 
     def run() -> int:

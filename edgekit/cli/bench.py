@@ -103,17 +103,21 @@ def bench(
     from converters.samples import load_samples
 
     show = _shown(as_json)
+    options = _given(context, options)
     if imported:
+        _nothing_beside("--import", options, {"out"})
         from device_bench.phone.result import read_results
 
-        show(read_results(imported))
+        _told(read_results(imported), options.get("out"), show)
         return
     if not models:
         raise click.UsageError("Missing argument 'MODELS...'.")
     named = _by_name(models)
     samples = load_samples(inputs) if inputs else None
-    options = _given(context, options)
+    if (processor or profile) and device != "host":
+        raise ValueError(f"--device {device} says nothing to --profile and --estimate")
     if processor:
+        _nothing_beside("--estimate", options, set())
         from device_bench import estimate
 
         for path in named.values():
@@ -127,10 +131,8 @@ def bench(
 
 
 def _benchmark(context, named, device, samples, labels, options, show) -> None:
-    from converters.files import place_for_file
     from device_bench import Result, benchmark
-    from device_bench.guard import broken_rules, parse_rules
-    from device_bench.history import add_to_history
+    from device_bench.guard import broken_rules, other_circumstances, parse_rules
 
     out, history, html, baseline = (
         options.pop(name, None) for name in ("out", "history", "html", "baseline")
@@ -138,9 +140,8 @@ def _benchmark(context, named, device, samples, labels, options, show) -> None:
     rules = parse_rules(options.pop("rules", ()), with_baseline=baseline is not None)
     if device != "host" and (history or html or baseline or rules):
         raise ValueError("--history, --html, --baseline and --fail-if are for --device host")
-    for path in filter(None, (out, history, html)):
-        place_for_file(path)
     old = Result.from_json(baseline) if baseline else None
+    _check_places(out, history, html)
     with _progress() as progress:
         task = progress.add_task("benchmark", total=None)
         result = benchmark(
@@ -151,16 +152,18 @@ def _benchmark(context, named, device, samples, labels, options, show) -> None:
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
             **options,
         )
-    if out:
-        result.to_json(out)
+    _told(result, out, show)
+    for line in other_circumstances(result, old) if old else ():
+        click.echo(f"Warning: beside the baseline: {line}", err=True)
     if history:
+        from device_bench.history import add_to_history
+
         add_to_history(result, history)
     if html:
         from device_bench.report import write_report
 
         profiles = _profiles(named, result, samples)
         write_report(result, html, history=history, baseline=old, profiles=profiles)
-    show(result)
     broken = broken_rules(result, rules, old) if rules else []
     for line in broken:
         click.echo(f"Failed: {line}", err=True)
@@ -169,6 +172,36 @@ def _benchmark(context, named, device, samples, labels, options, show) -> None:
         raise ValueError("could not run " + "; ".join(failed))
     if broken:
         context.exit(CHECK_FAILED)
+
+
+def _check_places(out, history, html) -> None:
+    """Refuse before the work what would fail after it."""
+    from converters.files import place_for_file
+
+    for path in filter(None, (out, history, html)):
+        place_for_file(path)
+    if history and Path(history).exists():
+        from device_bench.history import read_history
+
+        read_history(history)
+    if html:
+        from device_bench.report import drawing_tools
+
+        drawing_tools()
+
+
+def _told(result, out, show) -> None:
+    """Written first: what is shown can be lost, what was measured should not."""
+    if out:
+        result.to_json(out)
+    show(result)
+
+
+def _nothing_beside(option: str, options: dict, allowed: set) -> None:
+    others = sorted(set(options) - allowed)
+    if others:
+        name = {"rules": "fail-if"}.get(others[0], others[0].replace("_", "-"))
+        raise ValueError(f"--{name} has no meaning beside {option}")
 
 
 def _profiles(named, result, samples) -> dict:
@@ -189,9 +222,7 @@ def _profiles(named, result, samples) -> dict:
 def _profile(named, samples, options, show) -> None:
     from device_bench import profile
 
-    allowed = {"kernels", "threads", "seed"}
-    if others := sorted(set(options) - allowed):
-        raise ValueError(f"--{others[0]} has no meaning beside --profile")
+    _nothing_beside("--profile", options, {"kernels", "threads", "seed"})
     kernels, threads = options.get("kernels", ["xnnpack"]), options.get("threads", [1])
     for path in named.values():
         for setting in kernels:
@@ -207,10 +238,12 @@ def _script(named, device, folder, options) -> None:
     kind, serial = device_kind(device)
     if kind != PHONE:
         raise ValueError(f"--script is for --device adb:SERIAL. Received: --device {device}")
+    _nothing_beside("--script", options, {"threads", "processes", "seconds", "seed"})
     models = {name: Flatbuffer.from_file(path) for name, path in named.items()}
-    options.pop("binary", None)
-    threads = options.pop("threads", [1])[0]
-    path = write_script(models, folder, serial, threads, **options)
+    threads = options.pop("threads", [1])
+    if len(threads) > 1:
+        raise ValueError("--threads must be one number on a phone")
+    path = write_script(models, folder, serial, threads[0], **options)
     click.echo(f"{path}: run it where the phone is, then edgekit bench --import results.txt")
 
 

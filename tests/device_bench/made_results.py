@@ -40,6 +40,7 @@ def row(name, medians_ms, **changes):
                     "cpu_per_wall": 1.0,
                     "steal": 0.0,
                     "grown_bytes": 0,
+                    "frequency_khz": [None, None],
                     "min": 990 * median,
                     "median": 1000 * median,
                     "p90": 1100 * median,
@@ -50,8 +51,14 @@ def row(name, medians_ms, **changes):
         }
         for median in medians_ms
     ]
-    given = {"file_bytes": 100_000, "weight_bytes": 90_000, "sha256": "0", "accuracy": 0.9}
-    return Measurement(name, name, Setting(), processes=processes, **given | changes)
+    given = {
+        "setting": Setting(),
+        "file_bytes": 100_000,
+        "weight_bytes": 90_000,
+        "sha256": "0",
+        "accuracy": 0.9,
+    }
+    return Measurement(name, name, processes=processes, **given | changes)
 
 
 def result(*rows):

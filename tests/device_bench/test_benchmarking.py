@@ -61,10 +61,14 @@ def test_the_figures_follow_from_the_raw_samples(result):
     assert m.median_ms == pytest.approx(np.median(medians), rel=1e-3)
 
 
-def test_equal_things_show_the_noise(result):
-    assert result.twin.sha256 == result["float32"].sha256
-    assert result.noise_floor >= 0
-    assert result.verdict("float32", "float32") == "no difference"
+def test_equal_things_are_measured_each_for_itself(files):
+    models = {"one": files["int8"], "other": files["int8"]}
+    found = benchmark(models, processes=6, seconds=0.02)
+    raw = [m.processes for m in (*found.measurements, found.twin)]
+    assert raw[0] != raw[1] != raw[2] != raw[0]
+    assert found.noise_floor > 0
+    assert found.ratio("other", "one").pairs == 6
+    assert found.verdict("one", "one") == "no difference"
 
 
 def test_json_holds_everything_and_is_read_again(result, tmp_path):
@@ -175,23 +179,38 @@ def test_a_stopped_benchmark_goes_on(files, tmp_path):
     measured = [process for m in (*first.measurements, first.twin) for process in m.processes]
     assert len(measured) == 2
     assert "interrupted" in str(first)
+    with pytest.raises(ValueError, match="kept.json is of another benchmark"):
+        benchmark(models, processes=3, seconds=0.03, keep=keep)
     whole = benchmark(models, processes=3, seconds=0.02, keep=keep)
     assert not whole.settings["interrupted"]
-    again = benchmark(models, processes=3, seconds=0.02, keep=keep)  # nothing is left to measure
-    for one, other, started in zip(
-        (*whole.measurements, whole.twin),
-        (*again.measurements, again.twin),
-        (*first.measurements, first.twin),
-        strict=True,
+    for one, started in zip(
+        (*whole.measurements, whole.twin), (*first.measurements, first.twin), strict=True
     ):
         assert len(one.processes) == 3
-        assert one.processes == other.processes
         assert one.processes[: len(started.processes)] == started.processes
-    longer = benchmark(models, processes=1, seconds=0.03, keep=keep)  # is another measurement
-    assert longer["int8"].processes[0] not in whole["int8"].processes
+    assert not keep.exists()  # the next one measures anew
     keep.write_text("[]")
     with pytest.raises(ValueError, match="is not a file of measurements"):
         benchmark(models, **QUICK, keep=keep)
+
+
+def test_accuracy_counts_every_sample(files, data):
+    x, y = data[0][:10], data[1][:10]
+    found = benchmark({"int8": files["int8"]}, inputs=x, labels=y, batch=4, **QUICK)
+    assert found["int8"].accuracy == np.mean(files["int8"].predict(x).argmax(1) == y)
+
+
+def test_several_and_odd_outputs():
+    """Two outputs, one of them a single number, and one that is the same zeros always."""
+    import tensorflow as tf
+
+    file = broken_models.converted(lambda x: (tf.reduce_sum(x), 0.0 * x), [1, 4])
+    found = benchmark({"two": file}, **QUICK)
+    assert found["two"].error is None
+    assert len(found["two"].check["decibel"]) == 2
+    x = np.ones((2, 4), "float32")
+    with pytest.raises(ValueError, match="one output of classes; that of model 'two' has shapes"):
+        benchmark({"two": file}, inputs=x, labels=[0, 1])
 
 
 def test_a_batch_larger_than_what_is_fed():
@@ -201,7 +220,10 @@ def test_a_batch_larger_than_what_is_fed():
 
     model = keras.Sequential([keras.Input((8,), batch_size=48), keras.layers.Dense(2)])
     x = np.random.default_rng(0).random((96, 8))
-    assert benchmark(ek.convert(model), inputs=x, **QUICK)["float32"].error is None
+    found = benchmark(ek.convert(model), inputs=x, **QUICK)["float32"]
+    assert found.error is None
+    rates = [window["runs"] / window["seconds"] for window in found.windows]
+    assert found.throughput == pytest.approx(48 * np.median(rates))  # samples, not runs
 
 
 @pytest.mark.parametrize(

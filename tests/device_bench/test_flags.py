@@ -12,6 +12,7 @@ CALM = {
     "cpu_per_wall": 1.0,
     "steal": 0.0,
     "grown_bytes": 0,
+    "frequency_khz": [None, None],
 }
 
 
@@ -42,7 +43,8 @@ def test_a_sound_measurement_has_none():
         ([[1.0 + 0.02 * n] * 9 for n in range(8)], "drifts: later processes take 1.08"),
         ([np.linspace(1, 1.3, 100)] * 4, "drifts: later runs take 1.14"),
         (noisy(4) + noisy(4, 1.4), "bimodal: processes take 1 ms or 1.4 ms"),
-        ([[1.0] * 85 + [3.0] * 15 + [1.0] * 85 + [3.0] * 15] * 3, "long tail: p90 is 3.0"),
+        ([[1.0] * 170 + [*np.linspace(1, 4, 80)] + [1.0] * 170] * 3, "long tail: p90 is 2.4"),
+        ([[1.0, 1.3] * 50] * 3, "bimodal: runs take 1 ms or 1.3 ms"),
         (noisy(level=0.02), "so short that the call itself counts"),
     ],
 )
@@ -57,9 +59,12 @@ def test_what_the_times_show(samples, text):
         ({"cpu_per_wall": 0.5}, "disturbed: had its processor for 50% of the time"),
         ({"steal": 0.1}, "disturbed: the hypervisor took 10%"),
         ({"grown_bytes": 5_000_000}, "leaks: grew by 5.0 MB in 1000 runs"),
+        ({"frequency_khz": [2_000_000, 1_500_000]}, "disturbed: the clock changed by -25%"),
+        ({"runs": 4}, "few runs: 4 in a window"),
     ],
 )
 def test_what_the_machine_shows(changes, text):
     (flag,) = flags(measured(noisy(), **changes))
     assert flag.startswith(text)
     assert flags(measured(noisy(), threads=2, cpu_per_wall=0.5)) == []
+    assert flags(measured(noisy(), threads=200))[0].startswith("more threads than the")

@@ -1,6 +1,7 @@
 import pytest
 
-from device_bench.guard import broken_rules, parse_rules
+from device_bench import Setting
+from device_bench.guard import broken_rules, other_circumstances, parse_rules
 from tests.device_bench.made_results import result, row, spread
 
 
@@ -62,12 +63,27 @@ def test_what_cannot_be_compared_is_said():
     now, before = row("m", spread(4.0), accuracy=None), row("m", spread(4.0))
     assert "has no accuracy" in broken("accuracy<80%", now)[0]
     assert "has no accuracy in the baseline" in broken("accuracy<-1%", before, now)[0]
-    assert (
-        "nothing to compare with, the baseline has other"
-        in (broken("latency>+5%", now, row("other", spread(4.0)))[0])
-    )
+    assert "m is not in the baseline" in broken("latency>+5%", now, row("n", spread(4.0)))[0]
+    threads = row("m", spread(4.0), setting=Setting(threads=4))
+    assert "m is not in the baseline" in broken("latency>+5%", now, threads)[0]
+    few = broken("latency>+5%", row("m", spread(4.4)), row("m", spread(4.0, 3)))
+    assert "of 8 and 3 processes: 6 tell more" in few[0]
     failed = row("m", [], error="it crashed")
     assert broken("size>1B", failed) == []  # the error is said anyway
+
+
+def test_an_interrupted_benchmark_keeps_no_rule():
+    stopped = result(row("m", spread(4.0)))
+    stopped.settings["interrupted"] = True
+    rules = parse_rules(["size>900kB"], with_baseline=False)
+    assert "was interrupted" in broken_rules(stopped, rules, None)[0]
+
+
+def test_other_circumstances_are_named():
+    now, before = result(row("m", spread(4.0))), result(row("m", spread(4.0)))
+    assert other_circumstances(now, before) == []
+    before.host["processor"] = "another"
+    assert other_circumstances(now, before) == ["processor was another, is a processor"]
 
 
 @pytest.mark.parametrize(

@@ -67,9 +67,17 @@ def test_noise_is_fed_where_nothing_is_given(files):
 
 
 @pytest.mark.parametrize(
-    "option", [{"labels": [1]}, {"mode": "quick"}, {"kernels": "builtin"}, {"batch": 2}]
+    "option",
+    [
+        {"labels": np.array([1])},
+        {"mode": "quick"},
+        {"kernels": "builtin"},
+        {"batch": 2},
+        {"threads": 2},
+        {"processes": 3},
+    ],
 )
 def test_options_of_the_host_are_refused(files, option):
     (name,) = option
-    with pytest.raises(ValueError, match=f"`{name}` is for device 'host'"):
+    with pytest.raises(ValueError, match=f"`{name}` says nothing to device 'mcu'"):
         benchmark({"m": files["int8"]}, device="mcu", **option)

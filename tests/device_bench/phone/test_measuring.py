@@ -31,6 +31,7 @@ for each; do case "$each" in --graph=*) graph="${{each#--graph=}}" ;; esac; done
 [ -f "$graph" ] || {{ echo "no such file: $graph"; exit 1; }}
 case "$graph" in *broken*) echo "ERROR: Op builtin_code out of range"; exit 1 ;; esac
 echo "STARTING!"
+echo "Log parameter values verbosely: [0]"
 echo "Graph: [$graph]"
 cat {recorded}
 """
@@ -54,13 +55,14 @@ def test_models_are_measured_in_turns(phone, files):
     found = benchmark(
         {"int 8": files["int8"], "float32": files["float32"]},
         device="adb:PHONE",
-        processes=3,
+        processes=6,
         binary=phone / "bin" / "benchmark_model",
         on_progress=lambda done, total: calls.append((done, total)),
     )
     assert found.settings["device"] == "Pixel X"
-    assert calls == [(n, 6) for n in range(1, 7)]
-    assert len(found["int 8"].runs) == 3
+    assert calls == [(n, 12) for n in range(1, 13)]
+    assert [run.round for run in found["int 8"].runs] == list(range(6))
+    assert found.ratio("float32", "int 8").pairs == 6
     assert found["int 8"].median_ms == pytest.approx(249.684)
     assert found["int 8"].runs[0].graph.endswith("/edgekit/int_8.tflite")
     assert "≈ 1" in str(found)
@@ -73,6 +75,7 @@ def test_a_model_that_fails_there_is_a_row(phone, files):
         models, device="adb:PHONE", processes=2, binary=phone / "bin" / "benchmark_model"
     )
     assert "no finished run" in found["broken"].error
+    assert not found["broken"].measured
     assert found["int8"].measured
     assert "broken failed" in " ".join(str(found).split())
 
@@ -89,6 +92,26 @@ def test_a_script_for_where_the_phone_is(phone, files):
     assert found.settings["device"] == "Pixel X"
     assert sorted(m.name for m in found.measurements) == ["a_b", "c"]
     assert [len(m.runs) for m in found.measurements] == [2, 2]
+    assert found.ratio("c", "a_b").pairs == 2
+
+
+def test_a_model_that_fails_where_the_phone_is(phone, files):
+    models = {"good": files["int8"], "broken": files["float32"]}
+    path = write_script(models, phone / "kit", "PHONE", processes=2)
+    (phone / "bin" / "benchmark_model").rename(phone / "kit" / "benchmark_model")
+    subprocess.run(["sh", path], check=True, capture_output=True)
+    found = read_results(phone / "kit" / "results.txt")
+    assert found["broken"].error == "2 of its runs did not come to an end"
+    assert found["good"].error is None
+    assert len(found["good"].runs) == 2
+
+
+def test_a_serial_is_no_shell_code(phone, files):
+    path = write_script({"a": files["int8"]}, phone / "kit", "$(touch harm)")
+    (phone / "bin" / "benchmark_model").rename(phone / "kit" / "benchmark_model")
+    done = subprocess.run(["sh", path], capture_output=True, text=True)
+    assert "device '$(touch harm)' not found" in done.stdout + done.stderr
+    assert not (phone / "kit" / "harm").exists()
 
 
 def test_what_is_missing_is_said(phone, files, monkeypatch):
@@ -107,5 +130,11 @@ def test_what_is_missing_is_said(phone, files, monkeypatch):
 
 
 def test_file_names_are_safe_and_different():
-    names = file_names(["a b", "a/b", "ä", "$(rm x)"])
-    assert list(names.values()) == ["a_b.tflite", "a_b_.tflite", "model.tflite", "rm_x.tflite"]
+    names = file_names(["a b", "a/b", "ä", "$(rm x)", "-rf"])
+    assert list(names.values()) == [
+        "a_b.tflite",
+        "a_b_.tflite",
+        "model.tflite",
+        "rm_x.tflite",
+        "rf.tflite",
+    ]

@@ -62,6 +62,19 @@ def test_output_without_a_finished_run(text):
         parse_output(text)
 
 
+def test_a_single_run_is_not_taken_for_the_warm_up():
+    text = (
+        "STARTING!\nLog parameter values verbosely: [0]\nGraph: [m.tflite]\n"
+        "count=3 first=9 curr=7 min=7 max=9 avg=8 std=1 p5=7 median=8 p95=9\n"
+        "count=1 curr=5\n"
+        "Inference timings in us: Init: 3, First inference: 9, Warmup (avg): nan, "
+        "Inference (avg): 5\n"
+    )
+    (run,) = parse_output(f"EDGEKIT mine round 4\n{text}")
+    assert (run.name, run.round, run.runs, run.middle) == ("mine", 4, 1, 5)
+    assert len(parse_output(text + text)) == 2
+
+
 def test_a_run_that_was_cut_is_left_out():
     whole = (RECORDED / "localizer_arm.txt").read_text()
     cut = whole[: whole.rindex("Inference timings")]
