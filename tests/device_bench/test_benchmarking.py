@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from device_bench import Result, Setting, benchmark
+from device_bench import Result, Setting, benchmark, modes
 from tests.device_bench import broken_models
 
 QUICK = {"processes": 2, "seconds": 0.05}
@@ -128,6 +129,22 @@ def test_settings_are_rows(files):
     larger = found["int8, builtin, batch 4, interpreter"]
     assert larger.arena_bytes == pytest.approx(4 * plain.arena_bytes, rel=0.2)
     assert 0 < larger.throughput < 4000 / larger.min_ms
+
+
+def test_mlperf_modes(files, monkeypatch):
+    """With windows of 20 ms in place of 10 and 60 s."""
+    for name in ("mlperf-tiny", "mlperf-mobile"):
+        monkeypatch.setitem(modes.MODES, name, replace(modes.MODES[name], seconds=0.02))
+    tiny = benchmark({"int8": files["int8"]}, mode="mlperf-tiny")
+    assert len(tiny["int8"].windows) == 5
+    assert tiny.twin is None
+    rates = [window["runs"] / window["seconds"] for window in tiny["int8"].windows]
+    assert tiny["int8"].throughput == pytest.approx(np.median(rates))
+    assert "samples/s" in str(tiny)
+    mobile = benchmark({"int8": files["int8"]}, mode="mlperf-mobile")
+    (window,) = mobile["int8"].windows
+    assert window["runs"] >= 1024
+    assert mobile["int8"].headline == "p90"
 
 
 def test_reference_kernels_are_not_compared_with_themselves(files):
