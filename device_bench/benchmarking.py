@@ -1,7 +1,6 @@
 """`benchmark`: several models measured side by side, on this host or for a device."""
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -13,15 +12,13 @@ from converters.flatbuffer import Flatbuffer
 from converters.reader import read_model
 from converters.samples import Samples
 from device_bench.devices import HOST, MICRO, NPU, PHONE, device_kind
-from device_bench.environment import describe_host
 from device_bench.ethos.measuring import measure_npu
 from device_bench.ethos.result import NpuResult
-from device_bench.host.jobs import Case, cases
-from device_bench.host.rounds import Found, Rounds
-from device_bench.measurement import Measurement
+from device_bench.host.measuring import measure_on_host
+from device_bench.host.plan import Plan
 from device_bench.micro.measuring import measure_micro
 from device_bench.micro.result import MicroResult
-from device_bench.modes import Mode, mode_of
+from device_bench.modes import mode_of
 from device_bench.phone.measuring import measure_on_phone
 from device_bench.phone.result import PhoneResult
 from device_bench.result import Result
@@ -145,12 +142,12 @@ def benchmark(
         name: None if inputs is None else flatbuffer.named_inputs(inputs, "inputs")
         for name, flatbuffer in flatbuffers.items()
     }
-    if kind != HOST:
-        progress = on_progress or (lambda done, total: None)
-        if kind == MICRO:
-            return measure_micro(flatbuffers, samples, int(seed), progress)
-        if kind == NPU:
-            return measure_npu(flatbuffers, detail, progress)
+    progress = on_progress or (lambda done, total: None)
+    if kind == MICRO:
+        return measure_micro(flatbuffers, samples, int(seed), progress)
+    if kind == NPU:
+        return measure_npu(flatbuffers, detail, progress)
+    if kind == PHONE:
         if len(settings) > 1:
             raise ValueError(f"`threads` must be one number on a phone. Received: {threads}")
         return measure_on_phone(
@@ -164,52 +161,9 @@ def benchmark(
             progress,
         )
     truth = _labels(labels, samples, flatbuffers)
-    before = describe_host()
-    with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as temporary:
-        measured = cases(flatbuffers, settings, samples, chosen, int(seed), Path(temporary))
-        rounds = Rounds(
-            measured,
-            chosen.processes,
-            chosen.self_pair,
-            float(timeout),
-            int(seed),
-            before,
-            None if keep is None else place_for_file(keep),
-            on_progress or (lambda done, total: None),
-        )
-        rounds.run(samples, truth)
-    rows = [_measurement(case, rounds.found[case.name], chosen) for case in measured]
-    told = {
-        "device": device,
-        "mode": chosen.name,
-        "kernels": sorted({setting.kernels for setting in settings}),
-        "threads": sorted({setting.threads for setting in settings}),
-        "processes": chosen.processes,
-        "seconds": chosen.seconds,
-        "seed": int(seed),
-        "inputs": "random" if inputs is None else "real samples",
-        "interrupted": rounds.interrupted,
-    }
-    host = before | {"load_average_after": describe_host()["load_average"]}
-    twin = rounds.twin and _measurement(measured[0], rounds.twin, chosen)
-    return Result(rows, told, host, twin)
-
-
-def _measurement(case: Case, found: Found, mode: Mode) -> Measurement:
-    return Measurement(
-        case.name,
-        case.model,
-        case.setting,
-        case.flatbuffer.size,
-        case.flatbuffer.weight_bytes,
-        case.flatbuffer.sha256,
-        case.samples,
-        mode.headline,
-        found.processes,
-        found.check,
-        found.accuracy,
-        found.error,
-    )
+    kept = None if keep is None else place_for_file(keep)
+    plan = Plan(settings, chosen, int(seed), float(timeout), kept)
+    return measure_on_host(flatbuffers, samples, truth, plan, progress)
 
 
 def _refuse(device: str, given: Mapping, usual: Mapping) -> None:

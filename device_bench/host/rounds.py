@@ -5,7 +5,6 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from converters.child import ChildError, run_module
 from converters.files import write_whole
 from device_bench.host.correctness import accuracy, check_outputs
 from device_bench.host.jobs import Case
+from device_bench.host.plan import Plan
 
 _TWIN = "the same again"
 
@@ -39,34 +39,24 @@ class Rounds:
 
     Args:
         cases: What to measure.
-        processes: Rounds.
-        self_pair: Whether the first case is measured twice in each round.
-        timeout: Seconds after which a process hangs, beside what it is asked to measure.
-        seed: Of the order.
-        machine: What the host is: on another one nothing is gone on with.
-        keep: A file that what was measured goes to after each process, and is read from before
-            the first; it goes when all is done. None for neither.
+        plan: How. What was measured goes to its file after each process, and is read from there
+            before the first; the file goes when all is done.
+        host: What the machine is: on another one nothing is gone on with.
         on_progress: Called as `on_progress(done, total)` after each process.
     """
 
     def __init__(
-        self,
-        cases: list[Case],
-        processes: int,
-        self_pair: bool,
-        timeout: float,
-        seed: int,
-        machine: Mapping,
-        keep: Path | None,
-        on_progress: Callable[[int, int], None],
+        self, cases: list[Case], plan: Plan, host: Mapping, on_progress: Callable[[int, int], None]
     ):
-        self._cases, self._processes, self._timeout = cases, processes, timeout
-        self._order, self._keep, self._on_progress = random.Random(seed), keep, on_progress
-        self._machine = {name: machine[name] for name in ("processor", "cores", "ai-edge-litert")}
+        self._cases, self._processes = cases, plan.mode.processes
+        self._timeout, self._keep = plan.timeout, plan.keep
+        self._order, self._on_progress = random.Random(plan.seed), on_progress
+        self._machine = {name: host[name] for name in ("processor", "cores", "ai-edge-litert")}
         self.found = {case.name: Found() for case in cases}
-        self.twin = Found() if self_pair else None
+        self.twin = Found() if plan.mode.self_pair else None
         self.interrupted = False
-        self._done, self._total = 0, processes * (len(cases) + self_pair) + len(cases)
+        turns = len(cases) + plan.mode.self_pair
+        self._done, self._total = 0, self._processes * turns + len(cases)
 
     def run(self, samples: Mapping[str, dict | None], labels: np.ndarray | None) -> None:
         """Check outputs, then measure; Ctrl-C ends it, and what was measured stays.
