@@ -5,11 +5,12 @@
 Both engines prune the same dense weights with the same optimizer, learning rates, epochs and
 cubic schedule of mask updates, TFMOT in processes of its own with tf_keras: LeNet-300-100 and
 LeNet-5 on MNIST, MLPerf Tiny's pretrained ResNet-8 on CIFAR-10 (JPEG), which is first fine-tuned to
-those images; `resnet8_long` trains that for six times as many epochs. TFMOT makes an n:m pattern at
-once in the first step whatever the schedule, so edgekit does it in both ways: `2:4` by the
-schedule, `2:4 once` like TFMOT. `80 global` ranks all kernels together. `base` is the net that
-pruning starts from, and that teaches those that are `taught`; `0` the same net trained on without
-pruning, by the recipe of the pruned ones. The time per step is that of ResNet-8 in `fit`
+those images; `resnet8_long` trains that for six times as many epochs, `resnet8_longer` for fifteen
+times. TFMOT makes an n:m pattern at once in the first step whatever the schedule, so edgekit does
+it in both ways: `2:4` by the schedule, `2:4 once` like TFMOT. `80 global` ranks all kernels
+together. `base` is the net that pruning starts from, and that teaches those that are `taught`;
+those that are `inner` keep the first and the last kernel whole; `0` is the same net trained on
+without pruning, by the recipe of the pruned ones. The time per step is that of ResNet-8 in `fit`
 (pruning_steps.py), the accuracies are of held-out images (pruning_cells.py); the pretrained
 ResNet-8 has seen those in another compression.
 

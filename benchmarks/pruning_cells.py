@@ -96,6 +96,7 @@ RECIPES = {
     "resnet8": _resnet8(epochs=2, rate=1e-3),
     # At that rate the dense net itself loses a point in twelve epochs.
     "resnet8_long": _resnet8(epochs=12, rate=5e-4),
+    "resnet8_longer": _resnet8(epochs=30, rate=5e-4),
 }
 
 

@@ -14,6 +14,7 @@ class Target:
         scope: Whether each kernel is brought to it ("layer"), or all of them together ("global").
         once: Whether all goes at the first step, as TFMOT does it with any pattern.
         taught: Whether the dense net that pruning starts from teaches the pruned one.
+        inner: Whether the first kernel and the last stay whole, as is usual with patterns.
     """
 
     sparsity: float | None
@@ -21,12 +22,13 @@ class Target:
     scope: str = "layer"
     once: bool = False
     taught: bool = False
+    inner: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "Target":
-        """`"80"`, `"80 global"`, `"2:4"`, `"2:4 once"` or `"2:4 once taught"`."""
+        """`"80"`, `"80 global"`, `"2:4"`, `"2:4 once"` or `"2:4 once taught inner"`."""
         size, *words = text.split()
-        how = {"once": "once" in words, "taught": "taught" in words}
+        how = {word: word in words for word in ("once", "taught", "inner")}
         scope = "global" if "global" in words else "layer"
         if ":" in size:
             n, m = size.split(":")
@@ -51,8 +53,14 @@ class Edgekit:
         if target.once:
             schedule = schedules.Constant()
         granularity = target.pattern or "weight"
+        with_kernels = [layer.name for layer in model.layers if hasattr(layer, "kernel")]
+        outer = (with_kernels[0], with_kernels[-1])
         pruning = self._ek.GradualPruning(
-            target.sparsity, schedule, granularity, scope=target.scope
+            target.sparsity,
+            schedule,
+            granularity,
+            scope=target.scope,
+            protect=(lambda layer: layer.name in outer) if target.inner else None,
         )
         return model, [pruning]
 
@@ -98,8 +106,8 @@ class Tfmot:
 
 
 def measured(engine: str, target: Target) -> bool:
-    """Whether the engine prunes to that target: TFMOT has one scope, no `once`, no teachers."""
-    plain = target.scope == "layer" and not target.once and not target.taught
+    """Whether the engine prunes to that target: TFMOT's are all kernels, each, without words."""
+    plain = target.scope == "layer" and not (target.once or target.taught or target.inner)
     return engine == "edgekit" or plain
 
 
