@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -77,9 +78,9 @@ def main(only, quick, out):
         save(report, out)
 
 
-def nets(kind: str = "int8") -> dict[str, Path]:
-    """MLPerf Tiny's files."""
-    return {name: data_folder() / "mlperf_tiny" / f"{name}_{kind}.tflite" for name in NETS}
+def nets() -> dict[str, Path]:
+    """MLPerf Tiny's int8 files."""
+    return {name: data_folder() / "mlperf_tiny" / f"{name}_int8.tflite" for name in NETS}
 
 
 def litert(quick: bool) -> dict:
@@ -121,9 +122,11 @@ def against_itself(quick: bool) -> dict:
         result = benchmark({"a": path, "b": path}, seed=number, **mode)
         said.append([name, result.verdict("b", "a")])
         ratios.append([result.ratio("b", "a").value, result.noise_floor])
-    different = sum(verdict != "no difference" for _, verdict in said)
+    counts = Counter(verdict for _, verdict in said)
+    different = counts["slower"] + counts["faster"]
     far = max(abs(ratio - 1) for ratio, _ in ratios)
-    summary = {"comparisons": repeats, "different": different, "farthest": round(far, 4)}
+    summary = {"comparisons": repeats, "different": different, "said": dict(counts)}
+    summary["farthest"] = round(far, 4)
     return {"summary": summary, "verdicts": said, "ratios": ratios}
 
 

@@ -22,7 +22,6 @@ LIBRARY = Path(tflite_micro.__file__).parent / "python" / "tflite_micro" / "_run
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 _TARGET = re.compile(r"\b(?:call|jmp|lea|mov|cmp|push)\w*\s.*?(?:# )?[0-9a-f]+ <([^>+]+)>")
 _REGISTER = re.compile(r"\bRegister_([A-Z0-9_]+)\(")
-_CORE = ("MicroInterpreter::", "RecordingMicro", "PythonOpsResolver", "pybind", "Py")
 
 
 def main() -> None:

@@ -1,32 +1,29 @@
 """The plots of a benchmark, each as an SVG string."""
 
-import io
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
+from device_bench.drawing import COLORS, new_axes, svg
 from device_bench.profiling.profile import Profile
 from device_bench.result import Result
 
 _MOST_OPS = 30
-_COLORS = ["#64748b", "#0891b2", "#2563eb", "#7c3aed", "#db2777", "#ea580c", "#65a30d"]
 
 
 def latency(result: Result) -> str:
     """Median time of each row with its 95 % interval, and a dot for each process."""
     rows = [m for m in result.measurements if m.measured]
-    figure, axes = _axes(0.9 + 0.42 * len(rows))
+    figure, axes = new_axes(0.9 + 0.42 * len(rows))
     for number, m in enumerate(rows):
         low, high = m.median_interval_ms
-        color = _COLORS[number % len(_COLORS)]
+        color = COLORS[number % len(COLORS)]
         axes.barh(m.name, m.median_ms, color=color, alpha=0.6)
         axes.plot([low, high], [number, number], color="black", linewidth=2)
         axes.plot(m.process_medians_ms, [number] * len(m.processes), ".", color="black", ms=3)
     axes.invert_yaxis()
     axes.set_xlabel("time of one run, ms (median, 95 % interval; a dot per process)")
-    return _svg(figure)
+    return svg(figure)
 
 
 def accuracy_against(result: Result, what: str) -> str:
@@ -42,16 +39,16 @@ def accuracy_against(result: Result, what: str) -> str:
         "size": lambda m: m.file_bytes / 1000,
     }[what]
     points = [(across(m), 100 * m.accuracy) for m in rows]
-    figure, axes = _axes(3.6)
+    figure, axes = new_axes(3.6)
     best = pareto(points)
     axes.plot(*zip(*[points[i] for i in best], strict=True), "--", color="gray", linewidth=1)
     for number, (m, (x, y)) in enumerate(zip(rows, points, strict=True)):
-        axes.plot(x, y, "o", ms=8, color=_COLORS[number % len(_COLORS)], label=m.name)
+        axes.plot(x, y, "o", ms=8, color=COLORS[number % len(COLORS)], label=m.name)
     axes.set_xlabel({"latency": "median time, ms", "size": "file, kB (10³ bytes)"}[what])
     axes.set_ylabel("accuracy, %")
     axes.set_xlim(left=0)
     axes.legend(fontsize=8)
-    return _svg(figure)
+    return svg(figure)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -72,7 +69,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 def memory(result: Result) -> str:
     """What each row takes: constants of its file, LiteRT's arena, and what else was allocated."""
     rows = [m for m in result.measurements if m.measured]
-    figure, axes = _axes(1.2 + 0.42 * len(rows))
+    figure, axes = new_axes(1.2 + 0.42 * len(rows))
     names = [m.name for m in rows]
     weights = np.array([m.weight_bytes for m in rows]) / 1e6
     arena = np.array([m.arena_bytes or 0 for m in rows]) / 1e6
@@ -80,12 +77,12 @@ def memory(result: Result) -> str:
     left = np.zeros(len(rows))
     parts = {"constants of the file": weights, "LiteRT's arena": arena, "other memory": rest}
     for number, (label, values) in enumerate(parts.items()):
-        axes.barh(names, values, left=left, color=_COLORS[number], label=label)
+        axes.barh(names, values, left=left, color=COLORS[number], label=label)
         left += values
     axes.invert_yaxis()
     axes.set_xlabel("memory the process took for the model, MB (10⁶ bytes)")
     figure.legend(fontsize=8, loc="outside upper right", ncols=len(parts))
-    return _svg(figure)
+    return svg(figure)
 
 
 def per_op(profile: Profile) -> str:
@@ -98,24 +95,24 @@ def per_op(profile: Profile) -> str:
         "floats between integers": [row.float_island for row in rows],
     }
     places = np.arange(len(rows))
-    figure, axes = _axes(0.9 + 0.26 * (len(rows) + 1))
+    figure, axes = new_axes(0.9 + 0.26 * (len(rows) + 1))
     for number, (label, chosen) in enumerate(kinds.items()):
         if any(chosen):
             times = [row.microseconds for row in rows]
-            axes.barh(places[chosen], np.array(times)[chosen], color=_COLORS[number], label=label)
+            axes.barh(places[chosen], np.array(times)[chosen], color=COLORS[number], label=label)
     axes.barh(len(rows), max(0.0, profile.residual_us), color="lightgray", label="residual")
     names = [f"{row.node}: {row.name}" for row in rows]
     axes.set_yticks([*places, len(rows)], [*names, "residual"], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel(f"µs of a run of {profile.plain_us:.1f} µs ({profile.setting.kernels})")
     axes.legend(fontsize=8)
-    return _svg(figure)
+    return svg(figure)
 
 
 def over_time(history: Sequence[dict]) -> str:
     """Median time of each model in one benchmark after another, with its interval."""
     names = list(dict.fromkeys(row["name"] for entry in history for row in entry["measurements"]))
-    figure, axes = _axes(3.6)
+    figure, axes = new_axes(3.6)
     for number, name in enumerate(names):
         found = [
             (place, row)
@@ -126,7 +123,7 @@ def over_time(history: Sequence[dict]) -> str:
         if not found:
             continue
         places = [place for place, _ in found]
-        color = _COLORS[number % len(_COLORS)]
+        color = COLORS[number % len(COLORS)]
         axes.plot(places, [row["median_ms"] for _, row in found], "o-", color=color, label=name)
         ends = zip(*(row["median_interval_ms"] for _, row in found), strict=True)
         axes.fill_between(places, *ends, color=color, alpha=0.2)
@@ -134,21 +131,4 @@ def over_time(history: Sequence[dict]) -> str:
     axes.set_ylabel("median time, ms")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)
-    return _svg(figure)
-
-
-def _axes(height: float):
-    figure = Figure(figsize=(6.4, height), layout="constrained")
-    axes = figure.subplots()
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    # The same plot is the same bytes: element ids come from this, not from chance.
-    with matplotlib.rc_context({"svg.hashsalt": "edgekit"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return svg(figure)

@@ -5,7 +5,8 @@ import os
 from dataclasses import dataclass, field
 
 from converters.files import existing_file
-from device_bench.device_result import SCHEMA_VERSION, DeviceResult
+from device_bench.device_result import DeviceResult
+from device_bench.finding import SCHEMA_VERSION
 from device_bench.flags import flags
 from device_bench.measurement import Measurement
 from device_bench.setting import Setting

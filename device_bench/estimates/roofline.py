@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from converters.flatbuffer import Flatbuffer
 from converters.macs import multiply_accumulates
 from converters.reader import OpInfo, TensorInfo, read_model
-from device_bench.device_result import SCHEMA_VERSION
 from device_bench.estimates.processors import ENERGY, PROCESSORS, Processor
+from device_bench.finding import Finding
 
 _BITS = {"int4": 4, "int2": 2}
 _BYTES = {"float32": 4, "int32": 4, "float16": 2, "int16": 2, "float64": 8, "int64": 8}
@@ -35,7 +35,7 @@ class OpEstimate:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Finding):
     """A model on paper: what to expect where nothing is in the way, not what will be measured.
 
     Attributes:
@@ -45,6 +45,7 @@ class Estimate:
 
     ops: tuple[OpEstimate, ...]
     processor: Processor
+    kind = "estimate"
 
     @property
     def milliseconds(self) -> float:
@@ -61,11 +62,8 @@ class Estimate:
         """Of all ops."""
         return sum(op.macs for op in self.ops)
 
-    def to_dict(self) -> dict:
-        """All of it for JSON."""
+    def _content(self) -> dict:
         return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "estimate",
             "processor": asdict(self.processor),
             "energy": asdict(ENERGY),
             "milliseconds": self.milliseconds,

@@ -12,8 +12,8 @@ from converters.child import ChildError, run_module
 from converters.flatbuffer import Flatbuffer
 from converters.reader import ModelInfo, read_model
 from converters.samples import Samples
-from device_bench.device_result import SCHEMA_VERSION
 from device_bench.environment import package_version
+from device_bench.finding import Finding
 from device_bench.host.feeding import save_arrays
 from device_bench.host.jobs import memory_left, pinned_cores
 from device_bench.setting import Setting
@@ -49,7 +49,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(Finding):
     """Where the time of a run goes.
 
     Attributes:
@@ -67,6 +67,7 @@ class Profile:
     plain_us: float
     setting: Setting
     note: str | None = None
+    kind = "profile"
 
     @property
     def residual_us(self) -> float:
@@ -100,17 +101,6 @@ class Profile:
             found[row.name] = found.get(row.name, 0.0) + row.microseconds
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
-    def to_dict(self) -> dict:
-        """All of it for JSON."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "profile",
-            **asdict(self),
-            "residual_us": self.residual_us,
-            "overhead_us": self.overhead_us,
-            "delegated_share": self.delegated_share,
-        }
-
     def table(self):
         """The rows as a `rich` table, and what they leave."""
         from rich import box
@@ -142,13 +132,13 @@ class Profile:
         )
         return table
 
-    def __str__(self):
-        from rich.console import Console
-
-        console = Console(width=120)
-        with console.capture() as capture:
-            console.print(self.table())
-        return capture.get()
+    def _content(self) -> dict:
+        return {
+            **asdict(self),
+            "residual_us": self.residual_us,
+            "overhead_us": self.overhead_us,
+            "delegated_share": self.delegated_share,
+        }
 
     def _caption(self) -> str:
         return (
@@ -219,22 +209,29 @@ def profile(
             raise _unavailable(error, flatbuffer) from None
     lines = [line for line in output.splitlines() if line.startswith('{"rows"')]
     found = json.loads(lines[-1])
-    rows = tuple(_row(info, *each) for each in found.pop("rows"))
-    version = str(package_version("ai-edge-litert"))
-    tried = any(version.startswith(f"{known}.") for known in _TRIED)
+    dtypes = {tensor.dtype for op in info.ops for tensor in op.output_tensors}
+    integer = bool(dtypes.intersection(("int8", "uint8", "int16")))
+    rows = tuple(_row(info, integer, *each) for each in found.pop("rows"))
+    version, tried = _version()
     note = None if tried else f"LiteRT {version} was not tried; its answers held together"
     return Profile(rows, setting=setting, note=note, **found)
 
 
-def _row(info: ModelInfo, name: str, node: int, delegated: bool, microseconds: float) -> Row:
+def _version() -> tuple[str, bool]:
+    """LiteRT's, and whether its profiler was tried."""
+    version = str(package_version("ai-edge-litert"))
+    return version, any(version.startswith(f"{known}.") for known in _TRIED)
+
+
+def _row(
+    info: ModelInfo, integer: bool, name: str, node: int, delegated: bool, microseconds: float
+) -> Row:
     if delegated:
         return Row(name, node, True, microseconds)
     op = next((op for op in info.ops if op.subgraph == 0 and op.index == node), None)
     if op is None or not op.output_tensors:
         return Row(name, node, False, microseconds)
     made = op.output_tensors[0]
-    dtypes = {tensor.dtype for each in info.ops for tensor in each.output_tensors}
-    integer = bool(dtypes.intersection(("int8", "uint8", "int16")))
     at_the_edge = op.name in ("QUANTIZE", "DEQUANTIZE")
     island = integer and "float" in made.dtype and not at_the_edge
     return Row(name, node, False, microseconds, made.dtype, made.name, island)
@@ -248,7 +245,6 @@ def _unavailable(error: ChildError, flatbuffer: Flatbuffer) -> Exception:
         )
     except ValueError as reason:
         return ValueError(f"the model does not run: {reason}")
-    version = package_version("ai-edge-litert")
-    tried = any(str(version).startswith(f"{known}.") for known in _TRIED)
+    version, tried = _version()
     words = "" if tried else f"; it was tried with {', '.join(_TRIED)}"
     return RuntimeError(f"LiteRT {version} does not let its profiler be reached: {error}{words}")
