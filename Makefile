@@ -25,7 +25,7 @@ format: $(VENV)/.test
 
 constraints:  ## pin anew what all extras install today
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install --quiet --editable '.[test,tfmot]'
+	build/pins/bin/python -m pip install --quiet --editable '.[test]'
 	build/pins/bin/python -m pip freeze --exclude-editable > build/pins/constraints.txt
 	mv build/pins/constraints.txt constraints.txt
 

@@ -20,6 +20,7 @@ from converters.errors import ConversionError, first_line
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS, check_formats
 from converters.inspection import Inspection, inspect
+from converters.legacy.traced import foreign_variables
 from converters.progress import progress_of
 from converters.saved_model import named_outputs, save_for_conversion
 from converters.source import Convertible, Source, as_source
@@ -57,9 +58,11 @@ def convert(
         >>> convert(ek.quantize_aware(model), ["int8"])      # once trained: ranges are learned
 
     Args:
-        model: A built Functional or Sequential model, the path of a `.keras` file, or a float
-            flatbuffer or its path. A model from `ek.quantize_aware` converts to the format it
-            was trained for, with the ranges it learned.
+        model: A built Functional or Sequential model, one of legacy tf_keras (of any kind, once
+            built; one that TensorFlow Model Optimization made quantisation-aware too), the path
+            of a model's file as for `load_model`, or a float flatbuffer or its path. A model from
+            `ek.quantize_aware` converts to the format it was trained for, with the ranges it
+            learned.
         formats: Names out of `FORMATS`. Defaults to `("float32",)`.
         calibration: Samples like those the model will see, which integer formats need to
             measure ranges: a `(samples, ...)` array, one per input as a list or dict by name,
@@ -201,12 +204,13 @@ def _write_model(folder: Path, source: Source, unroll: bool) -> list[str]:
 
 
 def _check_weights(model: keras.Model) -> None:
-    for variable in model.variables:
+    for variable in (*model.variables, *foreign_variables(model)):
         values = np.asarray(variable)
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            name = getattr(variable, "path", variable.name)
             raise ValueError(
-                f"weight {variable.path!r} holds NaN or infinite values: the model, or data it "
-                "was trained on, is broken"
+                f"weight {name!r} holds NaN or infinite values: the model, or data it was trained "
+                "on, is broken"
             )
 
 

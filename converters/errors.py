@@ -1,4 +1,4 @@
-"""What can go wrong that is not the caller's input."""
+"""What can go wrong in a conversion."""
 
 
 class ConversionError(RuntimeError):
@@ -7,6 +7,10 @@ class ConversionError(RuntimeError):
     def __init__(self, message: str, output: str = ""):
         super().__init__(message)
         self.output = output
+
+
+class MigrationError(ValueError):
+    """Something of a legacy model has no counterpart in Keras 3; the message says what."""
 
 
 def first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from keras import tree
 
 from converters.errors import ConversionError
+from converters.legacy.traced import foreign_variables
 
 # A SavedModel's graph is one protobuf message, of two gigabytes at most.
 _MOST_CONSTANT_BYTES = 1_500_000_000
@@ -68,6 +69,7 @@ def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: in
             )
         specs.append(tf.TensorSpec((shape[0] or batch, *shape[1:]), tensor.dtype, name=name))
     module = tf.Module()
+    module.foreign_variables = foreign_variables(model)
     serve = _frozen(model, specs)
     if serve is None:
         serve = tf.function(lambda *tensors: named_outputs(model, tensors))

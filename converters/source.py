@@ -1,4 +1,4 @@
-"""What can be converted: a Keras model, its file, or a float flatbuffer."""
+"""What can be converted: a model of Keras 3 or of tf_keras, its file, or a float flatbuffer."""
 
 import math
 import os
@@ -10,6 +10,9 @@ import keras
 from converters.files import existing_file
 from converters.flatbuffer import Flatbuffer
 from converters.full_precision import in_full_precision
+from converters.legacy.loading import load_model
+from converters.legacy.requirement import is_tf_keras_model
+from converters.legacy.traced import convertible, foreign_variables
 from converters.reader import read_model
 from converters.saved_model import input_specs, keras_input_names
 
@@ -56,7 +59,9 @@ def as_source(model: Convertible) -> Source:
         ValueError: It is nothing that can be converted.
     """
     if isinstance(model, (str, os.PathLike)):
-        model = _load(existing_file(model))
+        model = _load(Path(model))
+    if is_tf_keras_model(model):
+        model = convertible(model)
     if isinstance(model, Flatbuffer):
         found = read_model(model.content)
         if any(tensor.scales for op in found.ops for tensor in op.output_tensors):
@@ -68,8 +73,8 @@ def as_source(model: Convertible) -> Source:
         return Source("the flatbuffer", None, model, shapes, dtypes, largest, {})
     if not isinstance(model, keras.Model):
         raise ValueError(
-            "`model` must be a Keras 3 model, a float Flatbuffer, or the path of a .keras or "
-            f".tflite file. Received: {type(model).__name__}"
+            "`model` must be a model of Keras 3 or tf_keras, a float Flatbuffer, or the path of a "
+            f"model's file or of a .tflite. Received: {type(model).__name__}"
         )
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -83,17 +88,11 @@ def as_source(model: Convertible) -> Source:
         for name, tensor in zip(shapes, model.inputs, strict=True)
     }
     aliases = dict(zip(keras_input_names(model), shapes, strict=True))
-    largest = _largest(variable.shape for variable in model.variables)
+    largest = _largest(v.shape for v in (*model.variables, *foreign_variables(model)))
     return Source(f"model {model.name!r}", model, None, shapes, dtypes, largest, aliases)
 
 
 def _load(path: Path) -> keras.Model | Flatbuffer:
     if path.suffix == ".tflite":
-        return Flatbuffer.from_file(path)
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # of every kind, as the file's layers please
-        raise ValueError(
-            f"{path} cannot be loaded as a Keras model: {str(error).splitlines()[0]}. Load it "
-            "with its custom objects and pass the model"
-        ) from None
+        return Flatbuffer.from_file(existing_file(path))
+    return load_model(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.as_flatbuffer import as_flatbuffer
 from converters.files import place_for_file
 from converters.flatbuffer import Flatbuffer
 from converters.reader import read_model
@@ -43,7 +44,7 @@ _LONGEST = 3600
 
 
 def benchmark(
-    models: Mapping[str, Flatbuffer | str | os.PathLike],
+    models: Mapping[str, object],
     inputs: Samples | None = None,
     device: str = "host",
     threads: int | Sequence[int] = 1,
@@ -78,7 +79,8 @@ def benchmark(
         >>> result.ratio("int8", "float32").value, result.verdict("int8", "float32")
 
     Args:
-        models: `{name: Flatbuffer or path}`; ratios are against the first.
+        models: `{name: Flatbuffer or path of a .tflite}`; a model of Keras 3 or tf_keras, or its
+            file, is converted to float32 first. Ratios are against the first.
         inputs: Real samples to feed, `(samples, ...)`, one array per input as a dict by name
             or a sequence. Defaults to `None`: random values.
         device: `"host"`; `"mcu"`, TensorFlow Lite Micro: arena, ops, parity, flash; an Ethos-U as
@@ -179,10 +181,7 @@ def _flatbuffers(models) -> dict[str, Flatbuffer]:
         raise ValueError(
             f"`models` must be a {{name: model}} with at least one. Received: {models!r}"
         )
-    found = {
-        name: m if isinstance(m, Flatbuffer) else Flatbuffer.from_file(m)
-        for name, m in models.items()
-    }
+    found = {name: as_flatbuffer(model) for name, model in models.items()}
     for name, flatbuffer in found.items():
         try:
             flatbuffer.input_shapes  # noqa: B018  reads the whole graph

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edgekit.core.model_summary import summary
     from edgekit.distillation import distill, narrow
     from edgekit.pipeline.deep_compression import deep_compress
+    from edgekit.pipeline.load_model import load_model, migrate
     from edgekit.pipeline.verify import verify
     from edgekit.posttraining import adaround, correct_bias, equalize, fold_batchnorm
     from edgekit.pruning import (
@@ -77,6 +78,8 @@ _HOMES = {
     "equalize": "edgekit.posttraining",
     "fold_batchnorm": "edgekit.posttraining",
     "deep_compress": "edgekit.pipeline.deep_compression",
+    "load_model": "edgekit.pipeline.load_model",
+    "migrate": "edgekit.pipeline.load_model",
     "verify": "edgekit.pipeline.verify",
     "convert": "converters",
     "inspect": "converters",
@@ -118,6 +121,8 @@ __all__ = [
     "fold_batchnorm",
     "granularities",
     "inspect",
+    "load_model",
+    "migrate",
     "mixed_precision",
     "narrow",
     "pack",

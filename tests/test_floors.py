@@ -9,8 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TECHNIQUES = ("clustering", "distillation", "posttraining", "pruning", "quantization")
-# device_bench knows .tflite files and how to run a child process, but nothing of Keras.
+# device_bench knows .tflite files and how to run a child process, but nothing of Keras, whose
+# models others make flatbuffers of.
 BENCH_MAY_IMPORT = {
+    "converters.as_flatbuffer",
     "converters.checks",
     "converters.macs",
     "converters.packaging.arena",

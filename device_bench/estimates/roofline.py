@@ -3,6 +3,7 @@
 import os
 from dataclasses import asdict, dataclass
 
+from converters.as_flatbuffer import as_flatbuffer
 from converters.flatbuffer import Flatbuffer
 from converters.macs import multiply_accumulates
 from converters.reader import OpInfo, TensorInfo, read_model
@@ -128,7 +129,7 @@ def estimate(
                 f"Received: processor={processor!r}"
             )
         processor = PROCESSORS[processor]
-    flatbuffer = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
+    flatbuffer = as_flatbuffer(model)
     ops = read_model(flatbuffer.content).ops
     return Estimate(tuple(_estimated(op, processor) for op in ops), processor)
 

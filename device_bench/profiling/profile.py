@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.as_flatbuffer import as_flatbuffer
 from converters.child import ChildError, run_module
 from converters.flatbuffer import Flatbuffer
 from converters.reader import ModelInfo, read_model
@@ -181,7 +182,7 @@ def profile(
         FileNotFoundError: A file is missing.
     """
     setting = Setting(kernels, threads, runtime="compiled")
-    flatbuffer = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
+    flatbuffer = as_flatbuffer(model)
     info = read_model(flatbuffer.content)
     with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as temporary:
         folder = Path(temporary)

@@ -231,7 +231,7 @@ def _profile(named, samples, options, show) -> None:
 
 
 def _script(named, device, folder, options) -> None:
-    from converters import Flatbuffer
+    from converters.as_flatbuffer import as_flatbuffer
     from device_bench.devices import PHONE, device_kind
     from device_bench.phone.script import write_script
 
@@ -239,7 +239,7 @@ def _script(named, device, folder, options) -> None:
     if kind != PHONE:
         raise ValueError(f"--script is for --device adb:SERIAL. Received: --device {device}")
     _nothing_beside("--script", options, {"threads", "processes", "seconds", "seed"})
-    models = {name: Flatbuffer.from_file(path) for name, path in named.items()}
+    models = {name: as_flatbuffer(path) for name, path in named.items()}
     threads = options.pop("threads", [1])
     if len(threads) > 1:
         raise ValueError("--threads must be one number on a phone")

@@ -12,6 +12,7 @@ from edgekit.cli.convert import convert
 from edgekit.cli.demo import demo
 from edgekit.cli.distill import distill
 from edgekit.cli.inspect import inspect
+from edgekit.cli.migrate import migrate
 from edgekit.cli.mixed_precision import mixed_precision
 from edgekit.cli.pack import pack
 from edgekit.cli.package import package
@@ -50,6 +51,7 @@ def main() -> None:
 _COMMANDS = (
     demo,
     distill,
+    migrate,
     convert,
     inspect,
     sensitivity,

@@ -94,8 +94,8 @@ def bad_inputs(folder, tmp_path):
     int8 = ["convert", model, "--format", "int8", "--out", tmp_path]
     return {
         "missing model": (["convert", "none.keras"], "no such file: none.keras"),
-        "broken model": (["convert", tmp_path / "broken.keras"], "cannot be read as a Keras model"),
-        "wrong kind": (["convert", x], "expected a model"),
+        "broken model": (["convert", tmp_path / "broken.keras"], "expected a whole .keras archive"),
+        "wrong kind": (["convert", x], "is no Keras model"),
         "no calibration": (int8, "int8 needs `calibration`"),
         "missing calibration": ([*int8, "--calibration", "none.npz"], "no such file: none.npz"),
         "empty calibration": ([*int8, "--calibration", tmp_path / "empty.npy"], "is empty"),

@@ -1,0 +1,84 @@
+"""A model of legacy tf_keras as one of Keras 3 that answers the same."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import keras
+
+from converters.errors import MigrationError
+from converters.legacy.comparison import Difference, difference, first_to_differ, random_inputs
+from converters.legacy.graph import Rebuilding
+from converters.legacy.weights import give_weights
+
+# Float32 sums in another order differ by less, layer after layer.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A model that was carried over, and what is known about it.
+
+    Attributes:
+        model: Of Keras 3, not compiled.
+        source: What it was: "Keras 2.4.0, .h5".
+        difference: From the old one's outputs; None where that could not run.
+        notes: What became different, and what was not checked.
+    """
+
+    model: keras.Model
+    source: str
+    difference: Difference | None
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"{self.model.name}: {self.model.count_params():,} parameters, {self.source}"]
+        if self.difference is not None:
+            lines.append(
+                f"outputs differ by at most {self.difference.absolute:.1e} "
+                f"({self.difference.relative:.1e} of the largest) on {self.difference.samples} "
+                "random samples"
+            )
+        return "\n".join([*lines, *self.notes])
+
+    def to_json(self) -> dict:
+        """The same in plain values, without the model."""
+        distance = self.difference
+        return {
+            "name": self.model.name,
+            "parameters": self.model.count_params(),
+            "source": self.source,
+            "difference": vars(distance) if distance else None,
+            "notes": list(self.notes),
+        }
+
+
+def carry_over(old, source: str, custom_objects: Mapping) -> Migration:
+    """A model of tf_keras, built again and compared.
+
+    Args:
+        old: The model.
+        source: Where it comes from, in words.
+        custom_objects: `{name: Keras 3 class or function}`.
+
+    Raises:
+        MigrationError: Parts have no counterpart, or the outputs are others.
+    """
+    rebuilding = Rebuilding(dict(custom_objects))
+    new = rebuilding.model(old)
+    give_weights(rebuilding.layers)
+    notes = list(rebuilding.notes)
+    try:
+        inputs = random_inputs(old)
+    except ValueError as error:
+        return Migration(new, source, None, [*notes, f"outputs were not compared: {error}"])
+    found = difference(old, new, inputs)
+    if found.relative <= TOLERANCE:
+        return Migration(new, source, found, notes)
+    if difference(old, old, inputs).relative > TOLERANCE:
+        notes.append("outputs were not compared: the model draws random numbers")
+        return Migration(new, source, None, notes)
+    where = first_to_differ(rebuilding.layers, old, new, inputs, TOLERANCE)
+    raise MigrationError(
+        f"model {old.name!r} answers otherwise in Keras 3, by {found.absolute:.2g} at most"
+        + (f"; the first layer to differ is {where}" if where else "")
+    )

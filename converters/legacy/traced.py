@@ -1,0 +1,104 @@
+"""A model of tf_keras as it is, inside a Keras 3 model: for conversion only.
+
+What cannot be carried over, as a class of the user's own or TensorFlow Model Optimization's
+wrappers, can still be traced.
+"""
+
+import keras
+from keras import tree
+
+from converters.errors import MigrationError
+from converters.legacy.layers import keras_name
+from converters.legacy.migration import carry_over
+from converters.legacy.structures import unwrapped
+
+
+def convertible(model) -> keras.Model:
+    """A model of tf_keras as a Keras 3 model that converts to the same.
+
+    Args:
+        model: A model of tf_keras.
+
+    Raises:
+        ValueError: It has no known input shape.
+    """
+    try:
+        return carry_over(model, "tf_keras", {}).model
+    except MigrationError:
+        return traced(model)
+
+
+def traced(old) -> keras.Model:
+    """A Keras 3 model that calls `old`.
+
+    Args:
+        old: A model of tf_keras.
+
+    Raises:
+        ValueError: It has no known input shape.
+    """
+    structure = _input_structure(old)
+    inputs = tree.map_structure(_input, structure)
+    return keras.Model(inputs, TracedModel(old)(inputs), name=keras_name(old.name))
+
+
+class TracedModel(keras.layers.Layer):
+    """Calls a model of tf_keras in inference mode.
+
+    A model that TensorFlow Model Optimization made quantisation-aware says so, as edgekit's
+    layers do: its ranges are inside.
+
+    Args:
+        old: The model.
+    """
+
+    def __init__(self, old):
+        super().__init__(name=keras_name(old.name), trainable=False)
+        self._old = _Untracked(old)
+        names = {type(layer).__name__ for layer in old._flatten_layers()}
+        if any(name.startswith("QuantizeWrapper") for name in names):
+            self.rounds, self.bits, self.calibrated = "activations", 8, True
+
+    @property
+    def foreign_variables(self) -> list:
+        """The model's variables, which are TensorFlow's and not Keras 3's."""
+        return list(self._old.model.variables)
+
+    def call(self, inputs):
+        return unwrapped(self._old.model(inputs, training=False))
+
+
+class _Untracked:
+    """Keeps a model from being taken for a part of a Keras 3 layer."""
+
+    def __init__(self, model):
+        self.model = model
+
+
+def foreign_variables(model: keras.Model) -> list:
+    """Variables of the tf_keras models inside a model; none where there are none."""
+    return [
+        variable
+        for layer in model._flatten_layers()
+        for variable in getattr(layer, "foreign_variables", ())
+    ]
+
+
+def _input_structure(old):
+    if getattr(old, "inputs", None):
+        return old.inputs[0] if type(old).__name__ == "Sequential" else unwrapped(old.input)
+    specs = old.save_spec() if old.built else None
+    if specs is None:
+        raise ValueError(
+            f"model {old.name!r} has no known input shape: call it once on a batch of samples"
+        )
+    return unwrapped(specs[0][0])
+
+
+def _input(tensor) -> keras.KerasTensor:
+    name = getattr(getattr(tensor, "node", None), "layer", tensor).name
+    return keras.Input(
+        batch_shape=(None, *tensor.shape[1:]),
+        dtype=tensor.dtype.name,
+        name=keras_name(name.split(":")[0]) if name else None,
+    )

@@ -1,0 +1,180 @@
+"""Whole models of tf_keras: their structure is kept, and all of it that cannot be is named."""
+
+import numpy as np
+import pytest
+
+tk = pytest.importorskip("tf_keras")
+L = tk.layers
+
+
+def migrate(model, **options):
+    from converters.legacy import migrate as migrate_model
+
+    return migrate_model(with_random_weights(model), **options)
+
+
+def with_random_weights(model):
+    random = np.random.default_rng(1)
+    model.set_weights([random.uniform(0.1, 0.9, w.shape) for w in model.get_weights()])
+    return model
+
+
+def branch():
+    """A net that others have inside, with statistics of its own."""
+    x = tk.Input((8, 8, 3))
+    y = L.BatchNormalization()(L.Conv2D(4, 3)(x))
+    return tk.Model(x, L.GlobalAveragePooling2D()(y), name="branch")
+
+
+def test_shared_layers_are_one_layer():
+    a, b = tk.Input((4,), name="a"), tk.Input((4,), name="b")
+    dense = L.Dense(3, name="dense")
+    found = migrate(tk.Model([a, b], L.Concatenate()([dense(a), dense(b)])))
+    assert found.difference.relative < 1e-6
+    assert len(found.model.weights) == 2
+
+
+def test_models_inside_models_stay_models():
+    image = tk.Input((8, 8, 3))
+    net = branch()
+    out = L.Dense(2)(L.Add()([net(image), net(L.Rescaling(0.5)(image))]))
+    found = migrate(tk.Model(image, tk.Sequential([L.Input((2,)), L.ReLU()], name="end")(out)))
+    assert found.difference.relative < 1e-5
+    assert {"branch", "end"} <= {layer.name for layer in found.model.layers}
+
+
+def test_inputs_and_outputs_keep_their_structure_and_order():
+    a, b = tk.Input((4,), name="b_first"), tk.Input((3,), dtype="int32", name="a_second")
+    x = L.Concatenate()([a, L.Flatten()(L.Embedding(5, 2)(b))])
+    outputs = {"z": L.Dense(2, name="z")(x), "a": L.Dense(3, name="a")(x)}
+    found = migrate(tk.Model({"b_first": a, "a_second": b}, outputs))
+    assert found.difference.relative < 1e-6
+    answers = found.model({"b_first": np.ones((1, 4)), "a_second": np.ones((1, 3), "int32")})
+    assert {name: tuple(value.shape) for name, value in answers.items()} == {
+        "z": (1, 2),
+        "a": (1, 3),
+    }
+
+
+def test_a_part_called_for_inference_is_told():
+    """Keras 3 hands `training` of fit on to every layer."""
+    image = tk.Input((8, 8, 3))
+    found = migrate(tk.Model(image, L.Dense(2)(branch()(image, training=False))))
+    assert found.difference.relative < 1e-5
+    assert any("'branch' was called with training=False" in note for note in found.notes)
+
+
+def test_masks_and_initial_states_go_along():
+    x, state = tk.Input((None, 4)), tk.Input((5,))
+    masked = L.Masking()(x)
+    y = L.LSTM(5)(masked, initial_state=[state, state])
+    z = L.Bidirectional(L.GRU(5))(masked, initial_state=[state, state])
+    found = migrate(tk.Model([x, state], L.Concatenate()([y, z])))
+    assert found.difference.relative < 1e-5
+    values = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
+    values[:, 3:] = 0  # what is masked does not count
+    answers = [
+        found.model([v, np.zeros((2, 5), "float32")]) for v in (values, values[:, :3].copy())
+    ]
+    np.testing.assert_allclose(*answers, atol=1e-5)
+
+
+def test_attention_keeps_its_three_inputs():
+    x = tk.Input((6, 4))
+    y = L.MultiHeadAttention(2, 3, value_dim=5)(x, x, key=L.Dense(4)(x))
+    found = migrate(tk.Model(x, L.Attention()([y, y])))
+    assert found.difference.relative < 1e-5
+
+
+def test_frozen_layers_stay_frozen():
+    model = tk.Sequential([L.Input((4,)), L.Dense(3, trainable=False), L.BatchNormalization()])
+    found = migrate(model).model
+    assert len(found.trainable_weights) == 2
+    assert [layer.trainable for layer in found.layers] == [False, True]
+
+
+def test_regularizers_and_constraints_go_along():
+    model = tk.Sequential(
+        [
+            L.Input((4,)),
+            L.Dense(3, kernel_regularizer=tk.regularizers.L2(0.25), activity_regularizer="l1"),
+            L.Dense(3, kernel_constraint=tk.constraints.MaxNorm(2.0)),
+        ]
+    )
+    first, second = migrate(model).model.layers
+    assert float(first.kernel_regularizer.l2) == 0.25
+    assert first.activity_regularizer is not None
+    assert second.kernel_constraint.max_value == 2.0
+
+
+def test_mixed_precision_stays():
+    model = tk.Sequential(
+        [L.Input((4,)), L.Dense(3, dtype=tk.mixed_precision.Policy("mixed_float16"))]
+    )
+    assert migrate(model).model.layers[0].dtype_policy.name == "mixed_float16"
+
+
+def test_layers_of_the_users_own_need_a_keras_3_class():
+    import keras
+
+    class Scale(L.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight("scale", shape=shape[-1:])
+
+        def call(self, x):
+            return self.scale * x
+
+    class NewScale(keras.layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight(name="scale", shape=shape[-1:])
+
+        def call(self, x):
+            return self.scale * x
+
+    model = tk.Sequential([L.Input((4,)), Scale(), L.Dense(2)])
+    with pytest.raises(ValueError, match=r"custom_objects=\{'Scale': that class\}"):
+        migrate(model)
+    assert migrate(model, custom_objects={"Scale": NewScale}).difference.relative < 1e-6
+
+
+def test_all_that_has_no_counterpart_is_named_at_once():
+    x = tk.Input((8, 8, 3))
+    y = L.LocallyConnected2D(2, 3, name="local")(x)
+    y = L.ThresholdedReLU(0.5, name="threshold")(y)
+    y = L.BatchNormalization(axis=[1, 3], name="axes")(y)
+    with pytest.raises(ValueError) as error:
+        migrate(tk.Model(x, y, name="net"))
+    for part in ("model 'net'", "LocallyConnected2D 'local'", "'threshold'", "'axes' has axis"):
+        assert part in str(error.value)
+
+
+def test_a_setting_that_keras_3_lacks_is_named():
+    model = tk.Sequential([L.Input((6, 4)), L.LSTM(3, time_major=True, name="lstm")])
+    with pytest.raises(ValueError, match="LSTM 'lstm' has time_major=True, which Keras 3 has not"):
+        migrate(model)
+
+
+def test_subclassed_and_unbuilt_models_are_refused():
+    class Net(tk.Model):
+        def call(self, x):
+            return x
+
+    from converters.legacy import migrate
+
+    with pytest.raises(ValueError, match="'net' is a class of its own"):
+        migrate(Net(name="net"))
+    with pytest.raises(ValueError, match="'empty' has no known input shape: build it first"):
+        migrate(tk.Sequential([L.Dense(2)], name="empty"))
+
+
+def test_names_with_slashes_are_told():
+    found = migrate(tk.Sequential([L.Input((4,)), L.Dense(2, name="block/dense")]))
+    assert found.model.layers[0].name == "block_dense"
+    assert any("'block/dense' is called 'block_dense'" in note for note in found.notes)
+
+
+def test_a_model_that_draws_random_numbers_is_not_compared():
+    x = tk.Input((50,))
+    found = migrate(tk.Model(x, L.Dropout(0.5)(x, training=True)))
+    assert found.difference is None
+    assert "draws random numbers" in found.notes[-1]
