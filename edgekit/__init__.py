@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         unpack,
     )
     from device_bench import benchmark, estimate, profile
-    from edgekit import distillation
+    from edgekit import distillation, tfmot
     from edgekit.clustering import KeepClusters, WeightClustering, share
     from edgekit.core.custom_loop import custom_loop
     from edgekit.core.model_summary import summary
@@ -94,7 +94,7 @@ _HOMES = {
     "summary": "edgekit.core.model_summary",
 }
 # Whose names are written with it: ek.distillation.SoftTargets.
-_FOLDERS = ("distillation",)
+_FOLDERS = ("distillation", "tfmot")
 
 __all__ = [
     "DelayQuantization",
@@ -134,6 +134,7 @@ __all__ = [
     "share",
     "strip",
     "summary",
+    "tfmot",
     "unpack",
     "verify",
 ]

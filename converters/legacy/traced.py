@@ -56,8 +56,10 @@ class TracedModel(keras.layers.Layer):
         super().__init__(name=keras_name(old.name), trainable=False)
         self._old = _Untracked(old)
         names = {type(layer).__name__ for layer in old._flatten_layers()}
+        self._probabilities: list[bool] = []
         if any(name.startswith("QuantizeWrapper") for name in names):
             self.rounds, self.bits, self.calibrated = "activations", 8, True
+            self._probabilities = [_gives_probabilities(tensor) for tensor in old.outputs]
 
     @property
     def foreign_variables(self) -> list:
@@ -65,7 +67,32 @@ class TracedModel(keras.layers.Layer):
         return list(self._old.model.variables)
 
     def call(self, inputs):
-        return unwrapped(self._old.model(inputs, training=False))
+        outputs = unwrapped(self._old.model(inputs, training=False))
+        if not any(self._probabilities):
+            return outputs
+        # TFMOT leaves these to the converter, which knows their range.
+        flat = [
+            _rounded(tensor) if known else tensor
+            for tensor, known in zip(tree.flatten(outputs), self._probabilities, strict=True)
+        ]
+        return tree.pack_sequence_as(outputs, flat)
+
+
+def _gives_probabilities(tensor) -> bool:
+    """Whether the layer that makes it ends in softmax or sigmoid."""
+    layer = tensor._keras_history.layer
+    inside = getattr(layer, "layer", layer)
+    activation = getattr(inside, "activation", None)
+    activation = getattr(activation, "activation", activation)  # in TFMOT's wrapper
+    names = {type(inside).__name__, getattr(activation, "__name__", "")}
+    return bool(names & {"Softmax", "softmax", "sigmoid"})
+
+
+def _rounded(tensor):
+    """On the grid that LiteRT prescribes for probabilities."""
+    import tensorflow as tf
+
+    return tf.quantization.fake_quant_with_min_max_args(tensor, 0.0, 255 / 256)
 
 
 class _Untracked:

@@ -90,8 +90,8 @@ def value_per_layer(
 
 
 def layer_path(layer: keras.layers.Layer) -> str:
-    """`model/block/conv`; a layer without weights may have only its name."""
-    return layer.path or layer.name
+    """`model/block/conv`; a layer without weights, or of tf_keras, may have only its name."""
+    return getattr(layer, "path", None) or layer.name
 
 
 def _matches(layer: keras.layers.Layer, pattern: str) -> bool:

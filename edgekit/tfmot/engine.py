@@ -1,0 +1,67 @@
+"""Loading TFMOT without what it does to the process."""
+
+import os
+from types import ModuleType
+
+from converters.legacy.requirement import is_tf_keras_model
+
+_SWITCH = "TF_USE_LEGACY_KERAS"
+
+
+def load_tfmot() -> ModuleType:
+    """The module `tensorflow_model_optimization`; `tf.keras` stays what it is.
+
+    Raises:
+        ImportError: It is not installed; the message names the extra.
+    """
+    import tensorflow as tf
+
+    # It sets the switch and asks for tf.keras, which is made when first asked for, and then stays.
+    tf.keras.Model  # noqa: B018
+    before = os.environ.get(_SWITCH)
+    try:
+        import tensorflow_model_optimization as tfmot
+    except ImportError as error:
+        raise ImportError(
+            f"TensorFlow Model Optimization is missing ({error.name}): "
+            "pip install 'edgekit-keras[tfmot]'"
+        ) from None
+    finally:
+        if before is None:
+            os.environ.pop(_SWITCH, None)
+        else:
+            os.environ[_SWITCH] = before
+    return tfmot
+
+
+def check_tf_keras_model(model) -> None:
+    """Refuse what TFMOT does not work on.
+
+    Raises:
+        ValueError: It is no built Sequential or Functional model of tf_keras.
+    """
+    if not is_tf_keras_model(model):
+        raise ValueError(
+            f"`model` must be a model of tf_keras or Keras 3. Received: {type(model).__name__}"
+        )
+    import tf_keras
+
+    graph = isinstance(model, tf_keras.Sequential) or model._is_graph_network
+    if not graph or not model.built:
+        raise ValueError(
+            f"TFMOT works on built Sequential and Functional models; {model.name!r} is "
+            f"{'not built: call it once' if graph else 'a class of its own'}"
+        )
+
+
+def copied(model):
+    """The same model with layers and weights of its own: TFMOT would share them.
+
+    Args:
+        model: Of tf_keras.
+    """
+    import tf_keras
+
+    copy = tf_keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy

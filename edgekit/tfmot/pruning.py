@@ -1,0 +1,120 @@
+"""`ek.tfmot.prune`: TFMOT's magnitude pruning."""
+
+from collections.abc import Mapping
+from numbers import Real
+
+from edgekit.core.selection import LayerFilter, layer_path, select_layers, value_per_layer
+from edgekit.pruning.granularities import Block
+from edgekit.pruning.schedules import Polynomial, Schedule
+from edgekit.tfmot.engine import check_tf_keras_model, copied, load_tfmot
+from edgekit.tfmot.remote import remotely
+
+# What TFMOT itself leaves dense, though it wraps it.
+_DENSE = ("DepthwiseConv2D", "BatchNormalization")
+
+
+@remotely
+def prune(
+    model,
+    sparsity: float | Mapping[str, float] | None = None,
+    schedule: Schedule | None = None,
+    granularity: str | tuple[int, int] | Block = "weight",
+    layers: LayerFilter = None,
+) -> tuple:
+    """The model in TFMOT's pruning wrappers, and the callbacks that its fit needs.
+
+    Example:
+        >>> pruned, callbacks = ek.tfmot.prune(model, 0.8)
+        >>> pruned, callbacks = ek.tfmot.prune(model, granularity=(2, 4))
+        >>> pruned, callbacks = ek.tfmot.prune(model, 0.5, granularity=ek.granularities.Block(1, 4))
+
+    Args:
+        model: A built Sequential or Functional model, of tf_keras or Keras 3; it stays as it is.
+        sparsity: Share of weights that end up zero, or `{regex: share}` by layer. Defaults to
+            `None`, for an (n, m) pattern only.
+        schedule: An `ek.schedules` object. Defaults to `None`: `Polynomial()`. TFMOT makes
+            patterns at once in the first step, whatever it says.
+        granularity: `"weight"`; a pattern `(n, m)`; or `ek.granularities.Block(h, w)`, which
+            TFMOT makes of Dense kernels only. Defaults to `"weight"`.
+        layers: Which layers: a regular expression, a list of them, or a callable. Defaults to
+            `None`: all that TFMOT prunes.
+
+    Returns:
+        `(model, callbacks)`. Once trained, `ek.tfmot.strip` gives the plain model.
+
+    Raises:
+        ValueError: A value outside its range, a granularity that TFMOT has not, nothing to
+            prune; or, when the fit begins, a fit too short for the schedule.
+        ImportError: TFMOT is not installed (extra `tfmot`).
+
+    Source: Zhu & Gupta 2017, arXiv 1710.01878, as TFMOT has it.
+    """
+    check_tf_keras_model(model)
+    settings = _settings(granularity)
+    tfmot = load_tfmot()
+    import tf_keras
+
+    from edgekit.tfmot.schedule import PlannedSchedule, UpdatePruning
+
+    if sparsity is None:
+        if "sparsity_m_by_n" not in settings:
+            raise ValueError("`sparsity` is needed, except with an (n, m) granularity")
+        zeros, of = settings["sparsity_m_by_n"]
+        sparsity = zeros / of
+    model = copied(model)
+    candidates = [layer for layer in model.layers if _is_pruned(layer, settings)]
+    if not candidates:
+        raise ValueError(f"TFMOT prunes no layer of {model.name!r} by {granularity!r}")
+    chosen = set(select_layers(candidates, layers))
+    wanted = value_per_layer(candidates, sparsity, "sparsity")
+    wanted = {layer: share for layer, share in wanted.items() if layer in chosen}
+    if not wanted:
+        raise ValueError("`layers` and `sparsity` have no layer in common: nothing is pruned")
+    for layer, share in wanted.items():
+        if not isinstance(share, Real) or not 0 <= share < 1:
+            name = layer_path(layer)
+            raise ValueError(
+                f"`sparsity` of {name!r} must be from 0 to below 1. Received: {share!r}"
+            )
+    schedule = schedule or Polynomial()
+    plans = {share: PlannedSchedule(schedule, share) for share in set(wanted.values())}
+
+    def wrapped(layer):
+        if layer not in wanted:
+            return layer
+        return tfmot.sparsity.keras.prune_low_magnitude(
+            layer, pruning_schedule=plans[wanted[layer]], **settings
+        )
+
+    return tf_keras.models.clone_model(model, clone_function=wrapped), [UpdatePruning()]
+
+
+def _settings(granularity) -> dict:
+    """TFMOT's arguments for it."""
+    if granularity == "weight":
+        return {}
+    if isinstance(granularity, Block):
+        return {"block_size": (granularity.height, granularity.width), "block_pooling_type": "AVG"}
+    if isinstance(granularity, (tuple, list)) and len(granularity) == 2:
+        n, m = granularity
+        return {"sparsity_m_by_n": (m - n, m)}
+    raise ValueError(
+        "`granularity` must be 'weight', a pattern (n, m) or ek.granularities.Block(h, w): TFMOT "
+        f"prunes no others. Received: {granularity!r}"
+    )
+
+
+def _is_pruned(layer, settings: dict) -> bool:
+    """Whether TFMOT prunes weights of the layer, in that way."""
+    from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
+
+    name = type(layer).__name__
+    if name in _DENSE or not prune_registry.PruneRegistry.supports(layer):
+        return False
+    if not hasattr(layer, "kernel") and not layer.weights:
+        return False
+    if "block_size" in settings:
+        return name == "Dense"
+    if "sparsity_m_by_n" in settings:
+        return name in ("Dense", "Conv2D")
+    return True
