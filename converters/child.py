@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -43,9 +43,10 @@ class Child:
     Args:
         module: Dotted name of the module.
         *arguments: Its command line.
+        environment: Variables that it has beside those of this process. Defaults to none.
     """
 
-    def __init__(self, module: str, *arguments: str):
+    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None):
         paths = [str(_PROJECT), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
@@ -54,7 +55,11 @@ class Child:
             stdin=subprocess.PIPE,
             text=True,
             errors="replace",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(p for p in paths if p),
+                **(environment or {}),
+            },
         )
 
     def __enter__(self):
@@ -81,6 +86,14 @@ class Child:
             ChildError: It ended instead.
         """
         self.tell(line)
+        return self.hear()
+
+    def hear(self) -> str:
+        """The next line it prints.
+
+        Raises:
+            ChildError: It ended instead.
+        """
         answer = self._process.stdout.readline()
         if not answer.endswith("\n"):
             self.wait()

@@ -89,6 +89,23 @@ def value_per_layer(
     }
 
 
+def chosen_values(
+    candidates: Iterable[keras.layers.Layer], layers: LayerFilter, value: Any, argument: str
+) -> dict[keras.layers.Layer, Any]:
+    """`{layer: value}` of the candidates that `layers` names and `value` has something for.
+
+    Raises:
+        ValueError: There are candidates, but none of that kind; or a name matches nothing.
+    """
+    candidates = list(candidates)
+    chosen = set(select_layers(candidates, layers)) if candidates else set()
+    per_layer = value_per_layer(candidates, value, argument)
+    found = {layer: v for layer, v in per_layer.items() if layer in chosen}
+    if candidates and not found:
+        raise ValueError(f"`layers` and `{argument}` have no layer in common: nothing is done")
+    return found
+
+
 def layer_path(layer: keras.layers.Layer) -> str:
     """`model/block/conv`; a layer without weights, or of tf_keras, may have only its name."""
     return getattr(layer, "path", None) or layer.name

@@ -6,7 +6,7 @@ from collections import Counter
 import keras
 
 from edgekit.core.graph import Cloner, Graph
-from edgekit.core.selection import LayerFilter, select_layers, value_per_layer
+from edgekit.core.selection import LayerFilter, chosen_values
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.graph_quantizer import GraphQuantizer
 from edgekit.quantization.policy import Kind, kind_of
@@ -100,11 +100,7 @@ def _schemes(graph: Graph, scheme, layers: LayerFilter) -> dict[int, QuantScheme
     candidates = list(
         dict.fromkeys(op for op in _operations(graph) if isinstance(op, keras.layers.Layer))
     )
-    chosen = set(select_layers(candidates, layers)) if candidates else set()
-    per_layer = value_per_layer(candidates, scheme, "scheme")
-    own = {layer: s for layer, s in per_layer.items() if layer in chosen}
-    if candidates and not own:
-        raise ValueError("`layers` and `scheme` have no layer in common: nothing is quantised")
+    own = chosen_values(candidates, layers, scheme, "scheme")
     found: dict[int, QuantScheme] = {}
     _spread(graph, own, None, layers is None, found)
     return found

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from numbers import Integral
 
-from edgekit.core.selection import LayerFilter, layer_path, select_layers, value_per_layer
+from edgekit.core.selection import LayerFilter, chosen_values, layer_path
 from edgekit.tfmot.engine import check_tf_keras_model, copied, load_tfmot
 from edgekit.tfmot.remote import remotely
 
@@ -88,11 +88,7 @@ def cluster(
     candidates = [layer for layer in model.layers if type(layer).__name__ in _CLUSTERED]
     if not candidates:
         raise ValueError(f"TFMOT clusters no layer of {model.name!r}")
-    chosen = set(select_layers(candidates, layers))
-    counts = value_per_layer(candidates, clusters, "clusters")
-    counts = {layer: count for layer, count in counts.items() if layer in chosen}
-    if not counts:
-        raise ValueError("`layers` and `clusters` have no layer in common: nothing is clustered")
+    counts = chosen_values(candidates, layers, clusters, "clusters")
     for layer, count in counts.items():
         _check(layer, count, granularity)
     settings = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from numbers import Real
 
-from edgekit.core.selection import LayerFilter, layer_path, select_layers, value_per_layer
+from edgekit.core.selection import LayerFilter, chosen_values, layer_path
 from edgekit.pruning.granularities import Block
 from edgekit.pruning.schedules import Polynomial, Schedule
 from edgekit.tfmot.engine import check_tf_keras_model, copied, load_tfmot
@@ -65,11 +65,7 @@ def prune(
     candidates = [layer for layer in model.layers if _is_pruned(layer, settings)]
     if not candidates:
         raise ValueError(f"TFMOT prunes no layer of {model.name!r} by {granularity!r}")
-    chosen = set(select_layers(candidates, layers))
-    wanted = value_per_layer(candidates, sparsity, "sparsity")
-    wanted = {layer: share for layer, share in wanted.items() if layer in chosen}
-    if not wanted:
-        raise ValueError("`layers` and `sparsity` have no layer in common: nothing is pruned")
+    wanted = chosen_values(candidates, layers, sparsity, "sparsity")
     for layer, share in wanted.items():
         if not isinstance(share, Real) or not 0 <= share < 1:
             name = layer_path(layer)

@@ -1,14 +1,247 @@
 """Models of Keras 3, worked on by TFMOT in a process of its own."""
 
 import functools
-from collections.abc import Callable
+import inspect
+import json
+import pickle
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from converters.child import Child, ChildError
+from converters.flatbuffer import Flatbuffer
+from edgekit.tfmot.worker import MARK
+
+_STRIP = "strip"
 
 
 def remotely(function: Callable) -> Callable:
-    """Do what `function` does to a Keras 3 model in a process of its own."""
+    """Let `function`, which works on models of tf_keras, take models of Keras 3.
+
+    It is done to these in a process of its own, where legacy Keras is set; what comes back is a
+    `RemoteModel` to be compiled and fitted, and from `strip` a model of Keras 3.
+    """
 
     @functools.wraps(function)
     def run(model, *args, **kwargs):
-        return function(model, *args, **kwargs)
+        name = function.__name__
+        if isinstance(model, RemoteModel):
+            if name != _STRIP:
+                raise ValueError(
+                    f"model {model.name!r} has TFMOT's wrappers already: ek.tfmot.strip it first"
+                )
+            return model.strip()
+        if not isinstance(model, keras.Model) or name == _STRIP:
+            return function(model, *args, **kwargs)
+        arguments = inspect.signature(function).bind(model, *args, **kwargs).arguments
+        del arguments["model"]
+        return RemoteModel(model, name, arguments), []
 
     return run
+
+
+class RemoteModel:
+    """A Keras 3 model in TFMOT's wrappers, in a process of its own.
+
+    It is trained as other models are; data are arrays. Its process ends with it, or at `close`.
+
+    Example:
+        >>> with ek.tfmot.quantize_aware(model)[0] as qat:
+        ...     qat.compile("adam", "sparse_categorical_crossentropy")
+        ...     qat.fit(x, y, epochs=2)
+        ...     qat.convert(["int8"])["int8"].save("model.tflite")
+
+    Args:
+        source: The model.
+        function: What of `ek.tfmot` is done to it.
+        arguments: Of that function.
+
+    Raises:
+        ValueError: What the function raises, or a layer that tf_keras has not.
+    """
+
+    def __init__(self, source: keras.Model, function: str, arguments: dict):
+        self.name, self._source = source.name, source
+        self._temporary = tempfile.TemporaryDirectory(prefix="edgekit-tfmot-")
+        self._folder = Path(self._temporary.name)
+        source.save(self._folder / "source.keras")
+        try:
+            (self._folder / "arguments.pickle").write_bytes(pickle.dumps(arguments))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ValueError(
+                "a function cannot be handed to TFMOT's process: choose layers by regular "
+                f"expressions ({error})"
+            ) from None
+        self._child = Child(
+            "edgekit.tfmot.worker",
+            str(self._folder),
+            environment={"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        self._open = True
+        try:
+            self._ask("make", function=function)
+        except BaseException:
+            self.close()
+            raise
+
+    def compile(self, optimizer="rmsprop", loss=None, metrics: Sequence = ()) -> None:
+        """As `keras.Model.compile`.
+
+        Args:
+            optimizer: A name or a Keras 3 optimizer, with its learning rate or schedule. Defaults
+                to `"rmsprop"`.
+            loss: A name or a Keras 3 loss. Defaults to `None`.
+            metrics: Names or Keras 3 metrics. Defaults to none.
+
+        Raises:
+            ValueError: tf_keras has no such thing.
+        """
+        parts = {"optimizer": optimizer, "loss": loss, "metrics": list(metrics)}
+        self._ask("compile", **keras.tree.map_structure(_serialized, parts))
+
+    def fit(
+        self,
+        x,
+        y=None,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data: tuple | None = None,
+        callbacks: Sequence = (),
+        verbose: bool | int = True,
+        shuffle: bool = True,
+    ) -> keras.callbacks.History:
+        """As `keras.Model.fit`, on arrays.
+
+        Args:
+            x: An array, or a list or dict of arrays.
+            y: The same. Defaults to `None`.
+            epochs: Rounds over the data. Defaults to `1`.
+            batch_size: Samples per step. Defaults to `32`.
+            validation_data: `(x, y)`. Defaults to `None`.
+            callbacks: Those that `ek.tfmot` gave; others cannot run there. Defaults to none.
+            verbose: Whether a line is printed per epoch. Defaults to `True`.
+            shuffle: Whether samples are shuffled in each epoch. Defaults to `True`.
+
+        Returns:
+            The history: `history` has lists by metric.
+
+        Raises:
+            ValueError: Other callbacks, or a fit too short for the schedule.
+        """
+        if callbacks:
+            raise ValueError(
+                "callbacks of this process cannot run in TFMOT's; its own run there by themselves"
+            )
+        self._hand_over(x=x, y=y, validation=validation_data)
+        how = {"epochs": epochs, "batch_size": batch_size, "shuffle": bool(shuffle)}
+        found = self._ask("fit", on_progress=_print if verbose else _say_nothing, **how)
+        history = keras.callbacks.History()
+        history.history, history.epoch = found, list(range(epochs))
+        return history
+
+    def evaluate(self, x, y=None, batch_size: int = 32) -> dict[str, float]:
+        """`{name: value}` of the loss and the metrics."""
+        self._hand_over(x=x, y=y)
+        return self._ask("evaluate", batch_size=batch_size)
+
+    def predict(self, x, batch_size: int = 32):
+        """What the model says to an array, or to a list or dict of arrays."""
+        self._hand_over(x=x)
+        self._ask("predict", batch_size=batch_size)
+        return pickle.loads((self._folder / "outputs.pickle").read_bytes())
+
+    def convert(
+        self, formats: str | Sequence[str] = ("float32",), calibration=None
+    ) -> dict[str, Flatbuffer]:
+        """The model's flatbuffers, as of `ek.convert`.
+
+        Args:
+            formats: As there. Defaults to `("float32",)`.
+            calibration: Arrays. Defaults to `None`; a quantisation-aware model needs none.
+        """
+        formats = [formats] if isinstance(formats, str) else list(formats)
+        self._hand_over(calibration=calibration)
+        self._ask("convert", formats=formats)
+        return {name: Flatbuffer.from_file(self._folder / f"{name}.tflite") for name in formats}
+
+    def strip(self) -> keras.Model:
+        """A plain Keras 3 model with the weights that were trained."""
+        self._ask("strip")
+        model = keras.models.clone_model(self._source)
+        with np.load(self._folder / "weights.npz") as stored:
+            for layer in model.layers:
+                if layer.weights:
+                    values = [
+                        stored[f"{layer.name}/{number}"] for number in range(len(layer.weights))
+                    ]
+                    layer.set_weights(values)
+        return model
+
+    def close(self) -> None:
+        """End the process."""
+        self._open = False
+        self._child.__exit__(None, None, None)
+        self._temporary.cleanup()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ValueError(f"model {self.name!r} is closed: TFMOT's process has ended")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __del__(self):
+        if hasattr(self, "_child"):
+            self.close()
+
+    def _hand_over(self, **values) -> None:
+        self._check_open()
+        for name, value in values.items():
+            if value is not None and not isinstance(value, (np.ndarray, list, tuple, dict)):
+                raise ValueError(
+                    f"`{name}` must be arrays: TFMOT's process cannot read a "
+                    f"{type(value).__name__} of this one"
+                )
+        arrays = keras.tree.map_structure(
+            lambda v: None if v is None else np.asarray(v), values, none_is_leaf=True
+        )
+        (self._folder / "data.pickle").write_bytes(pickle.dumps(arrays, protocol=5))
+
+    def _ask(self, do: str, on_progress: Callable = lambda message: None, **job):
+        self._check_open()
+        self._child.tell(json.dumps({"do": do, **job}))
+        while True:
+            try:
+                line = self._child.hear()
+            except ChildError as error:
+                raise RuntimeError(f"TFMOT's process ended: {error}\n{error.output}") from None
+            if not line.startswith(MARK):
+                continue  # TensorFlow's notes
+            message = json.loads(line.removeprefix(MARK))
+            if "error" in message:
+                kind = {"ImportError": ImportError}.get(message["kind"], ValueError)
+                raise kind(message["error"])
+            if "done" in message:
+                return message["done"]
+            on_progress(message["progress"])
+
+
+def _serialized(part):
+    if part is None or isinstance(part, str):
+        return part
+    return keras.saving.serialize_keras_object(part)
+
+
+def _print(message: dict) -> None:
+    values = ", ".join(f"{name} {value:.4g}" for name, value in message["logs"].items())
+    print(f"epoch {message['epoch']}/{message['epochs']}: {values}", flush=True)
+
+
+def _say_nothing(message: dict) -> None:
+    pass

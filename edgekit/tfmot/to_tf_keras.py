@@ -1,0 +1,122 @@
+"""A model of Keras 3 as one of legacy tf_keras, for TFMOT."""
+
+import inspect
+
+import keras
+import numpy as np
+
+from converters.legacy.comparison import difference, random_inputs
+from edgekit.core.graph import Graph, fill_in
+
+# Arguments that Keras 3 renamed.
+_ARGUMENTS = {"LeakyReLU": {"negative_slope": "alpha"}}
+# What only training in Keras 3 asks.
+_WITHOUT_EFFECT = {"autocast", "quantization_config", "synchronized", "seed"}
+_TOLERANCE = 1e-3
+
+
+def to_tf_keras(model: keras.Model):
+    """The same Sequential or Functional model in tf_keras.
+
+    Args:
+        model: Of Keras 3, built, of layers that tf_keras has too.
+
+    Raises:
+        ValueError: A layer or operation has no counterpart there; the message names all of them.
+    """
+    import tf_keras
+
+    graph = Graph(model)
+    made, problems = {}, []
+    for call in graph.calls:
+        if call.operation.name not in made:
+            try:
+                made[call.operation.name] = _layer(call.operation)
+            except ValueError as error:
+                problems.append(str(error))
+    if problems:
+        raise ValueError(
+            f"model {model.name!r} cannot become one of tf_keras, which TFMOT works on: "
+            f"{'; '.join(dict.fromkeys(problems))}"
+        )
+    values = {}
+    for tensor in graph.inputs:
+        name = tensor._keras_history.operation.name
+        values[id(tensor)] = tf_keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+    inputs = [values[id(tensor)] for tensor in graph.inputs]
+    for call in graph.calls:
+        args, kwargs = fill_in(call, values)
+        kwargs = {key: value for key, value in kwargs.items() if value is not None}
+        (output,) = call.outputs
+        values[id(output)] = made[call.operation.name](*args, **kwargs)
+    outputs = [values[id(tensor)] for tensor in graph.outputs]
+    found = tf_keras.Model(
+        inputs if len(inputs) > 1 else inputs[0],
+        outputs if len(outputs) > 1 else outputs[0],
+        name=model.name,
+    )
+    give_back(model, found)
+    apart = difference(found, graph.model, random_inputs(found))
+    if not apart.relative <= _TOLERANCE:
+        raise ValueError(
+            f"model {model.name!r} answers otherwise in tf_keras, by {apart.absolute:.2g}: TFMOT "
+            "cannot work on it"
+        )
+    return found
+
+
+def give_back(source, target) -> None:
+    """Give the layers of `target` the weights of those of `source` that have their names."""
+    for layer in source.layers:
+        if layer.weights:
+            target.get_layer(layer.name).set_weights([np.asarray(w) for w in layer.weights])
+
+
+def _layer(operation):
+    import tf_keras
+
+    title = f"{type(operation).__name__} {operation.name!r}"
+    if not isinstance(operation, keras.layers.Layer):
+        raise ValueError(f"{title} is an operation outside of a layer")
+    if isinstance(operation, keras.Model):
+        raise ValueError(f"{title} is a model inside the model")
+    cls = getattr(tf_keras.layers, type(operation).__name__, None)
+    if cls is None or type(operation).__module__.split(".")[0] != "keras":
+        raise ValueError(f"{title} is no layer of tf_keras")
+    renamed = _ARGUMENTS.get(type(operation).__name__, {})
+    known, usual = _defaults(cls), _defaults(type(operation))
+    arguments = {}
+    for key, value in operation.get_config().items():
+        key = renamed.get(key, key)
+        if key.endswith("_initializer") or key in _WITHOUT_EFFECT:
+            continue
+        if key == "dtype":
+            value = operation.dtype_policy.name
+        if key in known:
+            arguments[key] = _value(key, value)
+        elif value is not None and value != usual.get(key):
+            raise ValueError(f"{title} has {key}={value!r}, which tf_keras has not")
+    return cls(**arguments)
+
+
+def _value(key: str, value):
+    """Regularizers and constraints by name; those that callbacks set stay behind."""
+    import tf_keras
+
+    if not (isinstance(value, dict) and "class_name" in value):
+        return value
+    kind = tf_keras.regularizers if key.endswith("_regularizer") else tf_keras.constraints
+    found = getattr(kind, value["class_name"], None)
+    return found(**value["config"]) if found else None
+
+
+def _defaults(cls: type) -> dict:
+    """`{argument: default}` of the constructors of a class and its bases."""
+    found = {}
+    for base in inspect.getmro(cls):
+        if base.__module__.split(".")[0] in ("keras", "tf_keras") and "__init__" in vars(base):
+            for parameter in inspect.signature(base.__init__).parameters.values():
+                found.setdefault(parameter.name, parameter.default)
+    for name in ("trainable", "name", "dtype"):
+        found.setdefault(name, None)
+    return found

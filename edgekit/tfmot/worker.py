@@ -1,0 +1,176 @@
+"""TFMOT's own process: `python -m edgekit.tfmot.worker FOLDER`, told by a `RemoteModel` what to do.
+
+A job is a line of JSON on standard input; answers are lines that begin with `MARK`. Arrays and
+models are handed over in files of the folder, which both sides own.
+"""
+
+import inspect
+import json
+import os
+import pickle
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+MARK = "@edgekit "
+
+
+class Worker:
+    """One model, from the source to what becomes of it.
+
+    Args:
+        folder: Shared with the parent.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._model = self._callbacks = None
+
+    def make(self, function: str) -> str:
+        """Do what `ek.tfmot.FUNCTION` does to the source."""
+        import keras
+
+        from edgekit import tfmot
+        from edgekit.tfmot.to_tf_keras import to_tf_keras
+
+        source = keras.saving.load_model(self._folder / "source.keras", compile=False)
+        arguments = pickle.loads((self._folder / "arguments.pickle").read_bytes())
+        made = getattr(tfmot, function)(to_tf_keras(source), **arguments)
+        self._model, self._callbacks = made
+        return self._model.name
+
+    def compile(self, optimizer, loss, metrics) -> None:
+        """Compile the model with tf_keras's things of these names."""
+        import tf_keras
+
+        self._model.compile(
+            _optimizer(optimizer),
+            loss=_each(loss, tf_keras.losses.get),
+            metrics=[_each(metric, tf_keras.metrics.get) for metric in metrics],
+        )
+
+    def fit(self, epochs: int, batch_size: int, shuffle: bool) -> dict:
+        """Train it; lists by metric."""
+        import tf_keras
+
+        data = self._data()
+        report = tf_keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: say(
+                progress={"epoch": epoch + 1, "epochs": epochs, "logs": _numbers(logs)}
+            )
+        )
+        history = self._model.fit(
+            data["x"],
+            data["y"],
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation_data=data["validation"],
+            callbacks=[*self._callbacks, report],
+            verbose=0,
+        )
+        return {name: [float(v) for v in values] for name, values in history.history.items()}
+
+    def evaluate(self, batch_size: int) -> dict:
+        """`{name: value}`."""
+        data = self._data()
+        found = self._model.evaluate(
+            data["x"], data["y"], batch_size=batch_size, verbose=0, return_dict=True
+        )
+        return _numbers(found)
+
+    def predict(self, batch_size: int) -> None:
+        """Write what it says."""
+        found = self._model.predict(self._data()["x"], batch_size=batch_size, verbose=0)
+        (self._folder / "outputs.pickle").write_bytes(pickle.dumps(found))
+
+    def convert(self, formats: list[str]) -> None:
+        """Write its flatbuffers."""
+        from converters import convert
+
+        for name, file in convert(self._model, formats, self._data()["calibration"]).items():
+            file.save(self._folder / f"{name}.tflite")
+
+    def strip(self) -> None:
+        """Write the weights that were trained, by layer."""
+        from edgekit import tfmot
+
+        plain = tfmot.strip(self._model)
+        weights = {
+            f"{layer.name}/{number}": np.asarray(weight)
+            for layer in plain.layers
+            for number, weight in enumerate(layer.weights)
+        }
+        np.savez(self._folder / "weights.npz", **weights)
+
+    def _data(self) -> dict:
+        return pickle.loads((self._folder / "data.pickle").read_bytes())
+
+
+def say(**message) -> None:
+    """Answer the parent."""
+    print(f"{MARK}{json.dumps(message)}", flush=True)
+
+
+def _each(value, get):
+    """One loss or metric, or several by output."""
+    if isinstance(value, list):
+        return [_each(item, get) for item in value]
+    if isinstance(value, dict) and "class_name" not in value:
+        return {name: _each(item, get) for name, item in value.items()}
+    return get(_of_tf_keras(value)) if isinstance(value, dict) else value
+
+
+def _of_tf_keras(part):
+    """A loss or metric of Keras 3 in tf_keras's words."""
+    if not isinstance(part, dict):
+        return part
+    if part.get("class_name") == "function":
+        return part["config"]
+    config = {key: value for key, value in part["config"].items() if key != "dtype"}
+    return {"class_name": part["class_name"], "config": config}
+
+
+def _optimizer(part):
+    """The optimizer of that name, with the settings that both have."""
+    import tf_keras
+
+    if not isinstance(part, dict):
+        return tf_keras.optimizers.get(part)
+    kind = getattr(tf_keras.optimizers, part["class_name"], None)
+    if kind is None:
+        raise ValueError(f"tf_keras has no optimizer {part['class_name']!r}")
+    known = inspect.signature(kind).parameters
+    settings = {key: value for key, value in part["config"].items() if key in known}
+    rate = settings["learning_rate"]
+    if isinstance(rate, dict):
+        schedule = getattr(tf_keras.optimizers.schedules, rate["class_name"], None)
+        if schedule is None:
+            raise ValueError(f"tf_keras has no learning rate schedule {rate['class_name']!r}")
+        settings["learning_rate"] = schedule(**rate["config"])
+    return kind(**settings)
+
+
+def _numbers(logs) -> dict:
+    return {name: float(value) for name, value in (logs or {}).items()}
+
+
+def main(folder: Path) -> None:
+    """Do jobs until there are no more."""
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    worker = Worker(folder)
+    for line in sys.stdin:
+        job = json.loads(line)
+        try:
+            say(done=getattr(worker, job.pop("do"))(**job))
+        except Exception as error:  # of any kind: the parent raises it
+            if os.environ.get("EDGEKIT_TRACEBACK"):
+                raise
+            text = str(error) or type(error).__name__
+            say(error=text, kind=type(error).__name__)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
