@@ -84,7 +84,7 @@ def _time(report, rounds, processes, out) -> None:
             runs = report["steps"].setdefault(engine, [])
             if len(runs) <= number:
                 arguments = ["pruning_steps.py", engine, "--rounds", str(rounds)]
-                runs.extend(_lines(engine, arguments))
+                runs.extend(worker_lines(engine, arguments))
                 _save(report, out)
                 print(f"{engine} {number + 1}/{processes}: {json.dumps(runs[-1])}", flush=True)
 
@@ -103,7 +103,7 @@ def _train(report, net, seed, targets, weights, out, processors) -> None:
         if missing:
             arguments = ["pruning_cells.py", engine, net, "--seed", str(seed)]
             arguments += ["--targets", ",".join(missing), "--weights", str(weights)]
-            for cell in _lines(engine, arguments, processor):
+            for cell in worker_lines(engine, arguments, processor):
                 print(f"{net}/{seed}/{engine}: {json.dumps(cell)}", flush=True)
                 with _SAVING:
                     cells[cell.pop("target")] = cell
@@ -111,7 +111,7 @@ def _train(report, net, seed, targets, weights, out, processors) -> None:
     processors.put(processor)
 
 
-def _lines(engine, arguments, processor=None):
+def worker_lines(engine, arguments, processor=None):
     """The JSON lines that a worker prints, each as it comes; on one processor, or on all."""
     command = [sys.executable, str(HERE / arguments[0]), *arguments[1:]]
     settings = environment(engine)

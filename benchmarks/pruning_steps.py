@@ -33,10 +33,10 @@ def main(engine, rounds):
         loss = keras.losses.SparseCategoricalCrossentropy()
         model.compile(keras.optimizers.Adam(1e-3), loss)
         fits[name] = (model, callbacks)
-    print(json.dumps(time_fits(keras, fits, _data(), rounds)))
+    print(json.dumps(time_fits(keras, fits, batches(), rounds)))
 
 
-def _data():
+def batches():
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
