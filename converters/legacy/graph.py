@@ -98,8 +98,12 @@ class Rebuilding:
         return self._model(old)
 
     def _sequential(self, old) -> keras.Sequential:
-        shape = old.inputs[0].shape
-        start = keras.Input(batch_shape=tuple(shape), dtype=old.inputs[0].dtype.name)
+        (tensor,) = old.inputs
+        start = keras.Input(
+            batch_shape=tuple(tensor.shape),
+            dtype=tensor.dtype.name,
+            name=keras_name(tensor._keras_history.layer.name),
+        )
         rest = [layer for layer in old.layers if type(layer).__name__ != "InputLayer"]
         parts = [self._model(part) if _is_model(part) else self._layer(part) for part in rest]
         return keras.Sequential([start, *parts], name=keras_name(old.name))
