@@ -7,6 +7,7 @@ dense weights with the same data, seeds, epochs, optimizer and rates: float, qua
 training, pruning, clustering, and quantisation-aware training that keeps zeros (PQAT) or shared
 values (CQAT). Accuracy in Keras and of the int8 file in LiteRT, its bytes raw and gzipped. TFMOT is
 used through `ek.tfmot`, which closes its traps, and its models go through TensorFlow's converter.
+The pretrained ResNet-8 has seen the held-out images in another compression, for both alike.
 
 `steps`: what each adds to a train step of ResNet-8. `faults`: which of TFMOT 0.8.1's faults either
 shows, TFMOT used as its guides say.
@@ -51,7 +52,7 @@ FAULTS = {
     15: "no mixed precision",
     16: "importing it changes `tf.keras` for the whole process",
     17: "a model of Keras 3 is turned away without a word",
-    18: "a forgotten callback goes unnoticed",
+    18: "a forgotten callback goes unnoticed (UpdatePruningStep; KeepSparsity)",
     19: "a quantisation-aware ResNet50 (64×64) does not run in LiteRT",
 }
 _SAVING = threading.Lock()
@@ -69,7 +70,10 @@ _SAVING = threading.Lock()
 @click.option("--out", type=click.Path(path_type=Path), help="Where the JSON goes.")
 def main(only, nets, seeds, rounds, processes, jobs, weights, quick, out):
     """Measure what the JSON does not have yet, and print the tables."""
-    weights = weights or Path(tempfile.gettempdir()) / "versus_benchmark"
+    if quick and out and out.exists():
+        raise SystemExit(f"{out} exists: a quick run's figures are not to be mixed with others")
+    folder = "versus_benchmark_quick" if quick else "versus_benchmark"
+    weights = weights or Path(tempfile.gettempdir()) / folder
     weights.mkdir(exist_ok=True)
     report = json.loads(out.read_text()) if out and out.exists() else {}
     for part in ("cells", "steps", "faults"):
@@ -101,6 +105,12 @@ def _train_all(report, nets, seeds, jobs, weights, quick, out) -> None:
 
     def train(net, seed):
         processor = processors.get()
+        try:
+            train_on(processor, net, seed)
+        finally:
+            processors.put(processor)
+
+    def train_on(processor, net, seed):
         base = weights / f"{net}_{seed}_base.npz"
         for engine in ENGINES:
             key = f"{net}/{seed}/{engine}"
@@ -117,7 +127,6 @@ def _train_all(report, nets, seeds, jobs, weights, quick, out) -> None:
                 with _SAVING:
                     cells[found.pop("cell")] = found
                     _save(report, out)
-        processors.put(processor)
 
     with ThreadPoolExecutor(jobs) as pool:
         for job in [pool.submit(train, *each) for each in product(nets, range(seeds))]:
@@ -139,32 +148,36 @@ def tables(report) -> dict[str, list[str]]:
 
 
 def _cells_table(cells, net) -> list[str]:
-    """A row per technique, each figure as edgekit / TFMOT; the better one in bold."""
+    """A row per technique, each figure as edgekit / TFMOT, over the seeds that both have.
+
+    Bold is what is better by more than the two deviations together.
+    """
     header = ("", "top-1 in Keras", "top-1 of the int8 file", "bytes", "gzip", "float ops")
     lines = [_row(header), _row(("---", *["--:"] * (len(header) - 1)))]
     for name in CELLS:
-        by_engine = {
-            engine: [
-                found[name]
-                for key, found in cells.items()
-                if key.startswith(f"{net}/") and key.endswith(f"/{engine}") and name in found
-            ]
-            for engine in ENGINES
-        }
-        if not all(by_engine.values()):
+        seeds = [
+            seed
+            for seed in sorted({key.split("/")[1] for key in cells if key.startswith(f"{net}/")})
+            if all(name in cells.get(f"{net}/{seed}/{engine}", {}) for engine in ENGINES)
+        ]
+        if not seeds:
             continue
+        by_engine = {e: [cells[f"{net}/{seed}/{e}"][name] for seed in seeds] for e in ENGINES}
         figures = [name]
         for key, best, text in (
-            ("keras", max, lambda v: f"{100 * v:.2f} %"),
-            ("int8", max, lambda v: f"{100 * v:.2f} %"),
-            ("bytes", min, lambda v: f"{v:,.0f}"),
-            ("gzip", min, lambda v: f"{v:,.0f}"),
+            ("keras", max, lambda v, d: f"{100 * v:.2f} ± {100 * d:.2f} %"),
+            ("int8", max, lambda v, d: f"{100 * v:.2f} ± {100 * d:.2f} %"),
+            ("bytes", min, lambda v, d: f"{v:,.0f}"),
+            ("gzip", min, lambda v, d: f"{v:,.0f}"),
         ):
-            means = [statistics.mean(c[key] for c in runs) for runs in by_engine.values()]
-            texts = [text(value) for value in means]
-            winner = best(means)
-            bold = [f"**{t}**" if v == winner else t for v, t in zip(means, texts, strict=True)]
-            figures.append(" / ".join(bold if texts[0] != texts[1] else texts))
+            values = [[cell[key] for cell in runs] for runs in by_engine.values()]
+            means = [statistics.mean(v) for v in values]
+            spreads = [statistics.stdev(v) if len(v) > 1 else 0.0 for v in values]
+            texts = [text(*pair) for pair in zip(means, spreads, strict=True)]
+            if abs(means[0] - means[1]) > sum(spreads):
+                winner = means.index(best(means))
+                texts[winner] = f"**{texts[winner]}**"
+            figures.append(" / ".join(texts))
         floats = [max(len(c["float_ops"]) for c in runs) for runs in by_engine.values()]
         figures.append(" / ".join(map(str, floats)))
         lines.append(_row(figures))
@@ -172,14 +185,16 @@ def _cells_table(cells, net) -> list[str]:
 
 
 def _steps_table(steps) -> list[str]:
-    lines = [_row(("a train step over a plain one", *ENGINES)), _row(("---", "--:", "--:"))]
-    names = [name for name in next(iter(steps.values()))[0]["wall"] if name != "step_ms"]
-    for name in names:
-        ratios = [
-            statistics.median([ratio for run in runs for ratio in run["wall"][name]])
-            for runs in steps.values()
-        ]
-        lines.append(_row((name, *(f"{ratio:.2f}" for ratio in ratios))))
+    """Milliseconds, and the ratio to the same engine's plain step."""
+    lines = [_row(("a train step, ms (over plain)", *ENGINES)), _row(("---", "--:", "--:"))]
+    for name in next(iter(steps.values()))[0]["wall"]["step_ms"]:
+        cells = []
+        for runs in steps.values():
+            step = statistics.median(run["wall"]["step_ms"][name] for run in runs)
+            ratios = [ratio for run in runs for ratio in run["wall"].get(name, [])]
+            over = f" ({statistics.median(ratios):.2f})" if ratios else ""
+            cells.append(f"{step:.1f}{over}")
+        lines.append(_row((name, *cells)))
     return lines
 
 

@@ -99,8 +99,11 @@ class Rebuilding:
 
     def _sequential(self, old) -> keras.Sequential:
         (tensor,) = old.inputs
+        batch, *shape = tensor.shape
+        if not old._has_explicit_input_shape:  # that of the samples it was first called on
+            batch = None
         start = keras.Input(
-            batch_shape=tuple(tensor.shape),
+            batch_shape=(batch, *shape),
             dtype=tensor.dtype.name,
             name=keras_name(tensor._keras_history.layer.name),
         )
@@ -138,6 +141,9 @@ class Rebuilding:
         """What a call gives in Keras 3."""
         layer = node.layer
         if node.is_input:
+            for kind in ("sparse", "ragged"):
+                if getattr(layer, kind, False):
+                    raise MigrationError(f"input {layer.name!r} has {kind}=True")
             shape, dtype = tuple(node.outputs.shape), node.outputs.dtype.name
             return keras.Input(batch_shape=shape, dtype=dtype, name=keras_name(layer.name))
 
@@ -151,7 +157,11 @@ class Rebuilding:
             _name_operations(outputs, keras_name(layer.name))
             return outputs
         new = self._model(layer) if _is_model(layer) else self._layer(layer)
-        if kwargs.get("training") is False and new.weights:
+        if kwargs.get("training") is True:
+            raise MigrationError(
+                f"{new.name!r} was called with training=True, which Keras 3 forgets in predict"
+            )
+        if kwargs.get("training") is False:
             self.notes.append(
                 f"{new.name!r} was called with training=False, which Keras 3 forgets in fit: set "
                 "its `trainable = False` before you train"

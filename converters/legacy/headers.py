@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class Header:
     @property
     def legacy(self) -> bool:
         """Whether Keras 1 or 2 wrote it."""
-        return self.version is None or int(self.version.split(".")[0]) < 3
+        return not re.match(r"([3-9]|\d\d+)\.", self.version or "")
 
     def __str__(self) -> str:
         return f"Keras {self.version or 'of unknown version'}, {self.kind}"
@@ -46,9 +47,12 @@ def read_header(path: str | os.PathLike) -> Header:
     if Path(path).is_dir():
         return _saved_model(Path(path))
     path = existing_file(path)
-    if zipfile.is_zipfile(path):
+    zipped, hdf5 = zipfile.is_zipfile(path), h5py.is_hdf5(path)
+    if zipped and hdf5:
+        raise ValueError(f"{path} is a .keras archive and an HDF5 file at once: which is not said")
+    if zipped:
         return _archive(path)
-    if h5py.is_hdf5(path):
+    if hdf5:
         return _hdf5(path)
     expected = "a .keras archive, an HDF5 file (.h5) or the folder of a SavedModel"
     if path.suffix == ".keras":
@@ -59,11 +63,12 @@ def read_header(path: str | os.PathLike) -> Header:
 def _archive(path: Path) -> Header:
     try:
         with zipfile.ZipFile(path) as archive:
-            version = json.loads(archive.read("metadata.json")).get("keras_version")
-            config = json.loads(archive.read("config.json"))
+            metadata = _mapping(archive.read("metadata.json"))
+            config = _mapping(archive.read("config.json"))
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no whole .keras archive: {error}") from None
-    return Header(path, ".keras", version, [config])
+    version = metadata.get("keras_version")
+    return Header(path, ".keras", str(version) if version else None, [config])
 
 
 def _hdf5(path: Path) -> Header:
@@ -80,10 +85,16 @@ def _hdf5(path: Path) -> Header:
             "the whole model with model.save"
         )
     try:
-        config = json.loads(_text(config))
+        config = _mapping(config)
     except ValueError as error:
         raise ValueError(f"{path}: its configuration is damaged: {error}") from None
-    return Header(path, "HDF5", _text(version) if version is not None else None, [config])
+    version = _text(version) if version is not None else None
+    if version and version.startswith("1."):
+        raise ValueError(
+            f"{path} was written by Keras {version}, whose layers Keras 2 has not: load and save "
+            "it with Keras 2.0 first"
+        )
+    return Header(path, "HDF5", version, [config])
 
 
 def _saved_model(folder: Path) -> Header:
@@ -91,7 +102,7 @@ def _saved_model(folder: Path) -> Header:
         raise ValueError(f"{folder} is a folder without saved_model.pb: it is no SavedModel")
     from converters.legacy.saved_model_metadata import keras_metadata
 
-    found = [json.loads(text) for text in keras_metadata(folder)]
+    found = [_mapping(text) for text in keras_metadata(folder)]
     if not any(node.get("class_name") for node in found):
         raise ValueError(
             f"{folder} holds a graph and no Keras model, as tf.saved_model.save and Keras 3's "
@@ -102,6 +113,13 @@ def _saved_model(folder: Path) -> Header:
 
 def _producer(nodes: list[dict]) -> str | None:
     return next((str(node["keras_version"]) for node in nodes if "keras_version" in node), None)
+
+
+def _mapping(text: str | bytes) -> dict:
+    found = json.loads(_text(text))
+    if not isinstance(found, dict):
+        raise ValueError(f"a configuration is a {type(found).__name__}")
+    return found
 
 
 def _text(value) -> str:

@@ -19,6 +19,7 @@ _CLASSES = {
     "LSTMCellV1": "LSTMCell",
     "GRUCellV1": "GRUCell",
 }
+_LOOKUPS = ("StringLookup", "IntegerLookup", "TextVectorization")
 _ARGUMENTS = {"LeakyReLU": {"alpha": "negative_slope"}}
 # How it is computed, what it was once called on, or what only training asks.
 _WITHOUT_EFFECT = {
@@ -34,7 +35,6 @@ _WITHOUT_EFFECT = {
     "rng_type",
     "trainable",
     "value_shape",
-    "virtual_batch_size",
 }
 # Attributes that are layers themselves, or lists of them.
 _INNER = ("layer", "backward_layer", "cell", "cells")
@@ -94,13 +94,28 @@ def _counterpart(layer, custom_objects: dict, known: bool) -> type:
         why = "Keras 3 has no such layer"
     else:
         found = custom_objects.get(name) or keras.saving.get_registered_object(name)
+        found = found[1] if isinstance(found, tuple) else found
         why = (
             "it is a layer of your own: write it for Keras 3 too and pass "
-            f"custom_objects={{{name!r}: that class}}"
+            f"custom_objects={{{name!r}: (old class, new class)}}"
         )
     if found is None or not (inspect.isclass(found) and issubclass(found, keras.layers.Layer)):
         raise MigrationError(f"{_title(layer)}: {why}")
     return found
+
+
+def _with_vocabulary(layer, config: dict) -> dict:
+    """What a lookup has learned is a table, not a weight."""
+    try:
+        words = layer.get_vocabulary(include_special_tokens=False)
+    except Exception:  # TensorFlow's, of an empty table
+        words = []
+    if not len(words):
+        raise MigrationError(f"{_title(layer)} has no vocabulary: adapt it, and save it with one")
+    if config.get("output_mode") == "tf_idf":
+        raise MigrationError(f"{_title(layer)}: its tf_idf weights stay behind")
+    without = ("vocabulary_size", "has_input_vocabulary")
+    return {k: v for k, v in config.items() if k not in without} | {"vocabulary": list(words)}
 
 
 def _of_applications(layer) -> type | None:
@@ -120,6 +135,8 @@ def _translated(layer, cls: type, config: dict, custom_objects: dict) -> dict:
     config = {renamed.get(key, key): value for key, value in config.items()}
     config["dtype"] = _dtype(config.get("dtype"))
     accepted, defaults = _defaults(cls), _defaults(type(layer))
+    if type(layer).__name__ in _LOOKUPS:
+        config = _with_vocabulary(layer, config)
     if cls is keras.layers.BatchNormalization:
         config["axis"] = _one_axis(layer)
         config["synchronized"] = type(layer).__name__ == "SyncBatchNormalization"
@@ -210,4 +227,9 @@ def _lambda(layer) -> keras.layers.Layer:
     arguments = {"arguments": layer.arguments} if layer.arguments else {}
     if layer._output_shape is not None:
         arguments["output_shape"] = layer._output_shape
-    return keras.layers.Lambda(layer.function, name=keras_name(layer.name), **arguments)
+    if layer.mask is not None:
+        arguments["mask"] = layer.mask
+    dtype = _dtype(layer.get_config().get("dtype"))
+    return keras.layers.Lambda(
+        layer.function, name=keras_name(layer.name), dtype=dtype, **arguments
+    )

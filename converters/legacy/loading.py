@@ -1,12 +1,16 @@
 """`load_model`: a model from a file of any Keras, as one of Keras 3."""
 
 import inspect
+import json
 import os
+import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import keras
 
 from converters.errors import MigrationError, first_line
@@ -23,9 +27,10 @@ def load_model(
 ) -> keras.Model:
     """The Keras 3 model in a file, whatever version of Keras wrote it.
 
-    A file of Keras 1 or 2 is read with tf_keras (extra `legacy`), built again with Keras 3's
-    layers, and asked whether it answers the same; warns of what could not be checked. `migrate`
-    says how far the answers are apart.
+    A file of Keras 2 is read with tf_keras (extra `legacy`), built again with Keras 3's layers, and
+    asked whether it answers the same; warns of what could not be checked. `migrate` says how far
+    the answers are apart. Code in a file's configuration does not run; a SavedModel holds a
+    TensorFlow graph beside it, of which only ops that touch files or call Python are refused.
 
     Example:
         >>> model = load_model("resnet8.h5")
@@ -34,8 +39,8 @@ def load_model(
     Args:
         path: A `.keras` file, an HDF5 file (`.h5`), or the folder of a SavedModel that Keras 2
             wrote.
-        custom_objects: `{name: class or function}` for what is not Keras's; classes are Keras 3
-            ones. Defaults to `None`.
+        custom_objects: `{name: function, or (tf_keras class, Keras 3 class)}` for what is not
+            Keras's; of a file of Keras 3, `{name: function or class}`. Defaults to `None`.
         allow: Names of layers whose Python code, in the file, may run. Defaults to none.
 
     Returns:
@@ -80,58 +85,85 @@ def migrate(model, custom_objects: Mapping | None = None, allow: Iterable[str] =
             f"SavedModel. Received: {type(model).__name__}"
         )
     header = read_header(model)
+    if header.legacy:
+        tf_keras()  # its classes are known to the screening
     refuse_code(header, custom_objects, allow)
     if not header.legacy:
         return Migration(_in_keras_3(header, custom_objects, allow), str(header), None)
-    try:
-        old = _in_tf_keras(header, custom_objects, allow)
-    except Exception as error:  # of any kind, as files please
-        return _unchecked(header, custom_objects, allow, error)
-    return carry_over(old, str(header), custom_objects)
+    return carry_over(_in_tf_keras(header, custom_objects, allow), str(header), custom_objects)
 
 
 def _in_tf_keras(header: Header, custom_objects: dict, allow):
+    """The model as it was. Both kinds of files hold what went through the screening."""
     module = tf_keras()
-    known = {name: value for name, value in custom_objects.items() if not _of_keras_3(value)}
+    known = {name: _old(value) for name, value in custom_objects.items()}
+    known = {name: value for name, value in known.items() if value is not None}
     safe = {"safe_mode": not allow} if header.kind == ".keras" else {}
-    with warnings.catch_warnings():
+    with _named_by_kind(header) as path, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = module.models.load_model(header.path, custom_objects=known, compile=False, **safe)
+        try:
+            model = module.models.load_model(path, custom_objects=known, compile=False, **safe)
+        except Exception as error:  # of every kind, as the file's layers please
+            raise _unreadable(header, error) from None
     if not isinstance(model, module.Model):
         raise MigrationError(f"{header.path} holds no model but a {type(model).__name__}")
     return model
 
 
-def _of_keras_3(value) -> bool:
-    return inspect.isclass(value) and issubclass(value, keras.layers.Layer)
-
-
-def _unchecked(header: Header, custom_objects: dict, allow, why: Exception) -> Migration:
-    """What Keras 3 itself makes of a legacy file, where tf_keras does not read it."""
-    try:
-        if header.kind == "SavedModel":
-            raise why
-        model = _in_keras_3(header, custom_objects, allow)
-    except Exception:  # of any kind: tf_keras's reason is nearer to the file
-        if isinstance(why, ImportError):
-            raise why from None
-        raise MigrationError(
-            f"{header.path} ({header}) cannot be read: {first_line(why)}"
-        ) from None
-    note = f"outputs were not compared with the old model's: {first_line(why)}"
-    return Migration(model, str(header), None, [note])
-
-
 def _in_keras_3(header: Header, custom_objects: dict, allow) -> keras.Model:
-    with tempfile.TemporaryDirectory() as folder:
-        # Keras goes by the suffix.
-        path = Path(folder) / f"model{_SUFFIXES[header.kind]}"
-        path.symlink_to(header.path.resolve())
+    with _named_by_kind(header) as path:
         try:
             return keras.saving.load_model(
                 path, custom_objects=custom_objects, compile=False, safe_mode=not allow
             )
         except Exception as error:  # of every kind, as the file's layers please
-            raise MigrationError(
-                f"{header.path} ({header}) cannot be read: {first_line(error)}"
-            ) from None
+            raise _unreadable(header, error) from None
+
+
+def _unreadable(header: Header, error: Exception) -> MigrationError:
+    return MigrationError(f"{header.path} ({header}) cannot be read: {first_line(error)}")
+
+
+def _old(value):
+    """What tf_keras is told of a custom object: functions, and the first of a pair of classes."""
+    if isinstance(value, tuple):
+        return value[0]
+    return None if inspect.isclass(value) and issubclass(value, keras.layers.Layer) else value
+
+
+@contextmanager
+def _named_by_kind(header: Header) -> Iterator[Path]:
+    """The file under a name with the suffix of what it is: Keras goes by that.
+
+    Files of Keras before 2.3 leave out what was the only way then.
+    """
+    if header.kind == "SavedModel":
+        yield header.path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{_SUFFIXES[header.kind]}"
+        changed = with_old_defaults(header.configs[0])
+        if header.kind == "HDF5" and changed != header.configs[0]:
+            shutil.copy(header.path, path)
+            path.chmod(0o600)
+            with h5py.File(path, "a") as file:
+                file.attrs["model_config"] = json.dumps(changed)
+        else:
+            path.symlink_to(header.path.resolve())
+        yield path
+
+
+def with_old_defaults(config):
+    """A configuration that says what was understood of itself before Keras 2.3.
+
+    Args:
+        config: As a file holds it.
+    """
+    if isinstance(config, (list, tuple)):
+        return [with_old_defaults(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: with_old_defaults(value) for key, value in config.items()}
+    if config.get("class_name") in ("GRU", "GRUCell") and isinstance(config.get("config"), dict):
+        config["config"].setdefault("reset_after", False)
+    return config

@@ -186,7 +186,7 @@ _SAME = {
     "math.softmax": "nn.softmax",
 }
 # Ops of a graph, as TensorFlow 2.0 to 2.3 wrote them down; constants come as inputs.
-_NODES = {
+_ELEMENTWISE_NODES = {
     "Add": "math.add",
     "AddV2": "math.add",
     "Sub": "math.subtract",
@@ -219,6 +219,13 @@ _REDUCTIONS = {
     "Max": "math.reduce_max",
     "Min": "math.reduce_min",
 }
+NODES = _ELEMENTWISE_NODES | _REDUCTIONS
+
+
+def known_symbol(symbol: str) -> str:
+    """The name under which `OPERATIONS` has a function of TensorFlow, if it has it."""
+    known = symbol.removeprefix("tf.").removeprefix("compat.v1.")
+    return _SAME.get(known, known)
 
 
 def operation(layer) -> Callable:
@@ -233,8 +240,7 @@ def operation(layer) -> Callable:
     if type(layer).__name__ == "TensorFlowOpLayer":
         return _node_operation(layer)
     symbol = getattr(layer, "symbol", None) or str(getattr(layer, "attr_name", ""))
-    known = symbol.removeprefix("compat.v1.")
-    found = OPERATIONS.get(_SAME.get(known, known))
+    found = OPERATIONS.get(known_symbol(symbol))
     if found is None:
         raise MigrationError(f"{layer.name!r}: no counterpart of tf.{symbol} is known here")
     signature = inspect.signature(layer.function)
@@ -252,7 +258,7 @@ def operation(layer) -> Callable:
 
 def _node_operation(layer) -> Callable:
     node = SimpleNamespace(op=layer.node_def.op, attr=layer.node_def.attr)
-    symbol = _NODES.get(node.op) or _REDUCTIONS.get(node.op)
+    symbol = NODES.get(node.op)
     if symbol is None:
         raise MigrationError(f"{layer.name!r}: no counterpart of the op {node.op} is known here")
 

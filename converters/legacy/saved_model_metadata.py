@@ -4,6 +4,18 @@ from pathlib import Path
 
 from converters.legacy.requirement import tf_keras
 
+_TOUCHING = {
+    "CopyFile",
+    "DeleteFile",
+    "EagerPyFunc",
+    "MatchingFiles",
+    "PyFunc",
+    "PyFuncStateless",
+    "ReadFile",
+    "RenameFile",
+    "WriteFile",
+}
+
 
 def keras_metadata(folder: Path) -> list[str]:
     """JSON of each Keras object; none where the folder holds a graph alone.
@@ -18,13 +30,28 @@ def keras_metadata(folder: Path) -> list[str]:
     from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
 
     try:
+        graphs = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs
+        _refuse_files(folder, graphs)
         beside = folder / "keras_metadata.pb"
         if beside.is_file():
             return [node.metadata for node in SavedMetadata.FromString(beside.read_bytes()).nodes]
-        # Before TensorFlow 2.5 they were inside.
-        graphs = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs
     except DecodeError as error:
         raise ValueError(f"{folder}: its metadata are damaged: {error}") from None
+    # Before TensorFlow 2.5 they were inside.
     nodes = graphs[0].object_graph_def.nodes if graphs else []
     objects = [node.user_object for node in nodes if node.HasField("user_object")]
     return [o.metadata for o in objects if o.identifier.startswith("_tf_keras_") and o.metadata]
+
+
+def _refuse_files(folder: Path, graphs) -> None:
+    """Refuse graphs that touch files or call Python: initialisers run when a model is loaded."""
+    ops = set()
+    for graph in graphs:
+        ops |= {node.op for node in graph.graph_def.node}
+        for function in graph.graph_def.library.function:
+            ops |= {node.op for node in function.node_def}
+    if found := sorted(ops & _TOUCHING):
+        raise ValueError(
+            f"{folder}: its graph has the ops {', '.join(found)}, which touch files or call code "
+            "when it is loaded"
+        )

@@ -1,13 +1,41 @@
-"""Code inside a model's file: refused, unless the caller allows it by name."""
+"""Code inside a model's file: refused, unless the caller allows it by name.
 
+Loading follows a file's configuration wherever it points: to a module to import, a function to
+call, bytecode. So whatever is not a class of Keras's own, or known to the caller, is refused before
+anything is made from it.
+"""
+
+import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 import keras
 
 from converters.legacy.headers import Header
+from converters.legacy.operations import NODES, OPERATIONS, known_symbol
 
-_MODULES = ("keras", "tf_keras", "tensorflow", "edgekit", "converters")
 _FUNCTIONS = (keras.activations, keras.losses, keras.metrics)
+# Where Keras's classes are; Functional has no public name.
+_NAMESPACES = (
+    "layers",
+    "initializers",
+    "regularizers",
+    "constraints",
+    "optimizers",
+    "optimizers.schedules",
+    "losses",
+    "metrics",
+    "mixed_precision",
+    "quantizers",
+)
+_MODELS = ("Functional", "Model", "Sequential", "DTypePolicy", "Policy")
+# Values, not objects.
+_VALUES = ("__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__")
+_MORE_VALUES = ("__keras_tensor__", "CONSTANT", "COMPOSITE", "TensorShape", "TypeSpec")
+# Layers of tf_keras that call what their configuration names.
+_CALLS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+_OTHER_CALLS = ("ClassMethod", "InstanceMethod", "InstanceProperty")
+_INITIALIZERS = "tensorflow.python.ops.init_ops_v2"
 
 
 def refuse_code(header: Header, custom_objects: Mapping, allow: Iterable[str]) -> None:
@@ -19,25 +47,26 @@ def refuse_code(header: Header, custom_objects: Mapping, allow: Iterable[str]) -
         allow: Names of layers whose code may run.
 
     Raises:
-        ValueError: A layer holds Python code, or names a module to import or a function that is
-            not Keras's; the message names the layers. Or `allow` names another layer.
+        ValueError: A layer holds Python code, or names a class, module or function that is not
+            Keras's; the message names the layers. Or `allow` names another layer.
     """
-    if isinstance(allow, str):
+    if isinstance(allow, str) or not isinstance(allow, Iterable):
         raise ValueError(f"`allow` must be a collection of layer names. Received: {allow!r}")
     allow = set(allow)
     found = [reason for config in header.configs for reason in _code(config, custom_objects)]
     with_code = {name for name, _ in found}
     if allow - with_code:
         raise ValueError(
-            f"`allow` names {', '.join(sorted(allow - with_code))}: no such layer of {header.path} "
-            f"holds code{f'; these do: {sorted(with_code)}' if with_code else ''}"
+            f"`allow` names {', '.join(sorted(map(str, allow - with_code)))}: no such layer of "
+            f"{header.path} holds code"
+            f"{f'; these do: {sorted(with_code)}' if with_code else ''}"
         )
     refused = dict.fromkeys(f"{name!r} {what}" for name, what in found if name not in allow)
     if refused:
-        names = sorted({name for name, _ in found})
         raise ValueError(
-            f"{header.path}: {'; '.join(refused)}. Loading would run it: pass what is missing as "
-            f"custom_objects, or allow={names} if you trust who made the file"
+            f"{header.path}: {'; '.join(refused)}. Loading would run it: give ek.load_model what "
+            f"is missing as custom_objects, or allow={sorted(with_code)} if you trust who made "
+            "the file"
         )
 
 
@@ -51,45 +80,119 @@ def _code(config, custom_objects: Mapping, owner: str = "model") -> Iterator[tup
     kind, inside = config.get("class_name"), config.get("config")
     if kind is not None and isinstance(inside, dict) and isinstance(inside.get("name"), str):
         owner = inside["name"]
-    if kind == "__lambda__" or "lambda" in (
-        config.get("function_type"),
-        config.get("output_shape_type"),
-        config.get("mask_type"),
-    ):
-        yield owner, "holds Python code (a lambda)"
-        return
-    if kind == "Lambda" and isinstance(inside, dict) and inside.get("function_type") == "function":
-        yield from _function(inside.get("function"), custom_objects, owner)
-    if kind == "function":
-        yield from _function(inside, custom_objects, owner)
-    module = config.get("module")
-    if kind is not None and isinstance(module, str) and not _known(config, custom_objects):
-        yield owner, f"is or uses {kind} of the module {module!r}"
+    if kind is not None:
+        reason = _reason(config, custom_objects)
+        if reason:
+            yield owner, reason
+            return
     for item in config.values():
         yield from _code(item, custom_objects, owner)
 
 
-def _function(name, custom_objects: Mapping, owner: str) -> Iterator[tuple[str, str]]:
-    if isinstance(name, dict):
-        name = name.get("config")
-    known = any(hasattr(module, str(name)) for module in _FUNCTIONS)
-    if not (known or name in custom_objects or _registered(str(name))):
-        yield owner, f"calls the function {name!r}"
+def _reason(config: dict, custom_objects: Mapping) -> str | None:
+    """Why an object of that configuration is not made; None where it is harmless itself."""
+    kind, inside = config["class_name"], config.get("config")
+    if kind == "__lambda__":
+        return "holds Python code (a lambda)"
+    if not isinstance(kind, str) or "." in kind:
+        return f"names the class {kind!r}"
+    if kind in _VALUES or kind in _MORE_VALUES:
+        return None
+    if kind == "function":
+        return None if _is_function(inside, custom_objects) else f"calls the function {inside!r}"
+    if kind == "Lambda":
+        return _lambda_reason(inside, custom_objects)
+    if kind in _CALLS:
+        return _call_reason(kind, inside)
+    if kind in _OTHER_CALLS:
+        return f"calls what it names, as a {kind}"
+    if _is_class(config, custom_objects):
+        return None
+    module = f" of the module {config['module']!r}" if config.get("module") else ""
+    return f"is or uses {kind}{module}, which is not Keras's"
 
 
-def _known(config: dict, custom_objects: Mapping) -> bool:
-    root = config["module"].split(".")[0]
-    names = (config["class_name"], config.get("registered_name"))
-    if root in _MODULES or (root == "builtins" and config["class_name"] == "function"):
+def _lambda_reason(inside, custom_objects: Mapping) -> str | None:
+    """Functions of a Lambda layer: names that the caller knows, or code."""
+    if not isinstance(inside, dict):
+        return "is a Lambda without a configuration"
+    for part in ("function", "output_shape", "mask"):
+        value = inside.get(part)
+        if value is None or (part == "output_shape" and _is_shape(value)):
+            continue
+        if isinstance(value, dict) and value.get("class_name") == "function":
+            value = value.get("config")
+        if isinstance(value, dict) or not isinstance(value, str):
+            return "holds Python code (a lambda)"
+        if inside.get(f"{part}_type", "function") != "function":
+            return "holds Python code (a lambda)"
+        if value not in custom_objects and not _registered(value):
+            return f"calls the function {value!r}"
+    return None
+
+
+def _is_shape(value) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        size is None or isinstance(size, int) for size in value
+    )
+
+
+def _call_reason(kind: str, inside) -> str | None:
+    """TensorFlow can write files; what has no counterpart in Keras 3 is not called at all."""
+    inside = inside if isinstance(inside, dict) else {}
+    if kind == "TensorFlowOpLayer":
+        node = inside.get("node_def")
+        op = node.get("op") if isinstance(node, dict) else None
+        return None if op in NODES else f"runs the TensorFlow op {op!r}"
+    symbol = str(inside.get("function"))
+    if kind == "SlicingOpLambda" or known_symbol(symbol) in OPERATIONS:
+        return None
+    return f"calls tf.{symbol}, which has no counterpart here"
+
+
+def _is_function(name, custom_objects: Mapping) -> bool:
+    if not isinstance(name, str):
+        return False
+    known = any(callable(getattr(module, name, None)) for module in _FUNCTIONS)
+    return known or name in custom_objects or _registered(name)
+
+
+def _is_class(config: dict, custom_objects: Mapping) -> bool:
+    """Whether what will be made is of a class of Keras's own, or of the caller's."""
+    kind, module = config["class_name"], config.get("module")
+    registered = config.get("registered_name")
+    name = str(registered or kind)
+    # Without that name, Keras imports the module before it looks at what it was given.
+    if (registered or module is None) and (name in custom_objects or _registered(name)):
         return True
-    return any(name in custom_objects or _registered(str(name)) for name in names if name)
+    if module is None or module in ("keras", "keras.layers", "tf_keras", "keras.src"):
+        return kind in _MODELS or _in_keras(kind)
+    if not isinstance(module, str):
+        return False
+    if module == _INITIALIZERS:
+        return _in_keras(kind)
+    if module.split(".")[0] not in ("keras", "tf_keras"):
+        return False
+    if module.startswith("keras.src.ops."):
+        found = getattr(sys.modules.get(module), kind, None)
+        return inspect.isclass(found) and issubclass(found, keras.Operation)
+    return kind in _MODELS or _in_keras(kind)
+
+
+def _in_keras(kind: str) -> bool:
+    for name in ("keras", "tf_keras"):
+        for namespace in _NAMESPACES:
+            place = sys.modules.get(name)
+            for part in namespace.split("."):
+                place = getattr(place, part, None)
+            if inspect.isclass(getattr(place, kind, None)):
+                return True
+    return False
 
 
 def _registered(name: str) -> bool:
-    """Whether code of the caller has announced it, to Keras 3 or to tf_keras."""
-    import sys
-
+    """Whether code of the caller has announced it, to Keras 3 or to tf_keras, by that very name."""
     known = [keras.saving.get_custom_objects()]
     if "tf_keras" in sys.modules:
         known.append(sys.modules["tf_keras"].saving.get_custom_objects())
-    return any(name == key or name == key.split(">")[-1] for objects in known for key in objects)
+    return any(name in objects for objects in known)

@@ -25,6 +25,8 @@ def migrate(old: str, out: str | None, allow: tuple[str, ...], as_json: bool) ->
     from edgekit.core.files import write_beside
 
     path = place_for_file(out or Path(old).with_suffix(".keras"))
+    if not out and path.exists():
+        raise ValueError(f"{path} exists: name the new file with --out")
     if path.suffix != ".keras":
         raise ValueError(f"--out {path}: Keras saves models as .keras")
     if path.resolve() == Path(old).resolve():

@@ -19,9 +19,10 @@ def load_model(
 ) -> keras.Model:
     """The Keras 3 model in a file, whatever version of Keras wrote it.
 
-    A file of Keras 1 or 2 is read with tf_keras (extra `legacy`), built again with Keras 3's
-    layers, and asked whether it answers the same; warns of what could not be checked.
-    `ek.migrate` says how far the answers are apart.
+    A file of Keras 2 is read with tf_keras (extra `legacy`), built again with Keras 3's layers, and
+    asked whether it answers the same; warns of what could not be checked. `ek.migrate` says how far
+    the answers are apart. Code in a file's configuration does not run; a SavedModel holds a
+    TensorFlow graph beside it, of which only ops that touch files or call Python are refused.
 
     Example:
         >>> model = ek.load_model("resnet8.h5")
@@ -30,8 +31,8 @@ def load_model(
     Args:
         path: A `.keras` file, an HDF5 file (`.h5`), or the folder of a SavedModel that Keras 2
             wrote.
-        custom_objects: `{name: class or function}` for what is not Keras's; classes are Keras 3
-            ones. Defaults to `None`.
+        custom_objects: `{name: function, or (tf_keras class, Keras 3 class)}` for what is not
+            Keras's; of a file of Keras 3, `{name: function or class}`. Defaults to `None`.
         allow: Names of layers whose Python code, in the file, may run. Defaults to none.
 
     Returns:

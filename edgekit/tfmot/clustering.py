@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from numbers import Integral
 
 from edgekit.core.selection import LayerFilter, chosen_values, layer_path
-from edgekit.tfmot.engine import check_tf_keras_model, copied, load_tfmot
+from edgekit.tfmot.engine import (
+    check_tf_keras_model,
+    copied,
+    flat_layers,
+    load_tfmot,
+    wrapped,
+)
 from edgekit.tfmot.remote import remotely
 
 _INITS = {
@@ -78,19 +84,18 @@ def cluster(
         if value not in known:
             raise ValueError(f"`{name}` must be one of {', '.join(known)}. Received: {value!r}")
     tfmot = load_tfmot()
-    import tf_keras
     from tensorflow_model_optimization.python.core.clustering.keras import cluster_config
     from tensorflow_model_optimization.python.core.clustering.keras.experimental import (
         cluster as clustering,
     )
 
     model = copied(model)
-    candidates = [layer for layer in model.layers if type(layer).__name__ in _CLUSTERED]
+    candidates = [layer for layer in flat_layers(model) if type(layer).__name__ in _CLUSTERED]
     if not candidates:
         raise ValueError(f"TFMOT clusters no layer of {model.name!r}")
     counts = chosen_values(candidates, layers, clusters, "clusters")
     for layer, count in counts.items():
-        _check(layer, count, granularity)
+        _check(layer, count, granularity, fewest=3 if keep_zeros else 2)
     settings = {
         "cluster_centroids_init": tfmot.clustering.keras.CentroidInitialization[_INITS[init]],
         "preserve_sparsity": keep_zeros,
@@ -98,18 +103,21 @@ def cluster(
         "cluster_gradient_aggregation": cluster_config.GradientAggregation[_GRADIENTS[gradient]],
     }
 
-    def wrapped(layer):
+    def wrap(layer):
         if layer not in counts:
             return layer
         return clustering.cluster_weights(layer, number_of_clusters=counts[layer], **settings)
 
-    return tf_keras.models.clone_model(model, clone_function=wrapped), []
+    return wrapped(model, wrap), []
 
 
-def _check(layer, count, granularity: str) -> None:
+def _check(layer, count, granularity: str, fewest: int) -> None:
     name = layer_path(layer)
-    if isinstance(count, bool) or not isinstance(count, Integral) or count < 2:
-        raise ValueError(f"`clusters` of {name!r} must be a whole number ≥ 2. Received: {count!r}")
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < fewest:
+        zero = ", zero among them (keep_zeros=False: 2)" if fewest == 3 else ""
+        raise ValueError(
+            f"`clusters` of {name!r} must be a whole number ≥ {fewest}{zero}. Received: {count!r}"
+        )
     if granularity == "channel" and type(layer).__name__ == "Conv2D" and not layer.use_bias:
         raise ValueError(
             f"TFMOT leaves {name!r} as it is: it clusters no Conv2D(use_bias=False) per channel. "

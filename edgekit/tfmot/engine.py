@@ -1,6 +1,7 @@
 """Loading TFMOT without what it does to the process."""
 
 import os
+from collections.abc import Callable
 from types import ModuleType
 
 from converters.legacy.requirement import is_tf_keras_model
@@ -52,6 +53,32 @@ def check_tf_keras_model(model) -> None:
             f"TFMOT works on built Sequential and Functional models; {model.name!r} is "
             f"{'not built: call it once' if graph else 'a class of its own'}"
         )
+
+
+def flat_layers(model) -> list:
+    """The model's layers, and those of the models inside in place of these."""
+    import tf_keras
+
+    found = []
+    for layer in model.layers:
+        found += flat_layers(layer) if isinstance(layer, tf_keras.Model) else [layer]
+    return list(dict.fromkeys(found))
+
+
+def wrapped(model, wrap: Callable):
+    """The model with each layer as `wrap` gives it, those of models inside too.
+
+    Args:
+        model: Of tf_keras.
+        wrap: Gives a layer, or the same, for each one.
+    """
+    import tf_keras
+
+    def change(layer):
+        inside = isinstance(layer, tf_keras.Model)
+        return wrapped(layer, wrap) if inside else wrap(layer)
+
+    return tf_keras.models.clone_model(model, clone_function=change)
 
 
 def copied(model):

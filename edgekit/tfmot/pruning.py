@@ -6,7 +6,13 @@ from numbers import Real
 from edgekit.core.selection import LayerFilter, chosen_values, layer_path
 from edgekit.pruning.granularities import Block
 from edgekit.pruning.schedules import Polynomial, Schedule
-from edgekit.tfmot.engine import check_tf_keras_model, copied, load_tfmot
+from edgekit.tfmot.engine import (
+    check_tf_keras_model,
+    copied,
+    flat_layers,
+    load_tfmot,
+    wrapped,
+)
 from edgekit.tfmot.remote import remotely
 
 # What TFMOT itself leaves dense, though it wraps it.
@@ -52,17 +58,20 @@ def prune(
     check_tf_keras_model(model)
     settings = _settings(granularity)
     tfmot = load_tfmot()
-    import tf_keras
-
     from edgekit.tfmot.schedule import PlannedSchedule, UpdatePruning
 
-    if sparsity is None:
-        if "sparsity_m_by_n" not in settings:
-            raise ValueError("`sparsity` is needed, except with an (n, m) granularity")
+    if "sparsity_m_by_n" in settings:
         zeros, of = settings["sparsity_m_by_n"]
+        if sparsity not in (None, zeros / of):
+            raise ValueError(
+                f"a pattern {granularity} makes {zeros / of:.0%} zeros: leave `sparsity` out. "
+                f"Received: sparsity={sparsity!r}"
+            )
         sparsity = zeros / of
+    if sparsity is None:
+        raise ValueError("`sparsity` is needed, except with an (n, m) granularity")
     model = copied(model)
-    candidates = [layer for layer in model.layers if _is_pruned(layer, settings)]
+    candidates = [layer for layer in flat_layers(model) if _is_pruned(layer, settings)]
     if not candidates:
         raise ValueError(f"TFMOT prunes no layer of {model.name!r} by {granularity!r}")
     wanted = chosen_values(candidates, layers, sparsity, "sparsity")
@@ -75,14 +84,14 @@ def prune(
     schedule = schedule or Polynomial()
     plans = {share: PlannedSchedule(schedule, share) for share in set(wanted.values())}
 
-    def wrapped(layer):
+    def wrap(layer):
         if layer not in wanted:
             return layer
         return tfmot.sparsity.keras.prune_low_magnitude(
             layer, pruning_schedule=plans[wanted[layer]], **settings
         )
 
-    return tf_keras.models.clone_model(model, clone_function=wrapped), [UpdatePruning()]
+    return wrapped(model, wrap), [UpdatePruning()]
 
 
 def _settings(granularity) -> dict:
@@ -93,6 +102,11 @@ def _settings(granularity) -> dict:
         return {"block_size": (granularity.height, granularity.width), "block_pooling_type": "AVG"}
     if isinstance(granularity, (tuple, list)) and len(granularity) == 2:
         n, m = granularity
+        if not (isinstance(n, int) and isinstance(m, int) and 0 < n < m):
+            raise ValueError(
+                "a pattern (n, m) keeps n of m weights, 0 < n < m. Received: "
+                f"granularity={granularity!r}"
+            )
         return {"sparsity_m_by_n": (m - n, m)}
     raise ValueError(
         "`granularity` must be 'weight', a pattern (n, m) or ek.granularities.Block(h, w): TFMOT "

@@ -54,6 +54,12 @@ def quantized(model, layers: LayerFilter = None, scheme=None):
     quantization = load_tfmot().quantization.keras
     import tf_keras
 
+    inside = [layer.name for layer in model.layers if isinstance(layer, tf_keras.Model)]
+    if inside:
+        raise ValueError(
+            f"TFMOT cannot quantise {model.name!r}: it has the model {inside[0]!r} inside. Make "
+            "one model of their layers"
+        )
     chosen = {layer.name for layer in select_layers(model.layers, layers)}
 
     def annotated(layer):

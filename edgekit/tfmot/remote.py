@@ -12,10 +12,12 @@ import keras
 import numpy as np
 
 from converters.child import Child, ChildError
+from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
 from edgekit.tfmot.worker import MARK
 
 _STRIP = "strip"
+_ERRORS = {"ImportError": ImportError, "ConversionError": ConversionError}
 
 
 def remotely(function: Callable) -> Callable:
@@ -99,6 +101,8 @@ class RemoteModel:
         Raises:
             ValueError: tf_keras has no such thing.
         """
+        if not isinstance(metrics, (list, tuple)):
+            raise ValueError(f"`metrics` must be a list. Received: metrics={metrics!r}")
         parts = {"optimizer": optimizer, "loss": loss, "metrics": list(metrics)}
         self._ask("compile", **keras.tree.map_structure(_serialized, parts))
 
@@ -178,6 +182,8 @@ class RemoteModel:
                         stored[f"{layer.name}/{number}"] for number in range(len(layer.weights))
                     ]
                     layer.set_weights(values)
+                if isinstance(layer, keras.layers.Normalization):
+                    layer.finalize_state()  # what it computes from them
         return model
 
     def close(self) -> None:
@@ -216,20 +222,25 @@ class RemoteModel:
     def _ask(self, do: str, on_progress: Callable = lambda message: None, **job):
         self._check_open()
         self._child.tell(json.dumps({"do": do, **job}))
+        try:
+            while "progress" in (message := self._hear()):
+                on_progress(message["progress"])
+        except BaseException:
+            self.close()  # the job goes on there, and its answer is for nobody
+            raise
+        if "error" in message:
+            raise _ERRORS.get(message["kind"], ValueError)(message["error"])
+        return message["done"]
+
+    def _hear(self) -> dict:
+        """The next message; TensorFlow's own notes are none."""
         while True:
             try:
                 line = self._child.hear()
             except ChildError as error:
                 raise RuntimeError(f"TFMOT's process ended: {error}\n{error.output}") from None
-            if not line.startswith(MARK):
-                continue  # TensorFlow's notes
-            message = json.loads(line.removeprefix(MARK))
-            if "error" in message:
-                kind = {"ImportError": ImportError}.get(message["kind"], ValueError)
-                raise kind(message["error"])
-            if "done" in message:
-                return message["done"]
-            on_progress(message["progress"])
+            if line.startswith(MARK):
+                return json.loads(line.removeprefix(MARK))
 
 
 def _serialized(part):

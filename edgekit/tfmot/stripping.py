@@ -1,6 +1,6 @@
 """`ek.tfmot.strip`: the plain model inside TFMOT's wrappers."""
 
-from edgekit.tfmot.engine import check_tf_keras_model, copied, load_tfmot
+from edgekit.tfmot.engine import check_tf_keras_model, copied, flat_layers, load_tfmot
 from edgekit.tfmot.quantization import source_of
 from edgekit.tfmot.remote import remotely
 
@@ -23,12 +23,11 @@ def strip(model):
         ImportError: TFMOT is not installed (extra `tfmot`).
     """
     check_tf_keras_model(model)
-    kinds = {type(layer).__name__ for layer in model.layers}
+    kinds = {type(layer).__name__ for layer in flat_layers(model)}
     tfmot = load_tfmot()
     if "PruneLowMagnitude" in kinds:
-        for layer in model.layers:
-            if type(layer).__name__ == "PruneLowMagnitude":
-                layer.pruning_obj.weight_mask_op()  # TFMOT leaves the last step's weights
+        for layer in pruned_layers(model):
+            layer.pruning_obj.weight_mask_op()  # TFMOT leaves the last step's weights
         return tfmot.sparsity.keras.strip_pruning(model)
     if any(kind.startswith("ClusterWeights") for kind in kinds):
         return tfmot.clustering.keras.strip_clustering(model)
@@ -37,22 +36,31 @@ def strip(model):
     raise ValueError(f"model {model.name!r} has no layer of TFMOT: there is nothing to strip")
 
 
+def pruned_layers(model) -> list:
+    """The layers in TFMOT's pruning wrappers, those of models inside too."""
+    return [x for x in flat_layers(model) if type(x).__name__ == "PruneLowMagnitude"]
+
+
 def _without_quantization(model):
     """TFMOT has no such function: the weights go to a copy of what was quantised."""
     plain = copied(source_of(model))
-    inside = {
-        layer.layer.name: _weights(layer)
-        for layer in model.layers
-        if type(layer).__name__.startswith("QuantizeWrapper")
-    }
+    inside, outside = {}, {}
+    for layer in model.layers:
+        if type(layer).__name__.startswith("QuantizeWrapper"):
+            inside[layer.layer.name] = _weights(layer)
+        else:  # left out, and trained along
+            outside[layer.name] = layer.get_weights()
     for layer in plain.layers:
         wanted = [_tail(weight) for weight in layer.weights]
-        found = inside.get(layer.name)
-        if not wanted or found is None:
-            continue
-        if set(wanted) - set(found):
-            raise ValueError(f"TFMOT changed the layer {layer.name!r} to quantise it")
-        layer.set_weights([found[name] for name in wanted])
+        if layer.name in outside:
+            layer.set_weights(outside[layer.name])
+        elif wanted and set(wanted) - set(inside.get(layer.name, ())):
+            raise ValueError(
+                f"TFMOT put other layers in the place of {layer.name!r} to quantise it: the "
+                "weights that were trained do not fit back"
+            )
+        elif wanted:
+            layer.set_weights([inside[layer.name][name] for name in wanted])
     return plain
 
 

@@ -5,7 +5,7 @@ import inspect
 import keras
 import numpy as np
 
-from converters.legacy.comparison import difference, random_inputs
+from converters.legacy.comparison import answers, distance, random_inputs
 from edgekit.core.graph import Graph, fill_in
 
 # Arguments that Keras 3 renamed.
@@ -56,7 +56,8 @@ def to_tf_keras(model: keras.Model):
         name=model.name,
     )
     give_back(model, found)
-    apart = difference(found, graph.model, random_inputs(found))
+    inputs = random_inputs(found)
+    apart = distance(answers(graph.model, inputs), answers(found, inputs), len(inputs[0]))
     if not apart.relative <= _TOLERANCE:
         raise ValueError(
             f"model {model.name!r} answers otherwise in tf_keras, by {apart.absolute:.2g}: TFMOT "
@@ -69,7 +70,10 @@ def give_back(source, target) -> None:
     """Give the layers of `target` the weights of those of `source` that have their names."""
     for layer in source.layers:
         if layer.weights:
-            target.get_layer(layer.name).set_weights([np.asarray(w) for w in layer.weights])
+            found = target.get_layer(layer.name)
+            found.set_weights([np.asarray(w) for w in layer.weights])
+            if hasattr(found, "finalize_state"):  # what it computes from them
+                found.finalize_state()
 
 
 def _layer(operation):
@@ -80,6 +84,8 @@ def _layer(operation):
         raise ValueError(f"{title} is an operation outside of a layer")
     if isinstance(operation, keras.Model):
         raise ValueError(f"{title} is a model inside the model")
+    if len(operation._inbound_nodes[0].outputs) > 1:
+        raise ValueError(f"{title} gives several outputs")
     cls = getattr(tf_keras.layers, type(operation).__name__, None)
     if cls is None or type(operation).__module__.split(".")[0] != "keras":
         raise ValueError(f"{title} is no layer of tf_keras")

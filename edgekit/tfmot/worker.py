@@ -35,7 +35,10 @@ class Worker:
         from edgekit import tfmot
         from edgekit.tfmot.to_tf_keras import to_tf_keras
 
-        source = keras.saving.load_model(self._folder / "source.keras", compile=False)
+        # It comes from the memory of the parent: its code is no stranger's.
+        source = keras.saving.load_model(
+            self._folder / "source.keras", compile=False, safe_mode=False
+        )
         arguments = pickle.loads((self._folder / "arguments.pickle").read_bytes())
         made = getattr(tfmot, function)(to_tf_keras(source), **arguments)
         self._model, self._callbacks = made
@@ -142,6 +145,10 @@ def _optimizer(part):
     kind = getattr(tf_keras.optimizers, part["class_name"], None)
     if kind is None:
         raise ValueError(f"tf_keras has no optimizer {part['class_name']!r}")
+    if "learning_rate" not in part["config"]:
+        raise ValueError(f"{part['class_name']} is no optimizer that TFMOT's process can make")
+    if (part["config"].get("gradient_accumulation_steps") or 1) > 1:
+        raise ValueError("tf_keras has no `gradient_accumulation_steps`: leave it out")
     known = inspect.signature(kind).parameters
     settings = {key: value for key, value in part["config"].items() if key in known}
     rate = settings["learning_rate"]

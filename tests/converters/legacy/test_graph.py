@@ -132,7 +132,7 @@ def test_layers_of_the_users_own_need_a_keras_3_class():
             return self.scale * x
 
     model = tk.Sequential([L.Input((4,)), Scale(), L.Dense(2)])
-    with pytest.raises(ValueError, match=r"custom_objects=\{'Scale': that class\}"):
+    with pytest.raises(ValueError, match=r"custom_objects=\{'Scale': \(old class, new class\)\}"):
         migrate(model)
     assert migrate(model, custom_objects={"Scale": NewScale}).difference.relative < 1e-6
 
@@ -173,8 +173,105 @@ def test_names_with_slashes_are_told():
     assert any("'block/dense' is called 'block_dense'" in note for note in found.notes)
 
 
-def test_a_model_that_draws_random_numbers_is_not_compared():
+def test_what_training_alone_would_do_is_refused():
     x = tk.Input((50,))
-    found = migrate(tk.Model(x, L.Dropout(0.5)(x, training=True)))
-    assert found.difference is None
-    assert "draws random numbers" in found.notes[-1]
+    with pytest.raises(ValueError, match="was called with training=True, which Keras 3 forgets"):
+        migrate(tk.Model(x, L.Dropout(0.5)(x, training=True)))
+
+
+def test_a_batchnorm_called_for_inference_is_told():
+    x = tk.Input((5,))
+    found = migrate(tk.Model(x, L.BatchNormalization(name="bn")(x, training=False)))
+    assert any("'bn' was called with training=False" in note for note in found.notes)
+
+
+def test_a_mask_that_keras_3_forgets_shows():
+    """Of a masked and an unmasked tensor, Keras 2 keeps the mask, Keras 3 drops it."""
+    words, values = tk.Input((12,), dtype="int32"), tk.Input((12, 5))
+    masked = L.Embedding(20000, 8, mask_zero=True)(words)
+    y = L.GlobalAveragePooling1D()(L.Add(name="add")([masked, L.Dense(8)(values)]))
+    with pytest.raises(ValueError, match="answers otherwise in Keras 3"):
+        migrate(tk.Model([words, values], L.Dense(2)(y)))
+
+
+def test_a_mask_value_that_is_not_zero_shows():
+    x = tk.Input((6, 4))
+    masked = L.Masking(mask_value=-1.0)(x)
+    both = L.Add()([masked, L.Dense(4)(x)])
+    with pytest.raises(ValueError, match="answers otherwise in Keras 3"):
+        migrate(tk.Model(x, L.LSTM(3)(both)))
+
+
+def test_wrong_weights_of_a_net_for_pixels_show():
+    """In a part that only images reach: samples are pixels too."""
+    from converters.legacy.comparison import answers, distance, random_inputs
+
+    def net():
+        layers = [L.Rescaling(1 / 255), L.Conv2D(3, 3, padding="same", activation="relu")]
+        return tk.Sequential([L.Input((8, 8, 3)), *layers, L.Flatten(), L.Dense(3, "softmax")])
+
+    one, other = with_random_weights(net()), net()
+    weights = one.get_weights()
+    other.set_weights([-weights[0][::-1], *weights[1:]])
+    inputs = random_inputs(one)
+    found = distance(answers(one, inputs), answers(other, inputs), len(inputs[0]))
+    assert found.relative > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (L.Activation("linear"), None),
+        (L.Lambda(lambda x: x / 0.0 * 0.0), "most outputs are not finite"),
+        (L.Lambda(lambda x: x * 0.0), "the outputs are the same for all samples"),
+    ],
+)
+def test_answers_that_prove_nothing_are_not_compared(layer, reason):
+    from converters.legacy import migrate
+
+    found = migrate(tk.Sequential([L.Input((4,)), layer]))
+    assert (found.difference is None) is (reason is not None)
+    assert all(reason in note for note in found.notes)
+
+
+def test_words_are_drawn_for_an_embedding_of_a_float_input():
+    model = tk.Sequential([L.Embedding(1000, 8, input_length=5), L.LSTM(4), L.Dense(1)])
+    assert migrate(model).difference.relative < 1e-5
+
+
+def test_states_are_not_those_of_random_samples():
+    x = tk.Input(batch_shape=(2, 5, 3))
+    old = tk.Model(x, L.LSTM(4, stateful=True)(x))
+    old(np.ones((2, 5, 3)))
+    before = [np.array(state) for state in old.layers[1].states]
+    found = migrate(old)
+    assert found.difference.relative < 1e-5
+    assert all(not np.any(state) for state in found.model.layers[1].states)
+    for state, kept in zip(old.layers[1].states, before, strict=True):
+        np.testing.assert_array_equal(state, kept)
+
+
+def test_the_batch_of_the_first_samples_is_not_kept():
+    model = tk.Sequential([L.Dense(4)])
+    model(np.ones((16, 3)))
+    assert migrate(model).model.inputs[0].shape == (None, 3)
+
+
+def test_lookups_keep_their_words():
+    import tensorflow as tf
+
+    from converters.legacy import migrate  # their tables are no weights to be drawn
+
+    x = tk.Input((3,), dtype="string")
+    found = migrate(tk.Model(x, L.StringLookup(vocabulary=["a", "b"], name="words")(x)))
+    assert "holds text" in found.notes[-1]
+    answers = found.model(tf.constant([["b", "a", "c"]]))
+    np.testing.assert_array_equal(answers, [[2, 1, 0]])
+    with pytest.raises(ValueError, match="'empty' has no vocabulary"):
+        migrate(tk.Model(x, L.StringLookup(name="empty")(x)))
+
+
+def test_inputs_of_other_kinds_are_refused():
+    x = tk.Input((4,), sparse=True, name="sparse_input")
+    with pytest.raises(ValueError, match="'sparse_input' has sparse=True"):
+        migrate(tk.Model(x, L.Dense(2)(x)))

@@ -41,7 +41,7 @@ FUNCTIONS = {
     "argmax": lambda x: tf.cast(tf.argmax(x, axis=-1), "float32"),
     "clip": lambda x: tf.clip_by_value(x, -0.5, 0.5),
     "constant": lambda x: x * tf.constant([1.0, 2.0, 3.0]) + np.float32(2),
-    "likes": lambda x: x * tf.zeros_like(x) + tf.ones_like(x),
+    "likes": lambda x: x * tf.ones_like(x) + tf.zeros_like(x),
 }
 
 

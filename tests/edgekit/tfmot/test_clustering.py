@@ -58,8 +58,10 @@ def test_a_layer_that_tfmot_would_skip_is_named(old_net):
 
 
 def test_bad_arguments_say_so(old_net):
-    with pytest.raises(ValueError, match="whole number ≥ 2. Received: 1"):
+    with pytest.raises(ValueError, match="whole number ≥ 3, zero among them .*Received: 1"):
         tfmot.cluster(old_net, 1)
+    with pytest.raises(ValueError, match="whole number ≥ 2. Received: 1"):
+        tfmot.cluster(old_net, 1, keep_zeros=False)
     with pytest.raises(ValueError, match="`init` must be one of linear, .*Received: 'best'"):
         tfmot.cluster(old_net, 4, "best")
     with pytest.raises(ValueError, match="`gradient` must be one of mean, sum"):

@@ -117,11 +117,27 @@ def test_a_layer_that_tfmot_does_not_know_stays_as_it_is(tk, train):
     assert zeros(tfmot.strip(pruned))["conv"] == 0.75
 
 
+def test_models_inside_models_are_pruned_too(tk, train):
+    layers = tk.layers
+    base = tk.Sequential(
+        [layers.Input((8, 8, 3)), layers.Conv2D(8, 3, name="inner"), layers.GlobalAvgPool2D()],
+        name="base",
+    )
+    net = tk.Sequential([layers.Input((8, 8, 3)), base, layers.Dense(3, "softmax", name="head")])
+    pruned, callbacks = tfmot.prune(net, 0.75)
+    train(pruned, callbacks)
+    plain = tfmot.strip(pruned)
+    assert zeros(plain)["head"] == 0.75
+    assert zeros(plain.get_layer("base"))["inner"] == pytest.approx(0.75, abs=0.01)
+
+
 def test_bad_arguments_say_so(old_net, tk):
     for arguments, message in {
         (1.5,): "must be from 0 to below 1. Received: 1.5",
         (None,): "`sparsity` is needed",
         (0.5, None, "filter"): "TFMOT prunes no others. Received: 'filter'",
+        (0.8, None, (2, 4)): "makes 50% zeros: leave `sparsity` out. Received: sparsity=0.8",
+        (None, None, (4, 2)): r"keeps n of m weights.*granularity=\(4, 2\)",
         (0.5, None, "weight", "nowhere"): "matches no layer",
     }.items():
         with pytest.raises(ValueError, match=message):

@@ -73,6 +73,30 @@ def test_layers_that_are_left_out_stay_float(old_net, train):
         ek.convert(qat, ["int8"])
 
 
+def test_layers_left_out_come_back_as_they_were_trained(old_net, train, images):
+    qat, callbacks = tfmot.quantize_aware(old_net, layers=["conv", "bn", "re_lu"])
+    train(qat, callbacks)
+    np.testing.assert_array_equal(
+        kernels(tfmot.strip(qat))["classes"], qat.get_layer("classes").kernel.numpy()
+    )
+
+
+def test_layers_that_tfmot_replaced_do_not_come_back_untrained(tk, train):
+    layers = tk.layers
+    net = tk.Sequential(
+        [
+            layers.Input((8, 8, 3)),
+            layers.SeparableConv2D(4, 3, name="separable"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, "softmax"),
+        ]
+    )
+    qat, callbacks = tfmot.quantize_aware(net)
+    train(qat, callbacks)
+    with pytest.raises(ValueError, match="other layers in the place of 'separable'"):
+        tfmot.strip(qat)
+
+
 def test_pqat_keeps_zeros(sparse, train, images):
     qat, callbacks = tfmot.preserve(sparse, "PQAT")
     train(qat, callbacks)
