@@ -1,4 +1,4 @@
-"""Models of legacy tf_keras (Keras 1 and 2, `tf.keras` of old) as models of Keras 3."""
+"""Models of legacy tf_keras (Keras 2, `tf.keras` of old) as models of Keras 3."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -30,7 +30,7 @@ class Header:
 
     @property
     def legacy(self) -> bool:
-        """Whether Keras 1 or 2 wrote it."""
+        """Whether it is not one of Keras 3."""
         return not re.match(r"([3-9]|\d\d+)\.", self.version or "")
 
     def __str__(self) -> str:

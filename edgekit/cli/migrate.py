@@ -12,7 +12,7 @@ import click
 @click.option("--allow", multiple=True, help="A layer whose code in the file may run.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def migrate(old: str, out: str | None, allow: tuple[str, ...], as_json: bool) -> None:
-    """Carry an OLD model (.h5, .keras or SavedModel of Keras 1 and 2) over to Keras 3.
+    """Carry an OLD model (.h5, .keras or SavedModel of Keras 2) over to Keras 3.
 
     The new model is asked whether it answers as the old one does, on random samples.
 

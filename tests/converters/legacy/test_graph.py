@@ -114,27 +114,13 @@ def test_mixed_precision_stays():
     assert migrate(model).model.layers[0].dtype_policy.name == "mixed_float16"
 
 
-def test_layers_of_the_users_own_need_a_keras_3_class():
-    import keras
-
-    class Scale(L.Layer):
-        def build(self, shape):
-            self.scale = self.add_weight("scale", shape=shape[-1:])
-
-        def call(self, x):
-            return self.scale * x
-
-    class NewScale(keras.layers.Layer):
-        def build(self, shape):
-            self.scale = self.add_weight(name="scale", shape=shape[-1:])
-
-        def call(self, x):
-            return self.scale * x
-
-    model = tk.Sequential([L.Input((4,)), Scale(), L.Dense(2)])
+def test_layers_of_the_users_own_need_a_keras_3_class(own_layers):
+    old, new = own_layers
+    model = tk.Sequential([L.Input((4,)), old(), L.Dense(2)])
     with pytest.raises(ValueError, match=r"custom_objects=\{'Scale': \(old class, new class\)\}"):
         migrate(model)
-    assert migrate(model, custom_objects={"Scale": NewScale}).difference.relative < 1e-6
+    assert migrate(model, custom_objects={"Scale": new}).difference.relative < 1e-6
+    assert migrate(model, custom_objects={"Scale": own_layers}).difference.relative < 1e-6
 
 
 def test_all_that_has_no_counterpart_is_named_at_once():

@@ -320,29 +320,16 @@ def test_a_graph_that_writes_files_is_refused(tmp_path):
         load_model(path)
 
 
-def test_a_layer_of_ones_own_is_given_in_both_versions(tmp_path):
+def test_a_layer_of_ones_own_is_given_in_both_versions(own_layers, tmp_path):
     from converters.legacy import migrate
 
-    class Scale(L.Layer):
-        def build(self, shape):
-            self.scale = self.add_weight("scale", shape=shape[-1:], initializer="uniform")
-
-        def call(self, x):
-            return self.scale * x
-
-    class NewScale(keras.layers.Layer):
-        def build(self, shape):
-            self.scale = self.add_weight(name="scale", shape=shape[-1:])
-
-        def call(self, x):
-            return self.scale * x
-
-    path = saved(tk.Sequential([L.Input((4,)), Scale(), L.Dense(2)]), tmp_path / "own.h5")
+    old, new = own_layers
+    path = saved(tk.Sequential([L.Input((4,)), old(), L.Dense(2)]), tmp_path / "own.h5")
     with pytest.raises(ValueError, match="is or uses Scale, which is not Keras's"):
         migrate(path)
-    found = migrate(path, custom_objects={"Scale": (Scale, NewScale)})
+    found = migrate(path, custom_objects={"Scale": own_layers})
     assert found.difference.relative < 1e-6
-    assert isinstance(found.model.layers[0], NewScale)
+    assert isinstance(found.model.layers[0], new)
 
 
 def test_what_went_without_saying_before_keras_2_3(tmp_path):
