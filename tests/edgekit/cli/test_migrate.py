@@ -53,4 +53,6 @@ def test_bad_input_is_said_in_one_line(old, tmp_path):
         assert message in done.output.replace("\n", " ")
     assert not list(tmp_path.glob("*.keras"))
     (tmp_path / "same.keras").write_bytes(old.read_bytes())
-    assert "name another" in run(tmp_path / "same.keras").output
+    same = tmp_path / "same.keras"
+    assert "name another" in run(same, "-o", same).output
+    assert "exists: name the new file with --out" in run(same).output  # it may be another model
