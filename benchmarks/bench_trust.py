@@ -163,13 +163,13 @@ def _candidates(folder: Path) -> tuple[Path, dict[str, Path]]:
 
     def made(name, filters):
         x = next(layer.input for layer in source.layers if "average_pooling" in layer.name)
-        outputs = source.output
+        (outputs,) = source.outputs
         if filters:
             extra = keras.layers.Conv2D(filters, 1, padding="same", name="extra")(x)
-            extra = keras.layers.GlobalAveragePooling2D()(extra)
+            extra = keras.layers.GlobalAveragePooling2D(name="pool")(extra)
             extra = keras.layers.Dense(10, name="narrow")(extra)
-            outputs = keras.layers.Add()([outputs, extra])
-        model = keras.Model(source.input, outputs)
+            outputs = keras.layers.Add(name="both")([outputs, extra])
+        model = keras.Model(source.inputs, outputs)
         return ek.convert(model, ["float32"])["float32"].save(folder / f"{name}.tflite")
 
     sizes = (16, 32, 64, 96, 128, 192, 256)
