@@ -13,6 +13,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from versus_faults_net import fit, net, regressions
 
 import edgekit as ek
 
@@ -21,9 +22,9 @@ NORMAL = np.random.default_rng(0).normal(size=(256, 256)).astype("float32")
 
 def frozen_statistics() -> tuple:
     """1: does BatchNormalization train in a clustered model?"""
-    model = net()
+    model = net(keras)
     before = np.array(model.get_layer("bn").moving_mean)
-    fit(model, [ek.WeightClustering(8)])
+    fit(keras, model, [ek.WeightClustering(8)])
     moved = np.abs(np.asarray(model.get_layer("bn").moving_mean) - before).max()
     return moved == 0, f"moving mean moved by {moved:.3g} in a fit"
 
@@ -39,7 +40,7 @@ def skipped_layers() -> tuple:
             layers.Dense(3),
         ]
     )
-    fit(model, [ek.WeightClustering(4, granularity="channel")])
+    fit(keras, model, [ek.WeightClustering(4, granularity="channel")])
     kernel = np.asarray(model.get_layer("conv").kernel)
     most = max(len(np.unique(kernel[..., c])) for c in range(8))
     return most > 4, f"{most} values in a channel"
@@ -47,23 +48,14 @@ def skipped_layers() -> tuple:
 
 def broken_source() -> tuple:
     """3: can the model that was clustered still be trained?"""
-    model = net()
-    fit(model, [ek.WeightClustering(8)])
-    return failing(lambda: fit(model), "it is the same model, and trains")
+    model = net(keras)
+    fit(keras, model, [ek.WeightClustering(8)])
+    return failing(lambda: fit(keras, model), "it is the same model, and trains")
 
 
 def diverging() -> tuple:
     """4: does a clustered layer train at the rate that trained it?"""
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(1)])
-    random = np.random.default_rng(0)
-    x = random.normal(size=(512, 64)).astype("float32")
-    y = x @ random.normal(size=(64, 1)).astype("float32")
-    losses = []
-    for callbacks in ([], [ek.WeightClustering(8)]):
-        model.compile(keras.optimizers.SGD(0.2), "mse")
-        history = model.fit(x, y, batch_size=512, epochs=60, callbacks=callbacks, verbose=0)
-        losses.append(history.history["loss"][-1])
+    losses = regressions(keras, lambda model: (model, [ek.WeightClustering(8)]))
     return not losses[1] < 1e3, f"loss {losses[0]:.2g} before, {losses[1]:.2g} clustered"
 
 
@@ -104,18 +96,18 @@ def ignored_bits() -> tuple:
 
 def nothing_pruned() -> tuple:
     """9: what does a fit of 99 steps to half prune?"""
-    model = net()
-    fit(model, [ek.GradualPruning(0.5, ek.schedules.Constant())], steps=99)
+    model = net(keras)
+    fit(keras, model, [ek.GradualPruning(0.5, ek.schedules.Constant())], steps=99)
     return zeros(model) < 0.45, f"{zeros(model):.0%} zeros"
 
 
 def unmasked() -> tuple:
     """10: is what a checkpoint saves sparse, when its callback comes first?"""
-    model = net()
+    model = net(keras)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "checkpoint.weights.h5")
         saving = keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
-        fit(model, [saving, ek.GradualPruning(0.5, ek.schedules.Constant())])
+        fit(keras, model, [saving, ek.GradualPruning(0.5, ek.schedules.Constant())])
         model.load_weights(path)
     return zeros(model) < 0.45, f"{zeros(model):.0%} zeros in the checkpoint"
 
@@ -134,10 +126,10 @@ def ties() -> tuple:
 
 def forgotten_pattern() -> tuple:
     """12: does a model keep its pattern when it is loaded and trained on?"""
-    model = net()
-    fit(model, [ek.GradualPruning(granularity=(2, 4))])
+    model = net(keras)
+    fit(keras, model, [ek.GradualPruning(granularity=(2, 4))])
     model = reloaded(model)
-    fit(model, [ek.KeepSparsity()])
+    fit(keras, model, [ek.KeepSparsity()])
     kernel = np.asarray(model.get_layer("conv").kernel)
     kept = all((np.moveaxis(kernel, -2, -1) != 0).sum(axis=-1).ravel() <= 2)
     return not kept, "the pattern is " + ("kept" if kept else "lost")
@@ -145,27 +137,27 @@ def forgotten_pattern() -> tuple:
 
 def lost_zeros() -> tuple:
     """13: are zeros kept through quantisation-aware training, saving and loading?"""
-    model = net()
-    fit(model, [ek.GradualPruning(0.5)])
+    model = net(keras)
+    fit(keras, model, [ek.GradualPruning(0.5)])
     qat = ek.quantize_aware(model)
-    fit(qat, [ek.KeepSparsity()])
+    fit(keras, qat, [ek.KeepSparsity()])
     qat = reloaded(qat)
-    fit(qat, [ek.KeepSparsity()])
+    fit(keras, qat, [ek.KeepSparsity()])
     found = zeros(ek.strip(qat))
     return found < 0.45, f"{found:.0%} of zeros after loading and one more fit"
 
 
 def no_reload() -> tuple:
     """14: does a quantisation-aware model come back from a `.keras` file?"""
-    return failing(lambda: reloaded(ek.quantize_aware(net())), "it loads")
+    return failing(lambda: reloaded(ek.quantize_aware(net(keras))), "it loads")
 
 
 def no_mixed_precision() -> tuple:
     """15: do quantisation-aware training and clustering work in mixed_float16?"""
 
     def both():
-        fit(ek.quantize_aware(net()))
-        fit(net(), [ek.WeightClustering(8, "kmeans++")])
+        fit(keras, ek.quantize_aware(net(keras)))
+        fit(keras, net(keras), [ek.WeightClustering(8, "kmeans++")])
 
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -185,19 +177,19 @@ def changed_process() -> tuple:
 
 def keras_3() -> tuple:
     """17: what is said of a Keras 3 model?"""
-    model = net()
-    fit(model, [ek.WeightClustering(4)])
+    model = net(keras)
+    fit(keras, model, [ek.WeightClustering(4)])
     values = len(np.unique(np.asarray(model.get_layer("conv").kernel)))
     return values > 4, f"it is clustered to {values} values"
 
 
 def forgotten_callback() -> tuple:
     """18: is a forgotten callback noticed? There is one only after pruning: KeepSparsity."""
-    model = net()
-    fit(model, [ek.GradualPruning(0.5)])
+    model = net(keras)
+    fit(keras, model, [ek.GradualPruning(0.5)])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        fit(model)
+        fit(keras, model)
     lost = zeros(model) < 0.45
     return lost and not told, f"{zeros(model):.0%} zeros after a fit without KeepSparsity"
 
@@ -247,32 +239,6 @@ def failing(run, well: str) -> tuple:
     except Exception as error:
         return True, f"{type(error).__name__}: {error}"[:120]
     return False, well
-
-
-def net():
-    """A small net with a convolution, BatchNormalization and Dropout."""
-    layers = keras.layers
-    keras.utils.set_random_seed(0)
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, 3)),
-            layers.Conv2D(8, 3, name="conv"),
-            layers.BatchNormalization(name="bn"),
-            layers.ReLU(),
-            layers.Flatten(),
-            layers.Dropout(0.2),
-            layers.Dense(3, name="classes"),
-        ]
-    )
-
-
-def fit(model, callbacks=(), steps=20) -> None:
-    """A few steps on seeded data."""
-    random = np.random.default_rng(0)
-    x = random.normal(size=(8 * steps, 8, 8, 3)).astype("float32")
-    y = random.normal(size=(len(x), 3)).astype("float32")
-    model.compile(keras.optimizers.Adam(1e-3), "mse")
-    model.fit(x, y, batch_size=8, callbacks=list(callbacks), verbose=0)
 
 
 def clustered_normal(count, init):

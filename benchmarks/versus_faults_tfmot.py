@@ -12,13 +12,14 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from versus_faults_net import fit, net, regressions
 
 
 def frozen_statistics() -> tuple:
     """1: does BatchNormalization train in a clustered model?"""
-    model = clustered(net(), 8)
+    model = clustered(net(tf_keras), 8)
     before = statistics_of(model)
-    fit(model)
+    fit(tf_keras, model)
     moved = np.abs(statistics_of(model) - before).max()
     return moved == 0, f"moving mean moved by {moved:.3g} in a fit"
 
@@ -36,10 +37,10 @@ def skipped_layers() -> tuple:
 
 def broken_source() -> tuple:
     """3: can the model that was clustered still be trained?"""
-    source = net()
-    fit(clustered(source, 8))
+    source = net(tf_keras)
+    fit(tf_keras, clustered(source, 8))
     try:
-        fit(source)
+        fit(tf_keras, source)
     except Exception as error:
         return True, f"{type(error).__name__} when the source is trained"
     return False, "the source trains"
@@ -47,16 +48,7 @@ def broken_source() -> tuple:
 
 def diverging() -> tuple:
     """4: does a clustered layer train at the rate that trained it?"""
-    model = tf_keras.Sequential([tf_keras.layers.Input((64,)), tf_keras.layers.Dense(1)])
-    random = np.random.default_rng(0)
-    x = random.normal(size=(512, 64)).astype("float32")
-    y = x @ random.normal(size=(64, 1)).astype("float32")
-    losses = []
-    for trained in (model, lambda: clustered(model, 8)):
-        trained = trained if trained is model else trained()
-        trained.compile(tf_keras.optimizers.SGD(0.2), "mse")
-        history = trained.fit(x, y, batch_size=512, epochs=60, verbose=0)
-        losses.append(history.history["loss"][-1])
+    losses = regressions(tf_keras, lambda model: (clustered(model, 8), []))
     return not losses[1] < 1e3, f"loss {losses[0]:.2g} before, {losses[1]:.2g} clustered"
 
 
@@ -98,8 +90,8 @@ def ignored_bits() -> tuple:
 def nothing_pruned() -> tuple:
     """9: what does a fit of 99 steps to half prune?"""
     schedule = sparsity.ConstantSparsity(0.5, 0)
-    model = sparsity.prune_low_magnitude(net(), schedule)
-    fit(model, [sparsity.UpdatePruningStep()], steps=99)
+    model = sparsity.prune_low_magnitude(net(tf_keras), schedule)
+    fit(tf_keras, model, [sparsity.UpdatePruningStep()], steps=99)
     found = zeros(sparsity.strip_pruning(model))
     return found < 0.45, f"{found:.0%} zeros, without a word"
 
@@ -107,11 +99,11 @@ def nothing_pruned() -> tuple:
 def unmasked() -> tuple:
     """10: is what a checkpoint saves sparse, when its callback comes first?"""
     schedule = sparsity.ConstantSparsity(0.5, 0, frequency=1)
-    model = sparsity.prune_low_magnitude(net(), schedule)
+    model = sparsity.prune_low_magnitude(net(tf_keras), schedule)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "checkpoint.weights.h5")
         saving = tf_keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
-        fit(model, [saving, sparsity.UpdatePruningStep()])
+        fit(tf_keras, model, [saving, sparsity.UpdatePruningStep()])
         model.load_weights(path)
     found = zeros(sparsity.strip_pruning(model))
     return found < 0.45, f"{found:.0%} zeros in the checkpoint"
@@ -136,12 +128,12 @@ def ties() -> tuple:
 def forgotten_pattern() -> tuple:
     """12: does a model keep its pattern when it is loaded and trained on?"""
     schedule = sparsity.ConstantSparsity(0.5, 0, frequency=1)
-    model = sparsity.prune_low_magnitude(net(), schedule, sparsity_m_by_n=(2, 4))
-    fit(model, [sparsity.UpdatePruningStep()])
+    model = sparsity.prune_low_magnitude(net(tf_keras), schedule, sparsity_m_by_n=(2, 4))
+    fit(tf_keras, model, [sparsity.UpdatePruningStep()])
     with tempfile.TemporaryDirectory() as folder, sparsity.prune_scope():
         model.save(Path(folder) / "pruned.h5")
         model = tf_keras.models.load_model(Path(folder) / "pruned.h5", compile=False)
-    fit(model, [sparsity.UpdatePruningStep()])
+    fit(tf_keras, model, [sparsity.UpdatePruningStep()])
     kernel = sparsity.strip_pruning(model).get_layer("conv").kernel.numpy()
     kept = all((np.moveaxis(kernel, -2, -1) != 0).sum(axis=-1).ravel() <= 2)
     return not kept, "the pattern is " + ("kept" if kept else "lost")
@@ -149,7 +141,7 @@ def forgotten_pattern() -> tuple:
 
 def lost_zeros() -> tuple:
     """13: are the zeros of PQAT kept after saving and loading?"""
-    source = net()
+    source = net(tf_keras)
     for layer in source.layers:
         if hasattr(layer, "kernel"):
             kernel = layer.kernel.numpy()
@@ -157,11 +149,11 @@ def lost_zeros() -> tuple:
     scheme = tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme()
     quantization = tfmot.quantization.keras
     model = quantization.quantize_apply(quantization.quantize_annotate_model(source), scheme)
-    fit(model)
+    fit(tf_keras, model)
     with tempfile.TemporaryDirectory() as folder, quantization.quantize_scope():
         model.save(Path(folder) / "pqat.h5")
         model = tf_keras.models.load_model(Path(folder) / "pqat.h5", compile=False)
-    fit(model)
+    fit(tf_keras, model)
     kernels = [w for w in model.weights if "kernel" in w.name and w.shape.rank > 1]
     kernels = [w.numpy() for w in kernels if "min" not in w.name and "max" not in w.name]
     found = sum(np.sum(k == 0) for k in kernels) / sum(k.size for k in kernels)
@@ -171,7 +163,7 @@ def lost_zeros() -> tuple:
 def no_reload() -> tuple:
     """14: does a quantisation-aware model come back from a `.keras` file?"""
     quantization = tfmot.quantization.keras
-    model = quantization.quantize_model(net())
+    model = quantization.quantize_model(net(tf_keras))
     with tempfile.TemporaryDirectory() as folder, quantization.quantize_scope():
         model.save(Path(folder) / "qat.keras")
         try:
@@ -191,7 +183,7 @@ def no_mixed_precision() -> tuple:
             "clustering": lambda model: clustered(model, 8, "KMEANS_PLUS_PLUS"),
         }.items():
             try:
-                fit(way(net()))
+                fit(tf_keras, way(net(tf_keras)))
             except Exception as error:
                 failed.append(f"{name}: {type(error).__name__}")
     finally:
@@ -218,9 +210,9 @@ def keras_3() -> tuple:
 
 def forgotten_callback() -> tuple:
     """18: is a forgotten callback noticed?"""
-    model = sparsity.prune_low_magnitude(net())
+    model = sparsity.prune_low_magnitude(net(tf_keras))
     try:
-        fit(model)
+        fit(tf_keras, model)
     except Exception as error:
         return False, f"{type(error).__name__} in the first step"
     return True, "it trains without pruning"
@@ -272,32 +264,6 @@ FAULTS = dict(
     )
 )
 NORMAL = np.random.default_rng(0).normal(size=(256, 256)).astype("float32")
-
-
-def net():
-    """A small net with a convolution, BatchNormalization and Dropout."""
-    layers = tf_keras.layers
-    tf_keras.utils.set_random_seed(0)
-    return tf_keras.Sequential(
-        [
-            layers.Input((8, 8, 3)),
-            layers.Conv2D(8, 3, name="conv"),
-            layers.BatchNormalization(name="bn"),
-            layers.ReLU(),
-            layers.Flatten(),
-            layers.Dropout(0.2),
-            layers.Dense(3, name="classes"),
-        ]
-    )
-
-
-def fit(model, callbacks=(), steps=20):
-    """A few steps on seeded data."""
-    random = np.random.default_rng(0)
-    x = random.normal(size=(8 * steps, 8, 8, 3)).astype("float32")
-    model.compile(tf_keras.optimizers.Adam(1e-3), "mse")
-    y = random.normal(size=(len(x), 3)).astype("float32")
-    return model.fit(x, y, batch_size=8, callbacks=list(callbacks), verbose=0)
 
 
 def clustered(model, count, init="LINEAR"):

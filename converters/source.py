@@ -7,7 +7,6 @@ from pathlib import Path
 
 import keras
 
-from converters.files import existing_file
 from converters.flatbuffer import Flatbuffer
 from converters.full_precision import in_full_precision
 from converters.legacy.loading import load_model
@@ -94,5 +93,5 @@ def as_source(model: Convertible) -> Source:
 
 def _load(path: Path) -> keras.Model | Flatbuffer:
     if path.suffix == ".tflite":
-        return Flatbuffer.from_file(existing_file(path))
+        return Flatbuffer.from_file(path)
     return load_model(path)

@@ -120,9 +120,9 @@ def _set_states(layer, states: list | None) -> None:
 def says_little(outputs: list[np.ndarray]) -> str | None:
     """Why answers that agree would prove nothing; None where they do."""
     for output in outputs:
-        if output.dtype.kind not in "fc" or not output.size:
-            if not output.size:
-                return "an output is empty"
+        if not output.size:
+            return "an output is empty"
+        if output.dtype.kind not in "fc":
             continue
         if np.isfinite(output).mean() < 0.5:
             return "most outputs are not finite"

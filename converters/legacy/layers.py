@@ -134,7 +134,7 @@ def _translated(layer, cls: type, config: dict, custom_objects: dict) -> dict:
     renamed = _ARGUMENTS.get(type(layer).__name__, {})
     config = {renamed.get(key, key): value for key, value in config.items()}
     config["dtype"] = _dtype(config.get("dtype"))
-    accepted, defaults = _defaults(cls), _defaults(type(layer))
+    accepted, defaults = constructor_defaults(cls), constructor_defaults(type(layer))
     if type(layer).__name__ in _LOOKUPS:
         config = _with_vocabulary(layer, config)
     if cls is keras.layers.BatchNormalization:
@@ -164,7 +164,7 @@ class _Missing:
     """No default."""
 
 
-def _defaults(cls: type) -> dict:
+def constructor_defaults(cls: type) -> dict:
     """`{argument: default}` of the constructor, and of those it hands others on to."""
     found = {}
     for base in inspect.getmro(cls):

@@ -6,7 +6,6 @@ Keras 2 put each such call, as `x + 3` or `tf.nn.relu6(x)`, into a layer of its 
 import inspect
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -257,18 +256,17 @@ def operation(layer) -> Callable:
 
 
 def _node_operation(layer) -> Callable:
-    node = SimpleNamespace(op=layer.node_def.op, attr=layer.node_def.attr)
-    symbol = NODES.get(node.op)
-    if symbol is None:
-        raise MigrationError(f"{layer.name!r}: no counterpart of the op {node.op} is known here")
+    op = layer.node_def.op
+    if op not in NODES:
+        raise MigrationError(f"{layer.name!r}: no counterpart of the op {op} is known here")
 
     def run(inputs):
         tensors = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         for index, constant in sorted(layer.constants.items()):
             tensors.insert(index, _plain(constant))
-        if node.op in _REDUCTIONS:
-            tensors.append(node.attr["keep_dims"].b)
-        return OPERATIONS[symbol](*tensors)
+        if op in _REDUCTIONS:
+            tensors.append(layer.node_def.attr["keep_dims"].b)
+        return OPERATIONS[NODES[op]](*tensors)
 
     return run
 

@@ -45,11 +45,14 @@ def keras_metadata(folder: Path) -> list[str]:
 
 def _refuse_files(folder: Path, graphs) -> None:
     """Refuse graphs that touch files or call Python: initialisers run when a model is loaded."""
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
     ops = set()
     for graph in graphs:
-        ops |= {node.op for node in graph.graph_def.node}
-        for function in graph.graph_def.library.function:
-            ops |= {node.op for node in function.node_def}
+        match graph.graph_def:
+            case GraphDef(node=nodes, library=functions):
+                ops |= {node.op for node in nodes}
+                ops |= {node.op for f in functions.function for node in f.node_def}
     if found := sorted(ops & _TOUCHING):
         raise ValueError(
             f"{folder}: its graph has the ops {', '.join(found)}, which touch files or call code "

@@ -1,11 +1,10 @@
 """A model of Keras 3 as one of legacy tf_keras, for TFMOT."""
 
-import inspect
-
 import keras
 import numpy as np
 
 from converters.legacy.comparison import answers, distance, random_inputs
+from converters.legacy.layers import constructor_defaults
 from edgekit.core.graph import Graph, fill_in
 
 # Arguments that Keras 3 renamed.
@@ -90,7 +89,7 @@ def _layer(operation):
     if cls is None or type(operation).__module__.split(".")[0] != "keras":
         raise ValueError(f"{title} is no layer of tf_keras")
     renamed = _ARGUMENTS.get(type(operation).__name__, {})
-    known, usual = _defaults(cls), _defaults(type(operation))
+    known, usual = constructor_defaults(cls), constructor_defaults(type(operation))
     arguments = {}
     for key, value in operation.get_config().items():
         key = renamed.get(key, key)
@@ -114,15 +113,3 @@ def _value(key: str, value):
     kind = tf_keras.regularizers if key.endswith("_regularizer") else tf_keras.constraints
     found = getattr(kind, value["class_name"], None)
     return found(**value["config"]) if found else None
-
-
-def _defaults(cls: type) -> dict:
-    """`{argument: default}` of the constructors of a class and its bases."""
-    found = {}
-    for base in inspect.getmro(cls):
-        if base.__module__.split(".")[0] in ("keras", "tf_keras") and "__init__" in vars(base):
-            for parameter in inspect.signature(base.__init__).parameters.values():
-                found.setdefault(parameter.name, parameter.default)
-    for name in ("trainable", "name", "dtype"):
-        found.setdefault(name, None)
-    return found
