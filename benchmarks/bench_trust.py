@@ -120,6 +120,8 @@ def against_itself(quick: bool) -> dict:
         name, path = files[number % len(files)]
         mode = _FAST if quick else {"seconds": 0.2}
         result = benchmark({"a": path, "b": path}, seed=number, **mode)
+        if errors := [row.error for row in result.measurements if row.error]:
+            raise SystemExit(f"{name}, comparison {number}: {errors[0]}")
         said.append([name, result.verdict("b", "a")])
         ratios.append([result.ratio("b", "a").value, result.noise_floor])
     counts = Counter(verdict for _, verdict in said)

@@ -62,7 +62,7 @@ def convert(
             built; one that TensorFlow Model Optimization made quantisation-aware too), the path
             of a model's file as for `load_model`, or a float flatbuffer or its path. A model from
             `ek.quantize_aware` converts to the format it was trained for, with the ranges it
-            learned.
+            learned. A model of `ek.tfmot` in a process of its own is converted there.
         formats: Names out of `FORMATS`. Defaults to `("float32",)`.
         calibration: Samples like those the model will see, which integer formats need to
             measure ranges: a `(samples, ...)` array, one per input as a list or dict by name,
@@ -98,6 +98,15 @@ def convert(
     formats = check_formats(formats)
     check_estimator(estimator)
     _check_options(formats, edges, symmetric, block, sparse)
+    options = {
+        "edges": edges,
+        "estimator": estimator,
+        "symmetric": symmetric,
+        "block": block,
+        "sparse": sparse,
+    }
+    if hasattr(model, "convert"):  # it lives in a process of its own
+        return model.convert(formats, calibration, **options)
     source = as_source(model)
     quantization_aware = False
     if source.model is not None:
@@ -106,15 +115,7 @@ def convert(
     if not quantization_aware:
         _check_calibration(formats, calibration)
         _check_sizes(source, formats)
-    job = {
-        "formats": formats,
-        "edges": edges,
-        "estimator": estimator,
-        "symmetric": symmetric,
-        "block": block,
-        "sparse": sparse,
-        "quantization_aware": quantization_aware,
-    }
+    job = {"formats": formats, "quantization_aware": quantization_aware, **options}
     integer = not quantization_aware and any(FORMATS[f].integer for f in formats)
     with done_job(source, job, calibration if integer else None) as (folder, loops):
         checks = read_checks(folder / "checks.json")
@@ -227,7 +228,7 @@ def _check_ranges(model: keras.Model, formats: list[str]) -> bool:
         if unfit:
             raise ValueError(
                 f"a model trained for {trained_for} cannot become {', '.join(unfit)}: convert "
-                f"it to {trained_for!r}, or ek.strip(model) to other formats"
+                f"it to {trained_for!r}, or {_strip_of(rounding)}(model) to other formats"
             )
         blank = [layer.name for layer in rounding["activations"] if not layer.calibrated]
         if blank:
@@ -237,6 +238,10 @@ def _check_ranges(model: keras.Model, formats: list[str]) -> bool:
             )
         return True
     return False
+
+
+def _strip_of(rounding: dict[str, list]) -> str:
+    return next((x.strip for x in rounding["activations"] if hasattr(x, "strip")), "ek.strip")
 
 
 def _trained_for(rounding: dict[str, list]) -> str:

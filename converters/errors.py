@@ -1,5 +1,8 @@
 """What can go wrong in a conversion."""
 
+_INNER = "Exception encountered: "
+_CALLING = "Exception encountered when calling"
+
 
 class ConversionError(RuntimeError):
     """LiteRT's converter could not convert the model; `output` is what it printed."""
@@ -11,6 +14,17 @@ class ConversionError(RuntimeError):
 
 class MigrationError(ValueError):
     """Something of a legacy model has no counterpart in Keras 3; the message says what."""
+
+
+def cause(error: BaseException) -> str:
+    """What went wrong, without the configuration or the layer that Keras wraps it in."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    inner = [line for line in lines if line.startswith(_INNER)]
+    if inner:
+        return inner[-1].removeprefix(_INNER)
+    if len(lines) > 1 and lines[0].startswith(_CALLING):
+        return f"{lines[0]} {lines[1]}"
+    return first_line(error)
 
 
 def first_line(error: BaseException) -> str:

@@ -42,7 +42,14 @@ class Result(DeviceResult):
         return _paired(self.twin, first).spread
 
     def ratio(self, name: str, reference: str) -> Ratio:
-        """The time of `name` over that of `reference`, with its interval."""
+        """The time of `name` over that of `reference`, with its interval.
+
+        Raises:
+            ValueError: One of them was not measured; the message says why.
+        """
+        for row in (self[name], self[reference]):
+            if not row.measured:
+                raise ValueError(f"{row.name!r} was not measured: {row.error}")
         return _paired(self[name], self[reference])
 
     def verdict(self, name: str, reference: str) -> str:

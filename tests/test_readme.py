@@ -1,6 +1,5 @@
-"""The README tells the truth: its table comes from the JSON, its code runs."""
+"""The README tells the truth: the demo passed, what it names exists, its code runs."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -13,16 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def readme_table():
-    spec = importlib.util.spec_from_file_location("rt", ROOT / "benchmarks" / "readme_table.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_table_is_the_one_made_from_the_json():
+def test_the_demo_passed_its_checks():
     found = json.loads((ROOT / "benchmarks" / "results" / "demo.json").read_text())
-    assert readme_table().with_tables(README) == README
     assert all(check["passed"] for check in found["checks"])
 
 

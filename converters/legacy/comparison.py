@@ -173,7 +173,8 @@ def distance(theirs: list, ours: list, samples: int) -> Difference:
             continue
         one, other = one.astype("float64"), other.astype("float64")
         same = (one == other) | (np.isnan(one) & np.isnan(other))
-        apart = np.where(same, 0.0, np.abs(one - other))
+        with np.errstate(invalid="ignore"):  # of infinite ones
+            apart = np.where(same, 0.0, np.abs(one - other))
         if np.isnan(apart).any():
             return Difference(np.inf, np.inf, samples)
         absolute = max(absolute, float(apart.max(initial=0)))

@@ -24,14 +24,23 @@ class Rebuilding:
 
     Attributes:
         layers: `(old, new)` for each layer and nested model, each once.
-        notes: What became different, in words.
     """
 
     def __init__(self, custom_objects: dict):
         self.layers: list[tuple] = []
-        self.notes: list[str] = []
+        self._notes: list[str] = []
+        self._renamed: list[tuple[str, str]] = []
         self._custom_objects = custom_objects
         self._found: dict[int, keras.layers.Layer] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What became different, in words."""
+        if not self._renamed:
+            return self._notes
+        (old, new), *more = self._renamed
+        count = f", and {len(more)} more so" if more else ""
+        return [*self._notes, f"{old!r} is called {new!r}{count}: Keras 3 has no slashes"]
 
     def model(self, old) -> keras.Model:
         """The same model.
@@ -39,6 +48,11 @@ class Rebuilding:
         Raises:
             MigrationError: Parts have no counterpart; the message names all of them.
         """
+        if any(_is_of_tfmot(layer) for layer in old._flatten_layers()):
+            raise MigrationError(
+                f"model {old.name!r} has layers of TensorFlow Model Optimization: take the plain "
+                "model out of them with ek.tfmot.strip(model), and carry that over"
+            )
         problems = list(dict.fromkeys(self._problems(old)))
         if problems:
             more = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
@@ -75,6 +89,12 @@ class Rebuilding:
         if id(old) in self._found:
             return self._found[id(old)]
         new = self._sequential(old) if _kind(old) == "sequential" else self._functional(old)
+        if not old.trainable:
+            _freeze(new)
+        if not _is_keras(type(old)):
+            self._notes.append(
+                f"the class {type(old).__name__} of {old.name!r} stays behind, and its methods"
+            )
         self._found[id(old)] = new
         self.layers.append((old, new))
         return new
@@ -85,7 +105,7 @@ class Rebuilding:
             self._found[id(old)] = new
             self.layers.append((old, new))
             if new.name != old.name:
-                self.notes.append(f"{old.name!r} is called {new.name!r}: Keras 3 has no slashes")
+                self._renamed.append((old.name, new.name))
         return self._found[id(old)]
 
     def _inner(self, old):
@@ -116,7 +136,7 @@ class Rebuilding:
         for depth in sorted(old._nodes_by_depth, reverse=True):
             for node in old._nodes_by_depth[depth]:
                 if type(node.layer).__name__ in _ONLY_TRAINING:
-                    self.notes.append(f"the loss or metric {node.layer.name!r} stays behind")
+                    self._notes.append(f"the loss or metric {node.layer.name!r} stays behind")
                     continue
                 try:
                     outputs = self._called(node, tensors)
@@ -161,8 +181,8 @@ class Rebuilding:
             raise MigrationError(
                 f"{new.name!r} was called with training=True, which Keras 3 forgets in predict"
             )
-        if kwargs.get("training") is False:
-            self.notes.append(
+        if kwargs.get("training") is False and layer.trainable:
+            self._notes.append(
                 f"{new.name!r} was called with training=False, which Keras 3 forgets in fit: set "
                 "its `trainable = False` before you train"
             )
@@ -178,11 +198,26 @@ class Rebuilding:
 
 def _kind(model) -> str:
     """Whether it is "sequential", "functional" or "subclassed"."""
-    names = [cls.__name__ for cls in type(model).__mro__]
-    if "Sequential" in names:
-        return "sequential"
-    whole = "Functional" in names and type(model).__module__.split(".")[0] == "tf_keras"
-    return "functional" if whole else "subclassed"
+    calling = next(cls for cls in type(model).__mro__ if "call" in vars(cls))
+    if not _is_keras(calling) or calling.__name__ not in ("Sequential", "Functional"):
+        return "subclassed"
+    return calling.__name__.lower()
+
+
+def _is_keras(cls: type) -> bool:
+    return cls.__module__.split(".")[0] == "tf_keras"
+
+
+def _is_of_tfmot(layer) -> bool:
+    return type(layer).__module__.split(".")[0] == "tensorflow_model_optimization"
+
+
+def _freeze(model: keras.Model) -> None:
+    """Set the model's own flag: Keras would set those of its layers too."""
+    flags = [(layer, layer.trainable) for layer in model._flatten_layers(include_self=False)]
+    model.trainable = False
+    for layer, trainable in flags:
+        layer.trainable = trainable
 
 
 def _is_model(layer) -> bool:

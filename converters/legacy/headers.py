@@ -65,6 +65,7 @@ def _archive(path: Path) -> Header:
         with zipfile.ZipFile(path) as archive:
             metadata = _mapping(archive.read("metadata.json"))
             config = _mapping(archive.read("config.json"))
+            config.pop("compile_config", None)  # what it was trained with stays behind
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no whole .keras archive: {error}") from None
     version = metadata.get("keras_version")

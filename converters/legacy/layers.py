@@ -19,7 +19,8 @@ _CLASSES = {
     "LSTMCellV1": "LSTMCell",
     "GRUCellV1": "GRUCell",
 }
-_LOOKUPS = ("StringLookup", "IntegerLookup", "TextVectorization")
+# What they learn is a table, which goes along with their configuration.
+LOOKUPS = ("StringLookup", "IntegerLookup", "TextVectorization")
 _ARGUMENTS = {"LeakyReLU": {"alpha": "negative_slope"}}
 # How it is computed, what it was once called on, or what only training asks.
 _WITHOUT_EFFECT = {
@@ -135,7 +136,7 @@ def _translated(layer, cls: type, config: dict, custom_objects: dict) -> dict:
     config = {renamed.get(key, key): value for key, value in config.items()}
     config["dtype"] = _dtype(config.get("dtype"))
     accepted, defaults = constructor_defaults(cls), constructor_defaults(type(layer))
-    if type(layer).__name__ in _LOOKUPS:
+    if type(layer).__name__ in LOOKUPS:
         config = _with_vocabulary(layer, config)
     if cls is keras.layers.BatchNormalization:
         config["axis"] = _one_axis(layer)
@@ -143,7 +144,10 @@ def _translated(layer, cls: type, config: dict, custom_objects: dict) -> dict:
     found = {}
     for key, value in config.items():
         if key in accepted:
-            found[key] = _value(key, unwrapped(value), custom_objects)
+            try:
+                found[key] = _value(key, unwrapped(value), custom_objects)
+            except ValueError as error:
+                raise MigrationError(f"{_title(layer)}: {first_line(error)}") from None
         elif not (_says_nothing(key, value) or value == defaults.get(key, _Missing)):
             raise MigrationError(f"{_title(layer)} has {key}={value!r}, which Keras 3 has not")
     return found
@@ -219,7 +223,12 @@ def _activation(value, custom_objects: dict):
         return value
     if name in custom_objects:
         return custom_objects[name]
-    return keras.activations.get(name)
+    try:
+        return keras.activations.get(name)
+    except ValueError:
+        raise ValueError(
+            f"the activation {name!r} is not Keras's: pass custom_objects={{{name!r}: function}}"
+        ) from None
 
 
 def _lambda(layer) -> keras.layers.Layer:

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import keras
 
-from converters.errors import MigrationError, first_line
+from converters.errors import MigrationError, cause
 from converters.legacy.headers import Header, read_header
 from converters.legacy.migration import Migration, carry_over
 from converters.legacy.requirement import is_tf_keras_model, tf_keras
@@ -74,7 +74,7 @@ def migrate(model, custom_objects: Mapping | None = None, allow: Iterable[str] =
     Raises:
         FileNotFoundError, ValueError, ImportError: As for `load_model`.
     """
-    custom_objects = dict(custom_objects or {})
+    custom_objects = _checked(custom_objects)
     if is_tf_keras_model(model):
         return carry_over(model, "tf_keras", custom_objects)
     if isinstance(model, keras.Model):
@@ -91,6 +91,25 @@ def migrate(model, custom_objects: Mapping | None = None, allow: Iterable[str] =
     if not header.legacy:
         return Migration(_in_keras_3(header, custom_objects, allow), str(header), None)
     return carry_over(_in_tf_keras(header, custom_objects, allow), str(header), custom_objects)
+
+
+def _checked(custom_objects: Mapping | None) -> dict:
+    """Refuse what neither Keras can use."""
+    if custom_objects is None:
+        return {}
+    if not isinstance(custom_objects, Mapping):
+        raise ValueError(f"`custom_objects` must be a dict by name. Received: {custom_objects!r}")
+    for name, value in custom_objects.items():
+        if isinstance(value, tuple):
+            sound = len(value) == 2 and all(map(callable, value)) and not _is_layer(value[0])
+        else:
+            sound = callable(value)
+        if not sound:
+            raise ValueError(
+                f"`custom_objects` of {name!r} must be a function, a class of Keras 3, or a pair "
+                f"(tf_keras class, Keras 3 class). Received: {value!r}"
+            )
+    return dict(custom_objects)
 
 
 def _in_tf_keras(header: Header, custom_objects: dict, allow):
@@ -121,14 +140,21 @@ def _in_keras_3(header: Header, custom_objects: dict, allow) -> keras.Model:
 
 
 def _unreadable(header: Header, error: Exception) -> MigrationError:
-    return MigrationError(f"{header.path} ({header}) cannot be read: {first_line(error)}")
+    return MigrationError(
+        f"{header.path} ({header}) cannot be read: {cause(error)} What is your own must be in "
+        "`custom_objects`: functions, and of a layer a pair (tf_keras class, Keras 3 class)"
+    )
 
 
 def _old(value):
     """What tf_keras is told of a custom object: functions, and the first of a pair of classes."""
     if isinstance(value, tuple):
         return value[0]
-    return None if inspect.isclass(value) and issubclass(value, keras.layers.Layer) else value
+    return None if _is_layer(value) else value
+
+
+def _is_layer(value) -> bool:
+    return inspect.isclass(value) and issubclass(value, keras.layers.Layer)
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def _compared(old, new, pairs) -> tuple[Difference | None, str | None]:
     Raises:
         MigrationError: The outputs are others.
     """
-    half = any("16" in str(weight.dtype) for weight in old.weights)
+    half = any("16" in str(getattr(weight, "dtype", "")) for weight in old.weights)
     half |= any("16" in layer.compute_dtype for layer in new._flatten_layers())
     tolerance = _HALF_TOLERANCE if half else _TOLERANCE
     with states_kept(old, new) as clear:
@@ -104,7 +104,14 @@ def _compared(old, new, pairs) -> tuple[Difference | None, str | None]:
         if distance(theirs, again, len(inputs[0])).relative > tolerance:
             return None, "the model draws random numbers"
         clear()
-        found = distance(theirs, answers(new, inputs), len(inputs[0]))
+        ours = answers(new, inputs)
+        shapes = [[output.shape for output in side] for side in (theirs, ours)]
+        if shapes[0] != shapes[1]:
+            raise MigrationError(
+                f"model {old.name!r} gives outputs of shape {shapes[1]} in Keras 3, of "
+                f"{shapes[0]} in tf_keras"
+            )
+        found = distance(theirs, ours, len(inputs[0]))
         if found.relative <= tolerance:
             return found, None
         where = first_to_differ(pairs, old, new, inputs, tolerance)

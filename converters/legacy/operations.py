@@ -23,15 +23,33 @@ def _reduction(operation: Callable) -> Callable:
 
 
 def _pair(operation: Callable) -> Callable:
-    def paired(x, y):
-        # Files hold constant tensors as lists.
-        if isinstance(x, list):
-            x = np.asarray(x, y.dtype)
-        if isinstance(y, list):
-            y = np.asarray(y, x.dtype)
-        return operation(x, y)
+    return lambda x, y: operation(*_tensors(x, y))
 
-    return paired
+
+def _tensors(x, y) -> tuple:
+    """Both of them: files hold constant tensors as lists."""
+    if isinstance(x, list):
+        x = np.asarray(x, y.dtype)
+    if isinstance(y, list):
+        y = np.asarray(y, x.dtype)
+    return x, y
+
+
+def _matmul(a, b, transpose_a=False, transpose_b=False):
+    a, b = _tensors(a, b)
+    return ops.matmul(
+        ops.swapaxes(a, -1, -2) if transpose_a else a,
+        ops.swapaxes(b, -1, -2) if transpose_b else b,
+    )
+
+
+def _argmax(input, axis=None, output_type="int64"):
+    # TensorFlow counts with 64 bits, Keras 3 with 32.
+    return ops.cast(ops.argmax(input, axis=axis or 0), _dtype(output_type))
+
+
+def _dtype(dtype) -> str:
+    return keras.backend.standardize_dtype(dtype)
 
 
 def _reshape(tensor, shape):
@@ -84,7 +102,7 @@ def _split(value, num_or_size_splits, axis=0):
 
 
 def _cast(x, dtype):
-    return ops.cast(x, keras.backend.standardize_dtype(dtype))
+    return ops.cast(x, _dtype(dtype))
 
 
 # The parameters have TensorFlow's names: calls give them by position or by name.
@@ -125,7 +143,7 @@ OPERATIONS: dict[str, Callable] = {
     "math.tanh": lambda x: ops.tanh(x),
     "math.sigmoid": lambda x: ops.sigmoid(x),
     "math.softplus": lambda features: ops.softplus(features),
-    "math.argmax": lambda input, axis=None: ops.argmax(input, axis=axis),
+    "math.argmax": _argmax,
     "math.reduce_mean": _reduction(ops.mean),
     "math.reduce_sum": _reduction(ops.sum),
     "math.reduce_max": _reduction(ops.max),
@@ -147,10 +165,7 @@ OPERATIONS: dict[str, Callable] = {
     "nn.log_softmax": lambda logits, axis=-1: ops.log_softmax(
         logits, axis=-1 if axis is None else axis
     ),
-    "linalg.matmul": lambda a, b, transpose_a=False, transpose_b=False: ops.matmul(
-        ops.swapaxes(a, -1, -2) if transpose_a else a,
-        ops.swapaxes(b, -1, -2) if transpose_b else b,
-    ),
+    "linalg.matmul": _matmul,
     "clip_by_value": lambda t, clip_value_min, clip_value_max: ops.clip(
         t, clip_value_min, clip_value_max
     ),

@@ -6,6 +6,7 @@ anything is made from it.
 """
 
 import inspect
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -34,6 +35,10 @@ _VALUES = ("__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", 
 _MORE_VALUES = ("__keras_tensor__", "CONSTANT", "COMPOSITE", "TensorShape", "TypeSpec")
 # Layers of tf_keras that call what their configuration names.
 _CALLS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+# Names of TensorFlow Model Optimization's layers begin so.
+_WRAPPERS = ("PruneLowMagnitude", "ClusterWeights", "QuantizeWrapper", "QuantizeAnnotate")
+# Of tf_keras, without a public name.
+_PRIVATE = ("AddLoss", "AddMetric", "ConvLSTMCell")
 _OTHER_CALLS = ("ClassMethod", "InstanceMethod", "InstanceProperty")
 _INITIALIZERS = "tensorflow.python.ops.init_ops_v2"
 
@@ -54,24 +59,43 @@ def refuse_code(header: Header, custom_objects: Mapping, allow: Iterable[str]) -
         raise ValueError(f"`allow` must be a collection of layer names. Received: {allow!r}")
     allow = set(allow)
     found = [reason for config in header.configs for reason in _code(config, custom_objects)]
-    with_code = {name for name, _ in found}
+    _refuse_wrappers(header)
+    unknown = dict.fromkeys(f"{name!r} {what}" for name, what, kind in found if kind in _CALLS)
+    if unknown:
+        raise ValueError(
+            f"{header.path}: {'; '.join(unknown)}. It cannot be carried over to Keras 3; "
+            "ek.convert takes the tf_keras model itself, in memory"
+        )
+    with_code = {name for name, _, kind in found if kind not in _CALLS}
     if allow - with_code:
         raise ValueError(
             f"`allow` names {', '.join(sorted(map(str, allow - with_code)))}: no such layer of "
             f"{header.path} holds code"
             f"{f'; these do: {sorted(with_code)}' if with_code else ''}"
         )
-    refused = dict.fromkeys(f"{name!r} {what}" for name, what in found if name not in allow)
+    refused = dict.fromkeys(f"{name!r} {what}" for name, what, _ in found if name not in allow)
     if refused:
         raise ValueError(
             f"{header.path}: {'; '.join(refused)}. Loading would run it: give ek.load_model what "
-            f"is missing as custom_objects, or allow={sorted(with_code)} if you trust who made "
-            "the file"
+            f"is missing as custom_objects, or allow={sorted(with_code)} (edgekit migrate: "
+            "--allow) if you trust who made the file"
         )
 
 
-def _code(config, custom_objects: Mapping, owner: str = "model") -> Iterator[tuple[str, str]]:
-    """`(layer, what it holds)` for all that is code."""
+def _refuse_wrappers(header: Header) -> None:
+    """Of TensorFlow Model Optimization: there is a way out of them."""
+    text = json.dumps(header.configs)
+    found = [name for name in _WRAPPERS if f'"class_name": "{name}' in text]
+    if found:
+        raise ValueError(
+            f"{header.path} was saved inside TensorFlow Model Optimization's wrappers "
+            f"({', '.join(found)}): load it with tf_keras as its guides say, and take the plain "
+            "model out with ek.tfmot.strip(model)"
+        )
+
+
+def _code(config, custom_objects: Mapping, owner: str = "model") -> Iterator[tuple[str, str, str]]:
+    """`(layer, what it holds, class)` for all that is code."""
     if isinstance(config, (list, tuple)):
         for item in config:
             yield from _code(item, custom_objects, owner)
@@ -83,7 +107,7 @@ def _code(config, custom_objects: Mapping, owner: str = "model") -> Iterator[tup
     if kind is not None:
         reason = _reason(config, custom_objects)
         if reason:
-            yield owner, reason
+            yield owner, reason, kind
             return
     for item in config.values():
         yield from _code(item, custom_objects, owner)
@@ -180,6 +204,8 @@ def _is_class(config: dict, custom_objects: Mapping) -> bool:
 
 
 def _in_keras(kind: str) -> bool:
+    if kind in _PRIVATE:
+        return True
     for name in ("keras", "tf_keras"):
         for namespace in _NAMESPACES:
             place = sys.modules.get(name)

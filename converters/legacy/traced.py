@@ -5,12 +5,16 @@ wrappers, can still be traced.
 """
 
 import keras
+import numpy as np
 from keras import tree
 
 from converters.errors import MigrationError
 from converters.legacy.layers import keras_name
 from converters.legacy.migration import carry_over
 from converters.legacy.structures import unwrapped
+
+# Where TFMOT's ranges end before it has seen anything.
+_FIRST_MAXIMA = (0.0, 6.0)
 
 
 def convertible(model) -> keras.Model:
@@ -58,8 +62,14 @@ class TracedModel(keras.layers.Layer):
         names = {type(layer).__name__ for layer in old._flatten_layers()}
         self._probabilities: list[bool] = []
         if any(name.startswith("QuantizeWrapper") for name in names):
-            self.rounds, self.bits, self.calibrated = "activations", 8, True
+            self.rounds, self.bits, self.strip = "activations", 8, "ek.tfmot.strip"
             self._probabilities = [_gives_probabilities(tensor) for tensor in old.outputs]
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether TFMOT's ranges have moved from where it begins them."""
+        highest = [v for v in self.foreign_variables if v.name.split(":")[0].endswith("_max")]
+        return not all(np.all(np.isin(v.numpy(), _FIRST_MAXIMA)) for v in highest)
 
     @property
     def foreign_variables(self) -> list:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from converters.errors import MigrationError
+from converters.legacy.layers import LOOKUPS
 
 # Their inner layers are counterparts of layers too; an LSTM's cell is its own affair.
 WRAPPERS = ("TimeDistributed", "RNN", "StackedRNNCells")
@@ -22,7 +23,7 @@ def give_weights(pairs: list[tuple]) -> None:
         if hasattr(new, "forward_layer"):  # made from the configuration of the layer it was given
             _give(old.forward_layer, new.forward_layer)
             _give(old.backward_layer, new.backward_layer)
-        elif not isinstance(new, keras.Model):
+        elif not isinstance(new, keras.Model) and type(old).__name__ not in LOOKUPS:
             _give(old, new)
 
 

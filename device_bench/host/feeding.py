@@ -11,7 +11,10 @@ _PREFIX = "array "
 
 
 def batches(
-    inputs: Mapping[str, dict], samples: Mapping[str, np.ndarray] | None, seed: int
+    inputs: Mapping[str, dict],
+    samples: Mapping[str, np.ndarray] | None,
+    seed: int,
+    random: int = 1,
 ) -> list[dict[str, np.ndarray]]:
     """Stored values for one invocation after another.
 
@@ -19,13 +22,16 @@ def batches(
         inputs: Details of the inputs, by name.
         samples: Real values by name; None for random ones.
         seed: Of random ones.
+        random: How many batches of random ones. Defaults to `1`.
 
     Returns:
         At least one batch. The last is filled up with samples from the first on.
     """
     if samples is None:
         rng = np.random.default_rng(seed)
-        return [{name: _random(rng, detail) for name, detail in inputs.items()}]
+        return [
+            {name: _random(rng, detail) for name, detail in inputs.items()} for _ in range(random)
+        ]
     size = int(next(iter(inputs.values()))["shape"][0])
     count = len(next(iter(samples.values())))
     return [

@@ -15,7 +15,8 @@ def main(job: dict) -> None:
     """Run the model on all batches.
 
     Args:
-        job: As of the worker, and `out`, the path of the `.npz`.
+        job: As of the worker; `out`, the path of the `.npz`; and `random`, how many batches
+            where no inputs are given.
     """
     from converters.runner import dequantize
     from device_bench.host.feeding import batches, load_arrays, save_arrays
@@ -26,7 +27,8 @@ def main(job: dict) -> None:
     session = kind(job["model"], job["kernels"], job["threads"])
     session.allocate(job["batch"])
     rows: dict[str, list] = {name: [] for name in session.outputs}
-    for values in batches(session.inputs, load_arrays(job["inputs"]), job["seed"]):
+    given = load_arrays(job["inputs"])
+    for values in batches(session.inputs, given, job["seed"], job["random"]):
         session.feed(values)
         session.invoke()
         for name, array in session.read().items():

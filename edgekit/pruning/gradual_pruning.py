@@ -13,7 +13,7 @@ from edgekit.pruning.granularities import Granularity
 from edgekit.pruning.plan import Plan
 from edgekit.pruning.pruner import Pruner
 from edgekit.pruning.scheduled_masks import ScheduledMasks
-from edgekit.pruning.schedules import Polynomial, Schedule
+from edgekit.pruning.schedules import Polynomial, Schedule, check_schedule
 
 # A sparsity so far from the one asked for is worth a warning.
 _FAR = 0.05
@@ -79,11 +79,7 @@ class GradualPruning(ScheduledMasks):
         layers: LayerFilter = None,
         protect: LayerFilter = None,
     ):
-        if schedule is not None and (isinstance(schedule, type) or not hasattr(schedule, "plan")):
-            raise TypeError(
-                "`schedule` must be an ek.schedules object, such as ek.schedules.Polynomial(). "
-                f"Received: schedule={schedule!r}"
-            )
+        check_schedule(schedule)
         pruner = Pruner(sparsity, granularity, criterion, scope, layers, protect)
         super().__init__(pruner, schedule or Polynomial())
 

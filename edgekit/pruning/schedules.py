@@ -96,6 +96,19 @@ class Schedule:
         return max(1, length // _DEFAULT_UPDATES)
 
 
+def check_schedule(schedule: Schedule | None) -> None:
+    """Refuse what is no schedule: a number, or the class of one.
+
+    Raises:
+        TypeError: It is not None and has no plan.
+    """
+    if schedule is not None and (isinstance(schedule, type) or not hasattr(schedule, "plan")):
+        raise TypeError(
+            "`schedule` must be an ek.schedules object, such as ek.schedules.Polynomial(). "
+            f"Received: schedule={schedule!r}"
+        )
+
+
 @dataclass(frozen=True)
 class Polynomial(Schedule):
     """Sparsity that rises fast, then ever slower: `s = f + (i - f) (1 - t) ** power`.

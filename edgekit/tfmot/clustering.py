@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from numbers import Integral
 
+import numpy as np
+
 from edgekit.core.selection import LayerFilter, chosen_values, layer_path
 from edgekit.tfmot.engine import (
-    check_tf_keras_model,
+    check_source,
     copied,
     flat_layers,
     load_tfmot,
@@ -69,13 +71,16 @@ def cluster(
         `(model, callbacks)`. Once trained, `ek.tfmot.strip` gives the plain model.
 
     Raises:
+        TypeError: `keep_zeros` is no bool.
         ValueError: A value outside its range, nothing to cluster, or a layer that TFMOT would
             leave as it is without a word.
         ImportError: TFMOT is not installed (extra `tfmot`).
 
     Source: Han et al. 2015, arXiv 1510.00149, as TFMOT has it.
     """
-    check_tf_keras_model(model)
+    check_source(model)
+    if not isinstance(keep_zeros, bool):
+        raise TypeError(f"`keep_zeros` must be True or False. Received: {keep_zeros!r}")
     for name, value, known in (
         ("init", init, _INITS),
         ("gradient", gradient, _GRADIENTS),
@@ -122,4 +127,14 @@ def _check(layer, count, granularity: str, fewest: int) -> None:
         raise ValueError(
             f"TFMOT leaves {name!r} as it is: it clusters no Conv2D(use_bias=False) per channel. "
             "Leave it out with `layers`, or cluster the tensor"
+        )
+    kernel = max(layer.trainable_weights or layer.weights, key=lambda w: np.prod(w.shape))
+    weights = int(np.prod(kernel.shape))
+    if granularity == "channel" and type(layer).__name__ == "Conv2D":
+        weights //= layer.filters
+    if count >= weights:
+        raise ValueError(
+            f"TFMOT leaves {name!r} as it is: {count} clusters are no fewer than its {weights} "
+            f"weights{' per channel' if granularity == 'channel' else ''}. Ask for fewer, or "
+            "leave it out with `layers`"
         )

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from types import ModuleType
 
+import numpy as np
+
 from converters.legacy.requirement import is_tf_keras_model
 
 _SWITCH = "TF_USE_LEGACY_KERAS"
@@ -53,6 +55,34 @@ def check_tf_keras_model(model) -> None:
             f"TFMOT works on built Sequential and Functional models; {model.name!r} is "
             f"{'not built: call it once' if graph else 'a class of its own'}"
         )
+
+
+def check_source(model) -> None:
+    """Refuse what TFMOT cannot begin with.
+
+    Raises:
+        ValueError: As `check_tf_keras_model`; or it has TFMOT's wrappers already, computes in
+            another precision than float32, or has weights that are not finite.
+    """
+    check_tf_keras_model(model)
+    layers = flat_layers(model)
+    if any(is_wrapper(layer) for layer in layers):
+        raise ValueError(
+            f"model {model.name!r} has TFMOT's wrappers already: ek.tfmot.strip it first"
+        )
+    for layer in layers:
+        if layer.weights and layer.compute_dtype != "float32":
+            raise ValueError(
+                f"TFMOT works in float32 only: {layer.name!r} computes in {layer.compute_dtype}"
+            )
+        for weight in layer.weights:
+            if not np.all(np.isfinite(weight.numpy())):
+                raise ValueError(f"weights of {layer.name!r} are not finite: TFMOT needs numbers")
+
+
+def is_wrapper(layer) -> bool:
+    """Whether the layer is one of TFMOT's, around another or beside it."""
+    return type(layer).__module__.split(".")[0] == "tensorflow_model_optimization"
 
 
 def flat_layers(model) -> list:

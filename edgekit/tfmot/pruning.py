@@ -5,9 +5,9 @@ from numbers import Real
 
 from edgekit.core.selection import LayerFilter, chosen_values, layer_path
 from edgekit.pruning.granularities import Block
-from edgekit.pruning.schedules import Polynomial, Schedule
+from edgekit.pruning.schedules import Polynomial, Schedule, check_schedule
 from edgekit.tfmot.engine import (
-    check_tf_keras_model,
+    check_source,
     copied,
     flat_layers,
     load_tfmot,
@@ -49,13 +49,15 @@ def prune(
         `(model, callbacks)`. Once trained, `ek.tfmot.strip` gives the plain model.
 
     Raises:
+        TypeError: `schedule` is none.
         ValueError: A value outside its range, a granularity that TFMOT has not, nothing to
             prune; or, when the fit begins, a fit too short for the schedule.
         ImportError: TFMOT is not installed (extra `tfmot`).
 
     Source: Zhu & Gupta 2017, arXiv 1710.01878, as TFMOT has it.
     """
-    check_tf_keras_model(model)
+    check_source(model)
+    check_schedule(schedule)
     settings = _settings(granularity)
     tfmot = load_tfmot()
     from edgekit.tfmot.schedule import PlannedSchedule, UpdatePruning
@@ -126,5 +128,7 @@ def _is_pruned(layer, settings: dict) -> bool:
     if "block_size" in settings:
         return name == "Dense"
     if "sparsity_m_by_n" in settings:
-        return name in ("Dense", "Conv2D")
+        zeros, of = settings["sparsity_m_by_n"]
+        # Of fewer channels TFMOT zeroes none: it fills groups up with zeros, and takes these.
+        return name in ("Dense", "Conv2D") and layer.kernel.shape[-2] > of - zeros
     return True

@@ -2,7 +2,7 @@
 
 from converters.errors import first_line
 from edgekit.core.selection import LayerFilter, select_layers
-from edgekit.tfmot.engine import check_tf_keras_model, load_tfmot
+from edgekit.tfmot.engine import check_source, load_tfmot
 from edgekit.tfmot.remote import remotely
 
 
@@ -10,7 +10,7 @@ from edgekit.tfmot.remote import remotely
 def quantize_aware(model, scheme: str = "int8", layers: LayerFilter = None) -> tuple:
     """The model in TFMOT's quantisation wrappers, and the callbacks that its fit needs: none.
 
-    `ek.convert(model, ["int8"])` makes the integer file, and says which ops stayed float.
+    `ek.convert(qat, ["int8"])` makes the integer file, and says which ops stayed float.
     TFMOT's ranges start at -6 to 6 and need a thousand steps or more.
 
     Example:
@@ -34,7 +34,7 @@ def quantize_aware(model, scheme: str = "int8", layers: LayerFilter = None) -> t
 
     Source: Jacob et al. 2018, arXiv 1712.05877, as TFMOT has it.
     """
-    check_tf_keras_model(model)
+    check_source(model)
     if scheme != "int8":
         raise ValueError(f"`scheme` must be 'int8': TFMOT deploys no other. Received: {scheme!r}")
     return quantized(model, layers), []

@@ -14,7 +14,9 @@ import numpy as np
 from converters.child import Child, ChildError
 from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
-from edgekit.tfmot.worker import MARK
+from edgekit.core.graph import Graph, source_name
+from edgekit.core.selection import all_layers
+from edgekit.tfmot.worker import MARK, STOP
 
 _STRIP = "strip"
 _ERRORS = {"ImportError": ImportError, "ConversionError": ConversionError}
@@ -36,8 +38,12 @@ def remotely(function: Callable) -> Callable:
                     f"model {model.name!r} has TFMOT's wrappers already: ek.tfmot.strip it first"
                 )
             return model.strip()
-        if not isinstance(model, keras.Model) or name == _STRIP:
+        if not isinstance(model, keras.Model):
             return function(model, *args, **kwargs)
+        if name == _STRIP:
+            raise ValueError(
+                f"model {model.name!r} has no layer of TFMOT: there is nothing to strip"
+            )
         arguments = inspect.signature(function).bind(model, *args, **kwargs).arguments
         del arguments["model"]
         return RemoteModel(model, name, arguments), []
@@ -67,6 +73,13 @@ class RemoteModel:
 
     def __init__(self, source: keras.Model, function: str, arguments: dict):
         self.name, self._source = source.name, source
+        for layer in all_layers(source):
+            if type(layer).__module__.split(".")[0] != "keras":
+                raise ValueError(
+                    f"layer {layer.name!r} is of a class that TFMOT's process does not know: "
+                    f"{type(layer).__name__}"
+                )
+        self._outputs = Graph(source).model.output
         self._temporary = tempfile.TemporaryDirectory(prefix="edgekit-tfmot-")
         self._folder = Path(self._temporary.name)
         source.save(self._folder / "source.keras")
@@ -89,21 +102,22 @@ class RemoteModel:
             self.close()
             raise
 
-    def compile(self, optimizer="rmsprop", loss=None, metrics: Sequence = ()) -> None:
+    def compile(self, optimizer="rmsprop", loss=None, metrics: Sequence | dict = ()) -> None:
         """As `keras.Model.compile`.
 
         Args:
             optimizer: A name or a Keras 3 optimizer, with its learning rate or schedule. Defaults
                 to `"rmsprop"`.
-            loss: A name or a Keras 3 loss. Defaults to `None`.
-            metrics: Names or Keras 3 metrics. Defaults to none.
+            loss: A name or a Keras 3 loss, or one for each output. Defaults to `None`.
+            metrics: Names or Keras 3 metrics, or lists of them by output. Defaults to none.
 
         Raises:
-            ValueError: tf_keras has no such thing.
+            ValueError: tf_keras has no such thing, or there is no such output.
         """
-        if not isinstance(metrics, (list, tuple)):
+        if not isinstance(metrics, (list, tuple, dict)):
             raise ValueError(f"`metrics` must be a list. Received: metrics={metrics!r}")
-        parts = {"optimizer": optimizer, "loss": loss, "metrics": list(metrics)}
+        loss, metrics = self._by_output("loss", loss), self._by_output("metrics", metrics)
+        parts = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
         self._ask("compile", **keras.tree.map_structure(_serialized, parts))
 
     def fit(
@@ -117,11 +131,11 @@ class RemoteModel:
         verbose: bool | int = True,
         shuffle: bool = True,
     ) -> keras.callbacks.History:
-        """As `keras.Model.fit`, on arrays.
+        """As `keras.Model.fit`, on arrays. Ctrl-C ends it after its step; the model stays.
 
         Args:
             x: An array, or a list or dict of arrays.
-            y: The same. Defaults to `None`.
+            y: The same, a dict by output. Defaults to `None`.
             epochs: Rounds over the data. Defaults to `1`.
             batch_size: Samples per step. Defaults to `32`.
             validation_data: `(x, y)`. Defaults to `None`.
@@ -133,13 +147,16 @@ class RemoteModel:
             The history: `history` has lists by metric.
 
         Raises:
-            ValueError: Other callbacks, or a fit too short for the schedule.
+            ValueError: Other callbacks, data that do not fit, or a fit too short for the
+                schedule.
         """
         if callbacks:
             raise ValueError(
                 "callbacks of this process cannot run in TFMOT's; its own run there by themselves"
             )
-        self._hand_over(x=x, y=y, validation=validation_data)
+        if validation_data is not None:
+            validation_data = (validation_data[0], self._by_output("y", validation_data[1]))
+        self._hand_over(x=x, y=self._by_output("y", y), validation=validation_data)
         how = {"epochs": epochs, "batch_size": batch_size, "shuffle": bool(shuffle)}
         found = self._ask("fit", on_progress=_print if verbose else _say_nothing, **how)
         history = keras.callbacks.History()
@@ -148,28 +165,29 @@ class RemoteModel:
 
     def evaluate(self, x, y=None, batch_size: int = 32) -> dict[str, float]:
         """`{name: value}` of the loss and the metrics."""
-        self._hand_over(x=x, y=y)
+        self._hand_over(x=x, y=self._by_output("y", y))
         return self._ask("evaluate", batch_size=batch_size)
 
     def predict(self, x, batch_size: int = 32):
         """What the model says to an array, or to a list or dict of arrays."""
         self._hand_over(x=x)
         self._ask("predict", batch_size=batch_size)
-        return pickle.loads((self._folder / "outputs.pickle").read_bytes())
+        found = pickle.loads((self._folder / "outputs.pickle").read_bytes())
+        return keras.tree.pack_sequence_as(self._outputs, keras.tree.flatten(found))
 
     def convert(
-        self, formats: str | Sequence[str] = ("float32",), calibration=None
+        self, formats: str | Sequence[str] = ("float32",), calibration=None, **options
     ) -> dict[str, Flatbuffer]:
-        """The model's flatbuffers, as of `ek.convert`.
+        """The model's flatbuffers; `ek.convert(model, ...)` is the same.
 
         Args:
             formats: As there. Defaults to `("float32",)`.
             calibration: Arrays. Defaults to `None`; a quantisation-aware model needs none.
+            **options: The others of `ek.convert`.
         """
-        formats = [formats] if isinstance(formats, str) else list(formats)
         self._hand_over(calibration=calibration)
-        self._ask("convert", formats=formats)
-        return {name: Flatbuffer.from_file(self._folder / f"{name}.tflite") for name in formats}
+        self._ask("convert", formats=formats, options=options)
+        return pickle.loads((self._folder / "files.pickle").read_bytes())
 
     def strip(self) -> keras.Model:
         """A plain Keras 3 model with the weights that were trained."""
@@ -206,8 +224,28 @@ class RemoteModel:
         if hasattr(self, "_child"):
             self.close()
 
+    def _by_output(self, argument: str, value):
+        """A dict by output as a list: TFMOT gives outputs other names."""
+        if not isinstance(value, dict):
+            return list(value) if isinstance(value, tuple) else value
+        names = self._output_names()
+        if unknown := sorted(set(value) - set(names)):
+            raise ValueError(
+                f"`{argument}` names {', '.join(map(repr, unknown))}; the outputs of "
+                f"{self.name!r} are {', '.join(map(repr, names))}"
+            )
+        found = [value.get(name) for name in names]
+        return found if len(found) > 1 else found[0]
+
+    def _output_names(self) -> list[str]:
+        if isinstance(self._outputs, dict):
+            return keras.tree.flatten({name: name for name in self._outputs})
+        return [source_name(tensor) for tensor in keras.tree.flatten(self._outputs)]
+
     def _hand_over(self, **values) -> None:
         self._check_open()
+        if values.get("x", ()) is None:
+            raise ValueError("`x` must be arrays. Received: None")
         for name, value in values.items():
             if value is not None and not isinstance(value, (np.ndarray, list, tuple, dict)):
                 raise ValueError(
@@ -222,15 +260,31 @@ class RemoteModel:
     def _ask(self, do: str, on_progress: Callable = lambda message: None, **job):
         self._check_open()
         self._child.tell(json.dumps({"do": do, **job}))
+        interrupted = False
         try:
-            while "progress" in (message := self._hear()):
-                on_progress(message["progress"])
+            try:
+                message = self._answer(on_progress)
+            except KeyboardInterrupt:
+                if do != "fit":
+                    raise
+                interrupted = True
+                (self._folder / STOP).touch()
+                message = self._answer(on_progress)
         except BaseException:
             self.close()  # the job goes on there, and its answer is for nobody
             raise
+        if interrupted:
+            (self._folder / STOP).unlink()
+            raise KeyboardInterrupt
         if "error" in message:
             raise _ERRORS.get(message["kind"], ValueError)(message["error"])
         return message["done"]
+
+    def _answer(self, on_progress: Callable) -> dict:
+        """The last message of a job."""
+        while "progress" in (message := self._hear()):
+            on_progress(message["progress"])
+        return message
 
     def _hear(self) -> dict:
         """The next message; TensorFlow's own notes are none."""

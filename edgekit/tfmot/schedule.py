@@ -58,8 +58,15 @@ class UpdatePruning(tfmot.sparsity.keras.UpdatePruningStep):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
+        self._begun = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._begun:
+            return
+        self._begun = True
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        total = steps * epochs if steps and epochs else None
+        # Which epoch is the first is not said before.
+        total = steps * (epochs - epoch) if steps and epochs else None
         schedules = {id(layer.pruning_schedule): layer.pruning_schedule for layer in self.layers}
         for schedule in schedules.values():
             schedule.begin(total)

@@ -11,6 +11,8 @@ from edgekit.core.graph import Graph, fill_in
 _ARGUMENTS = {"LeakyReLU": {"negative_slope": "alpha"}}
 # What only training in Keras 3 asks.
 _WITHOUT_EFFECT = {"autocast", "quantization_config", "synchronized", "seed"}
+# Arguments that Keras fills in from the masks of what comes before.
+_MASKS = {"mask", "query_mask", "key_mask", "value_mask"}
 _TOLERANCE = 1e-3
 
 
@@ -27,7 +29,8 @@ def to_tf_keras(model: keras.Model):
 
     graph = Graph(model)
     made, problems = {}, []
-    for call in graph.calls:
+    calls = _without_masks(graph)
+    for call in calls:
         if call.operation.name not in made:
             try:
                 made[call.operation.name] = _layer(call.operation)
@@ -38,14 +41,14 @@ def to_tf_keras(model: keras.Model):
             f"model {model.name!r} cannot become one of tf_keras, which TFMOT works on: "
             f"{'; '.join(dict.fromkeys(problems))}"
         )
-    values = {}
+    values = {id(tensor): None for call in graph.calls for tensor in call.outputs}
     for tensor in graph.inputs:
         name = tensor._keras_history.operation.name
         values[id(tensor)] = tf_keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
     inputs = [values[id(tensor)] for tensor in graph.inputs]
-    for call in graph.calls:
+    for call in calls:
         args, kwargs = fill_in(call, values)
-        kwargs = {key: value for key, value in kwargs.items() if value is not None}
+        kwargs = {k: v for k, v in kwargs.items() if v is not None and k not in _MASKS}
         (output,) = call.outputs
         values[id(output)] = made[call.operation.name](*args, **kwargs)
     outputs = [values[id(tensor)] for tensor in graph.outputs]
@@ -63,6 +66,18 @@ def to_tf_keras(model: keras.Model):
             "cannot work on it"
         )
     return found
+
+
+def _without_masks(graph: Graph) -> list:
+    """The calls that outputs come from; those that only make masks tf_keras makes itself."""
+    needed, found = {id(tensor) for tensor in graph.outputs}, []
+    for call in reversed(graph.calls):
+        if not any(id(tensor) in needed for tensor in call.outputs):
+            continue
+        found.append(call)
+        kwargs = {k: v for k, v in call.arguments.kwargs.items() if k not in _MASKS}
+        needed.update(map(id, keras.tree.flatten((call.arguments.args, kwargs))))
+    return found[::-1]
 
 
 def give_back(source, target) -> None:

@@ -8,6 +8,8 @@ import inspect
 import json
 import os
 import pickle
+import re
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 MARK = "@edgekit "
+STOP = "stop"  # a file of the folder that ends a fit after its step
 
 
 class Worker:
@@ -26,7 +29,7 @@ class Worker:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._model = self._callbacks = None
+        self._model = self._callbacks = self._compiled = None
 
     def make(self, function: str) -> str:
         """Do what `ek.tfmot.FUNCTION` does to the source."""
@@ -53,27 +56,39 @@ class Worker:
             loss=_each(loss, tf_keras.losses.get),
             metrics=[_each(metric, tf_keras.metrics.get) for metric in metrics],
         )
+        self._compiled = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
 
     def fit(self, epochs: int, batch_size: int, shuffle: bool) -> dict:
         """Train it; lists by metric."""
         import tf_keras
 
         data = self._data()
-        report = tf_keras.callbacks.LambdaCallback(
+
+        def look(batch, logs):
+            if (self._folder / STOP).exists():
+                self._model.stop_training = True
+
+        watch = tf_keras.callbacks.LambdaCallback(
+            on_batch_end=look,
             on_epoch_end=lambda epoch, logs: say(
                 progress={"epoch": epoch + 1, "epochs": epochs, "logs": _numbers(logs)}
+            ),
+        )
+        try:
+            history = self._model.fit(
+                data["x"],
+                data["y"],
+                epochs=epochs,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                validation_data=data["validation"],
+                callbacks=[*self._callbacks, watch],
+                verbose=0,
             )
-        )
-        history = self._model.fit(
-            data["x"],
-            data["y"],
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            validation_data=data["validation"],
-            callbacks=[*self._callbacks, report],
-            verbose=0,
-        )
+        except Exception:  # of any kind: what it half made would break the next fit too
+            if self._compiled:
+                self.compile(**self._compiled)
+            raise
         return {name: [float(v) for v in values] for name, values in history.history.items()}
 
     def evaluate(self, batch_size: int) -> dict:
@@ -89,12 +104,12 @@ class Worker:
         found = self._model.predict(self._data()["x"], batch_size=batch_size, verbose=0)
         (self._folder / "outputs.pickle").write_bytes(pickle.dumps(found))
 
-    def convert(self, formats: list[str]) -> None:
+    def convert(self, formats: str | list[str], options: dict) -> None:
         """Write its flatbuffers."""
         from converters import convert
 
-        for name, file in convert(self._model, formats, self._data()["calibration"]).items():
-            file.save(self._folder / f"{name}.tflite")
+        files = convert(self._model, formats, self._data()["calibration"], **options)
+        (self._folder / "files.pickle").write_bytes(pickle.dumps(files))
 
     def strip(self) -> None:
         """Write the weights that were trained, by layer."""
@@ -160,12 +175,20 @@ def _optimizer(part):
     return kind(**settings)
 
 
+def _said(error: Exception) -> str:
+    """What an error says, without the way that TensorFlow took to it."""
+    text = str(error)
+    found = list(re.finditer(r"^ *\w+(?:Error|Exception): ", text, re.MULTILINE))
+    return text[found[-1].end() :].strip() if found else text or type(error).__name__
+
+
 def _numbers(logs) -> dict:
     return {name: float(value) for name, value in (logs or {}).items()}
 
 
 def main(folder: Path) -> None:
     """Do jobs until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, and a terminal tells all
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     worker = Worker(folder)
     for line in sys.stdin:
@@ -175,8 +198,7 @@ def main(folder: Path) -> None:
         except Exception as error:  # of any kind: the parent raises it
             if os.environ.get("EDGEKIT_TRACEBACK"):
                 raise
-            text = str(error) or type(error).__name__
-            say(error=text, kind=type(error).__name__)
+            say(error=_said(error), kind=type(error).__name__)
 
 
 if __name__ == "__main__":

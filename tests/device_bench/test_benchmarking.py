@@ -1,5 +1,7 @@
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from device_bench import Result, Setting, benchmark, modes
 from tests.device_bench import broken_models
 
 QUICK = {"processes": 2, "seconds": 0.05}
+RESNET8 = Path(os.environ.get("EDGEKIT_DATA", "no data")) / "mlperf_tiny" / "resnet8_int8.tflite"
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +185,20 @@ def test_what_computes_something_else_is_not_timed():
     found = benchmark({"other": broken_models.not_finite()}, **QUICK)
     assert found["other"].processes == []
     assert "is not finite, by reference kernels it is" in found["other"].error
+
+
+@pytest.mark.skipif(not RESNET8.exists(), reason="MLPerf Tiny's models are not here")
+def test_noise_on_which_a_classifier_is_torn_does_not_speak_against_it():
+    found = benchmark({"resnet8": RESNET8}, processes=1, seconds=0.02, seed=15)
+    assert found["resnet8"].error is None
+    assert found["resnet8"].check["samples"] == 16
+
+
+def test_what_was_not_measured_has_no_ratio(files):
+    found = benchmark({"int8": files["int8"], "other": broken_models.not_finite()}, **QUICK)
+    assert found.verdict("other", "int8") == "not measured"
+    with pytest.raises(ValueError, match="'other' was not measured: output .* is not finite"):
+        found.ratio("other", "int8")
 
 
 def test_a_stopped_benchmark_goes_on(files, tmp_path):

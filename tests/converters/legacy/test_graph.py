@@ -26,6 +26,47 @@ def branch():
     return tk.Model(x, L.GlobalAveragePooling2D()(y), name="branch")
 
 
+def test_a_class_with_keras_s_own_call_is_a_graph():
+    class Trained(tk.Model):
+        def train_step(self, data):
+            return {}
+
+    class Called(tk.Sequential):
+        def call(self, x, training=None, mask=None):
+            return 2 * super().call(x, training, mask)
+
+    image = tk.Input((4,))
+    found = migrate(Trained(image, L.Dense(2)(image), name="own"))
+    assert found.difference.relative < 1e-6
+    assert "the class Trained of 'own' stays behind" in " ".join(found.notes)
+    with pytest.raises(ValueError, match="Called 'twice' is a class of its own"):
+        migrate(Called([L.Input((4,)), L.Dense(2)], name="twice"))
+
+
+def test_a_frozen_part_stays_frozen_with_its_layers_as_they_were():
+    image = tk.Input((8, 8, 3))
+    net = branch()
+    net.trainable = False
+    net.layers[1].trainable = True
+    found = migrate(tk.Model(image, L.Dense(2)(net(image, training=False))))
+    part = found.model.get_layer("branch")
+    assert not part.trainable
+    assert [layer.trainable for layer in part.layers[1:3]] == [True, False]
+    assert not any("called with training=False" in note for note in found.notes)
+
+
+def test_many_new_names_are_one_note():
+    layers = [L.Dense(2, name=f"block/dense_{n}") for n in range(5)]
+    found = migrate(tk.Sequential([L.Input((4,)), *layers]))
+    (note,) = found.notes
+    assert note.startswith("'block/dense_0' is called 'block_dense_0', and 4 more so")
+
+
+def test_other_shapes_are_named():
+    with pytest.raises(ValueError, match="gives outputs of shape"):
+        migrate(tk.Sequential([L.Input((8, 8, 3)), L.RandomCrop(4, 4)]))
+
+
 def test_shared_layers_are_one_layer():
     a, b = tk.Input((4,), name="a"), tk.Input((4,), name="b")
     dense = L.Dense(3, name="dense")
@@ -253,6 +294,13 @@ def test_lookups_keep_their_words():
     assert "holds text" in found.notes[-1]
     answers = found.model(tf.constant([["b", "a", "c"]]))
     np.testing.assert_array_equal(answers, [[2, 1, 0]])
+    adapted = L.TextVectorization(10, output_sequence_length=4, name="text")
+    adapted.adapt(["one two", "two three"])
+    text = tk.Input((), dtype="string")
+    found = migrate(tk.Model(text, adapted(text)))
+    np.testing.assert_array_equal(
+        found.model(tf.constant(["three two"])), adapted(tf.constant(["three two"]))
+    )
     with pytest.raises(ValueError, match="'empty' has no vocabulary"):
         migrate(tk.Model(x, L.StringLookup(name="empty")(x)))
 

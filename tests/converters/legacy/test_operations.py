@@ -38,6 +38,7 @@ FUNCTIONS = {
     "tile": lambda x: tf.tile(x, [1, 2, 1, 1]),
     "gather": lambda x: tf.gather(x, [2, 0], axis=-1),
     "matmul": lambda x: tf.matmul(x, x, transpose_b=True),
+    "matmul by a constant": lambda x: tf.matmul(x, tf.constant(np.eye(3, 2, dtype="float32"))),
     "argmax": lambda x: tf.cast(tf.argmax(x, axis=-1), "float32"),
     "clip": lambda x: tf.clip_by_value(x, -0.5, 0.5),
     "constant": lambda x: x * tf.constant([1.0, 2.0, 3.0]) + np.float32(2),
@@ -70,6 +71,14 @@ def assert_loads(model, folder):
     again = keras.saving.load_model(folder / "new.keras")
     x = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype("float32")
     np.testing.assert_array_equal(again(x), model(x))
+
+
+def test_numbers_of_64_bits_stay_so():
+    from converters.legacy import migrate
+
+    image = tk.Input((4, 4, 3))
+    (output,) = migrate(tk.Model(image, tf.argmax(image, axis=-1))).model.outputs
+    assert output.dtype == "int64"
 
 
 def test_a_function_without_counterpart_is_named():

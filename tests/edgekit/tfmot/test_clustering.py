@@ -57,7 +57,16 @@ def test_a_layer_that_tfmot_would_skip_is_named(old_net):
     assert any(type(layer).__name__ == "ClusterWeights" for layer in clustered.layers)
 
 
+def test_more_clusters_than_weights_are_refused(old_net):
+    with pytest.raises(ValueError, match="'classes' as it is: 48 clusters .* its 48 weights. Ask"):
+        tfmot.cluster(old_net, {"classes": 48})
+    with pytest.raises(ValueError, match="its 8 weights per channel"):
+        tfmot.cluster(old_net, 8, granularity="channel", layers="pointwise")
+
+
 def test_bad_arguments_say_so(old_net):
+    with pytest.raises(TypeError, match="`keep_zeros` must be True or False. Received: 'x'"):
+        tfmot.cluster(old_net, 4, keep_zeros="x")
     with pytest.raises(ValueError, match="whole number ≥ 3, zero among them .*Received: 1"):
         tfmot.cluster(old_net, 1)
     with pytest.raises(ValueError, match="whole number ≥ 2. Received: 1"):

@@ -52,6 +52,48 @@ def test_the_levels_are_those_of_our_schedule(old_net, train, tk):
         assert abs(found - wanted) <= 1 / size, step
 
 
+def test_a_fit_that_begins_later_ends_at_the_sparsity_too(old_net, images, tk):
+    pruned, callbacks = tfmot.prune(old_net, 0.75)
+    pruned.compile(tk.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    for _ in range(2):
+        pruned.fit(*images, initial_epoch=4, epochs=5, callbacks=callbacks, verbose=0)
+        assert zeros(tfmot.strip(pruned))["pointwise"] == 0.75
+
+
+def test_a_layer_of_which_a_pattern_zeroes_nothing_is_no_candidate(tk):
+    layers = tk.layers
+    net = tk.Sequential(
+        [layers.Input((8, 8, 1)), layers.Conv2D(8, 3, name="first"), layers.Conv2D(2, 3, name="b")]
+    )
+    with pytest.raises(ValueError, match="'first', which matches no layer"):
+        tfmot.prune(net, granularity=(2, 4), layers="first")
+    pruned, _ = tfmot.prune(net, granularity=(2, 4))
+    assert [type(x).__name__ for x in pruned.layers] == ["Conv2D", "PruneLowMagnitude"]
+
+
+def test_what_tfmot_cannot_begin_with_is_refused(old_net, tk):
+    layers = tk.layers
+    half = layers.Dense(2, dtype="mixed_float16", name="half")
+    with pytest.raises(ValueError, match="float32 only: 'half' computes in float16"):
+        tfmot.prune(tk.Sequential([layers.Input((4,)), half]), 0.5)
+    broken = tk.models.clone_model(old_net)
+    broken.get_layer("classes").bias.assign([0, np.nan, 0])
+    for function, arguments in (
+        (tfmot.prune, (0.5,)),
+        (tfmot.cluster, (4,)),
+        (tfmot.quantize_aware, ()),
+        (tfmot.preserve, ("PQAT",)),
+    ):
+        with pytest.raises(ValueError, match="'classes' are not finite"):
+            function(broken, *arguments)
+    pruned, _ = tfmot.prune(old_net, 0.5)
+    qat, _ = tfmot.quantize_aware(old_net)
+    for model in (pruned, qat):
+        for function in (tfmot.cluster, tfmot.prune):
+            with pytest.raises(ValueError, match="wrappers already: ek.tfmot.strip it first"):
+                function(model, 4)
+
+
 def test_a_pattern_is_made_of_input_channels(old_net, train):
     pruned, callbacks = tfmot.prune(old_net, granularity=(1, 4), layers=["pointwise", "classes"])
     train(pruned, callbacks)
@@ -142,6 +184,9 @@ def test_bad_arguments_say_so(old_net, tk):
     }.items():
         with pytest.raises(ValueError, match=message):
             tfmot.prune(old_net, *arguments)
+    for schedule in (0.5, ek.schedules.Polynomial):
+        with pytest.raises(TypeError, match="`schedule` must be an ek.schedules object"):
+            tfmot.prune(old_net, 0.5, schedule)
     with pytest.raises(ValueError, match="must be a model of tf_keras or Keras 3. Received: int"):
         tfmot.prune(3, 0.5)
     with pytest.raises(ValueError, match="'empty' is not built"):

@@ -37,7 +37,7 @@ def test_what_stays_float_is_told(tk, train, images):
         [
             layers.Input((8, 8, 3)),
             layers.Flatten(),
-            layers.Dense(8, name="dense"),
+            layers.Dense(8, name="hidden"),
             layers.BatchNormalization(),
             layers.ReLU(),
             layers.Dense(3, "softmax"),
@@ -69,6 +69,7 @@ def test_layers_that_are_left_out_stay_float(old_net, train):
     names = {layer.name for layer in qat.layers}
     assert "quant_conv" in names
     assert "pointwise" in names
+    train(qat, epochs=1)
     with pytest.warns(UserWarning, match="int8: these ops stayed float"):
         ek.convert(qat, ["int8"])
 
@@ -123,6 +124,23 @@ def test_pcqat_keeps_both(shared, train, images):
         assert len(np.unique(found[name])) <= 8
         assert np.mean(found[name] == 0) >= 0.5
     as_in_litert(qat, images[0])
+
+
+def test_there_must_be_something_to_keep(old_net, sparse):
+    with pytest.raises(ValueError, match="PQAT keeps zeros, and no .* kernel of 'old'"):
+        tfmot.preserve(old_net, "PQAT")
+    for recipe in ("CQAT", "PCQAT"):
+        with pytest.raises(ValueError, match=f"{recipe} keeps shared values, and no"):
+            tfmot.preserve(sparse if recipe == "PCQAT" else old_net, recipe)
+
+
+def test_a_model_that_has_not_trained_is_not_converted(old_net, train):
+    qat, _ = tfmot.quantize_aware(old_net)
+    with pytest.raises(ValueError, match="train the quantisation-aware model before converting"):
+        ek.convert(qat, "int8")
+    train(qat, epochs=1)
+    with pytest.raises(ValueError, match=r"to 'int8', or ek\.tfmot\.strip\(model\) to other"):
+        ek.convert(qat, "float32")
 
 
 def test_bad_arguments_say_so(old_net, tk):

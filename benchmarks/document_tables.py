@@ -1,13 +1,15 @@
-"""Puts measured figures into README.md: `python benchmarks/readme_table.py demo/report.json`.
+"""Puts measured figures into README.md and docs/: `python benchmarks/document_tables.py`.
 
-Keeps the demo's figures, without raw samples, in `benchmarks/results/demo.json`. The README's
-tables are made from the files in that folder and from nothing else.
+Their tables are made from the files in `benchmarks/results` and from nothing else. The demo's
+figures, without raw samples, are put there from its report if one is named: `demo/report.json`.
 """
 
 import json
 import statistics
 import sys
 from pathlib import Path
+
+from versus_tables import tables as versus_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -27,6 +29,10 @@ PRUNING_NETS = {"lenet_300_100": "LeNet-300-100", "lenet_5": "LeNet-5", "resnet8
 PACKING_HEADER = (
     "| net | setting | times smaller | the paper | by `xz -9e` | errors |\n"
     "|---|---|--:|--:|--:|---|"
+)
+TRUST_HEADER = (
+    "| int8 net | median over litert-benchmark's | varies by | litert-benchmark's by "
+    "| arena, bytes | residual of a profile, XNNPACK / builtin |\n|---|--:|--:|--:|--:|--:|"
 )
 DEEP_PAPER = {"lenet_300_100": "40", "lenet_5": "39"}
 
@@ -218,25 +224,77 @@ def _beside(found: dict) -> str:
     return f"{text} ({theirs['accuracy']:.2f})" if theirs else text
 
 
-def with_tables(readme: str) -> str:
-    """`readme` with its tables as the result files say."""
-    found = {p.stem: json.loads(p.read_text()) for p in RESULTS.glob("*.json")}
-    readme = _between(readme, "demo table", demo_table(found["demo"]))
-    readme = _between(readme, "qat table", qat_table(found["qat_accuracy"], found["qat"]))
-    packing = (found[name] for name in ("deep_compression", "clustering", "packing"))
-    readme = _between(readme, "packing table", packing_table(*packing))
-    pruning = (found[name] for name in ("pruning", "lottery_ticket", "sparse_files"))
-    readme = _between(readme, "pruning table", pruning_table(*pruning))
-    conversion = (
-        found[name] for name in ("convert", "mlperf_tiny", "posttraining", "equalization")
+def distillation_table(found: dict) -> str:
+    """What a teacher costs."""
+    cost = found["summary"]["cost"]
+    stored, asked = cost["stored answers"], cost["teacher in the step"]
+    return (
+        f"An epoch with the teacher's answers stored takes {stored['ratio']:.2f} times one of the "
+        f"student alone;\nwith the teacher in each step {asked['ratio']:.2f} times (Keras's "
+        f"Distiller {cost['Keras, teacher in the step']['ratio']:.2f})."
     )
-    return _between(readme, "conversion table", conversion_table(*conversion))
 
 
-def _between(readme: str, mark: str, text: str) -> str:
-    before, rest = readme.split(f"<!-- {mark} -->")
+def trust_table(found: dict) -> str:
+    """What device_bench's figures are worth: beside other tools, and beside themselves."""
+    litert, arenas = found["litert"]["summary"], found["arena"]["summary"]
+    profiles, planted = found["profile"]["summary"], found["planted"]["summary"]
+    itself = found["self"]["summary"]
+    rows = [TRUST_HEADER]
+    for net, beside in litert.items():
+        ours, theirs = (beside["variation"][tool] for tool in ("edgekit", "litert-benchmark"))
+        left = " / ".join(
+            f"{profiles[f'{net}, {kernels}']['residual_share']:.1%}"
+            for kernels in ("xnnpack", "builtin")
+        )
+        rows.append(
+            f"| {net} | {beside['ratio of medians']:.3f} | {ours:.2%} | {theirs:.2%} "
+            f"| {arenas[net]:,} | {left} |"
+        )
+    lines = [
+        f"Of {itself['comparisons']} comparisons of a net with itself {itself['different']} say "
+        f"that it is slower or faster. An op that takes {planted['median ratio'] - 1:.1%} more",
+        f"time is found in {planted['found slower']} of {planted['comparisons']} comparisons.",
+    ]
+    return "\n".join([*rows, "", *lines])
+
+
+def versus_table(found: dict) -> str:
+    """All that was measured of both engines, a table each."""
+    return "\n\n".join("\n".join(lines) for lines in versus_tables(found).values())
+
+
+# In each document, the tables by the names of their marks, and the results that each is made of.
+TABLES = {
+    "README.md": {
+        "demo table": (demo_table, "demo"),
+        "qat table": (qat_table, "qat_accuracy", "qat"),
+        "pruning table": (pruning_table, "pruning", "lottery_ticket", "sparse_files"),
+        "packing table": (packing_table, "deep_compression", "clustering", "packing"),
+        "distillation table": (distillation_table, "distillation"),
+        "conversion table": (
+            conversion_table,
+            *("convert", "mlperf_tiny", "posttraining", "equalization"),
+        ),
+    },
+    "docs/benchmarking.md": {"trust table": (trust_table, "bench_trust")},
+    "docs/coming_from_tfmot.md": {"versus table": (versus_table, "versus_tfmot")},
+}
+
+
+def with_tables(document: str) -> str:
+    """The text of a document, by its path, with its tables as the result files say."""
+    text = (ROOT / document).read_text()
+    for mark, (table, *names) in TABLES[document].items():
+        found = (json.loads((RESULTS / f"{name}.json").read_text()) for name in names)
+        text = _between(text, mark, table(*found))
+    return text
+
+
+def _between(text: str, mark: str, table: str) -> str:
+    before, rest = text.split(f"<!-- {mark} -->")
     after = rest.split(f"<!-- end of {mark} -->")[1]
-    return f"{before}<!-- {mark} -->\n{text}\n<!-- end of {mark} -->{after}"
+    return f"{before}<!-- {mark} -->\n{table}\n<!-- end of {mark} -->{after}"
 
 
 def main(report: str | None = None) -> None:
@@ -244,8 +302,8 @@ def main(report: str | None = None) -> None:
     if report:
         found = digest(json.loads(Path(report).read_text()))
         (RESULTS / "demo.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    readme = ROOT / "README.md"
-    readme.write_text(with_tables(readme.read_text()))
+    for document in TABLES:
+        (ROOT / document).write_text(with_tables(document))
 
 
 if __name__ == "__main__":
