@@ -6,6 +6,7 @@ from keras import tree
 from converters.errors import MigrationError, first_line
 from converters.legacy.layers import carried_over, keras_name
 from converters.legacy.operations import operation
+from converters.legacy.requirement import is_tfmot_layer
 from converters.legacy.structures import unwrapped
 
 _FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
@@ -48,7 +49,7 @@ class Rebuilding:
         Raises:
             MigrationError: Parts have no counterpart; the message names all of them.
         """
-        if any(_is_of_tfmot(layer) for layer in old._flatten_layers()):
+        if any(is_tfmot_layer(layer) for layer in old._flatten_layers()):
             raise MigrationError(
                 f"model {old.name!r} has layers of TensorFlow Model Optimization: take the plain "
                 "model out of them with ek.tfmot.strip(model), and carry that over"
@@ -206,10 +207,6 @@ def _kind(model) -> str:
 
 def _is_keras(cls: type) -> bool:
     return cls.__module__.split(".")[0] == "tf_keras"
-
-
-def _is_of_tfmot(layer) -> bool:
-    return type(layer).__module__.split(".")[0] == "tensorflow_model_optimization"
 
 
 def _freeze(model: keras.Model) -> None:

@@ -23,3 +23,8 @@ def is_tf_keras_model(model) -> bool:
     """Whether it is a model of tf_keras; asks without loading that."""
     module = sys.modules.get("tf_keras")
     return module is not None and isinstance(model, module.Model)
+
+
+def is_tfmot_layer(layer) -> bool:
+    """Whether the layer is TensorFlow Model Optimization's, around another or beside it."""
+    return type(layer).__module__.split(".")[0] == "tensorflow_model_optimization"

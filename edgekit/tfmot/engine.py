@@ -6,8 +6,9 @@ from types import ModuleType
 
 import numpy as np
 
-from converters.legacy.requirement import is_tf_keras_model
+from converters.legacy.requirement import is_tf_keras_model, is_tfmot_layer
 
+_HALVES = ("float16", "bfloat16")
 _SWITCH = "TF_USE_LEGACY_KERAS"
 
 
@@ -66,23 +67,19 @@ def check_source(model) -> None:
     """
     check_tf_keras_model(model)
     layers = flat_layers(model)
-    if any(is_wrapper(layer) for layer in layers):
+    if any(is_tfmot_layer(layer) for layer in layers):
         raise ValueError(
             f"model {model.name!r} has TFMOT's wrappers already: ek.tfmot.strip it first"
         )
     for layer in layers:
-        if layer.weights and layer.compute_dtype != "float32":
+        if layer.compute_dtype in _HALVES:
             raise ValueError(
                 f"TFMOT works in float32 only: {layer.name!r} computes in {layer.compute_dtype}"
             )
         for weight in layer.weights:
-            if not np.all(np.isfinite(weight.numpy())):
+            # What a lookup learned is no array.
+            if hasattr(weight, "numpy") and not np.all(np.isfinite(weight.numpy())):
                 raise ValueError(f"weights of {layer.name!r} are not finite: TFMOT needs numbers")
-
-
-def is_wrapper(layer) -> bool:
-    """Whether the layer is one of TFMOT's, around another or beside it."""
-    return type(layer).__module__.split(".")[0] == "tensorflow_model_optimization"
 
 
 def flat_layers(model) -> list:
