@@ -16,7 +16,7 @@ from converters.integer.grids import (
 from converters.integer.kernels import KERNELS, Kernel, Rule
 from converters.integer.pairs import rounding_of_pairs
 from converters.integer.ranges import rounding_of_ranges
-from converters.integer.rounded_constants import round_constants
+from converters.integer.rounded_kernels import round_kernels
 from converters.integer.rounding import Rounding
 
 # With fewer weights per scale than this, fewer bits save nothing.
@@ -45,7 +45,7 @@ def to_integer(content: bytes, edges: str = "integer") -> bytes:
     Source: LiteRT 8-bit quantization specification.
     """
     file = FlatFile(content)
-    round_constants(file)
+    round_kernels(file)
     return _Rewriter(file, rounding_of_pairs(file), edges).rewrite()
 
 

@@ -105,6 +105,14 @@ def test_what_stays_float_is_said_by_both_sides():
         assert np.mean(far) < 0.002, name
 
 
+def test_a_short_recurrence_is_integer():
+    """Its first state is a constant: what it is rounded to is a grid that the ops need."""
+    x = keras.Input((2, 3))
+    qat = ek.quantize_aware(keras.Model(x, keras.layers.SimpleRNN(4)(x)))
+    qat(np.random.default_rng(0).normal(size=(8, 2, 3)).astype("float32"), training=True)
+    assert set(ek.inspect(ek.convert(qat, ["int8"])["int8"]).op_dtypes) == {"int8"}
+
+
 @pytest.mark.slow
 def test_recurrent_layers():
     table = {name: patterns.SEQUENCE[name] for name in RECURRENT}
