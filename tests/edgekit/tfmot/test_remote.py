@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import threading
 
 import keras
@@ -142,6 +143,15 @@ def test_a_fit_that_failed_does_not_spoil_the_next(net, images, train):
         assert np.mean(kernels(tfmot.strip(pruned))["pointwise"] == 0) == 0.5
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C works: where tests run in the background, it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_a_fit_and_leaves_the_model(net, images):
     with tfmot.prune(net, 0.5, ek.schedules.Constant())[0] as pruned:
         pruned.compile("adam", "sparse_categorical_crossentropy")
