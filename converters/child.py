@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -48,6 +49,7 @@ class Child:
 
     def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None):
         paths = [str(_PROJECT), os.environ.get("PYTHONPATH", "")]
+        self._heard = b""  # and not yet given to anyone
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdout=subprocess.PIPE,
@@ -61,6 +63,11 @@ class Child:
                 **(environment or {}),
             },
         )
+
+    @property
+    def pid(self) -> int:
+        """Number of its process."""
+        return self._process.pid
 
     def __enter__(self):
         return self
@@ -79,26 +86,26 @@ class Child:
             self._process.stdin.write(f"{line}\n")
             self._process.stdin.flush()
 
-    def ask(self, line: str) -> str:
-        """Write a line, and return the one it answers.
-
-        Raises:
-            ChildError: It ended instead.
-        """
-        self.tell(line)
-        return self.hear()
-
-    def hear(self) -> str:
+    def hear(self, watch: Callable[[], None] | None = None) -> str:
         """The next line it prints.
 
+        Args:
+            watch: Called a few times a second meanwhile. Defaults to nothing.
+
         Raises:
             ChildError: It ended instead.
         """
-        answer = self._process.stdout.readline()
-        if not answer.endswith("\n"):
-            self.wait()
-            raise ChildError("the process ended without a word", answer)
-        return answer
+        pipe = self._process.stdout.fileno()
+        while b"\n" not in self._heard:
+            while watch is not None and not select.select([pipe], [], [], _TICK)[0]:
+                watch()
+            part = os.read(pipe, 1 << 16)
+            if not part:
+                self.wait()
+                raise ChildError("the process ended without a word", self._heard.decode())
+            self._heard += part
+        line, _, self._heard = self._heard.partition(b"\n")
+        return f"{line.decode(errors='replace')}\n"
 
     def wait(self, timeout: float | None = None, watch: Callable[[], None] = lambda: None) -> str:
         """What it printed, once it has ended.
@@ -121,12 +128,21 @@ class Child:
                         f"no answer after {timeout:.0f} s", _text(error.output)
                     ) from None
             watch()
-        code = self._process.returncode
-        if code < 0:
-            raise ChildError(f"the process crashed with {signal.Signals(-code).name}", output)
-        if code:
-            raise ChildError(_last_line(output), output)
+        if reason := why_it_failed(self._process.returncode, output):
+            raise ChildError(reason, output)
         return output
+
+
+def why_it_failed(code: int, output: str) -> str | None:
+    """Why a process failed that printed `output`; None if it did not.
+
+    Args:
+        code: Its exit code, or minus the number of the signal that killed it.
+        output: What it printed.
+    """
+    if code < 0:
+        return f"the process crashed with {signal.Signals(-code).name}"
+    return _last_line(output) if code else None
 
 
 def _text(output: bytes | str | None) -> str:

@@ -15,9 +15,10 @@ import numpy as np
 from converters.calibration import check_estimator
 from converters.calibration.streams import CalibrationData, read_samples
 from converters.checks import SAMPLES, Check, probe, read_checks
-from converters.child import Child, ChildError
+from converters.child import ChildError, why_it_failed
 from converters.errors import ConversionError, first_line
 from converters.flatbuffer import Flatbuffer
+from converters.fork_server import ForkServer
 from converters.formats import FORMATS, check_formats
 from converters.inspection import Inspection, inspect
 from converters.legacy.traced import foreign_variables
@@ -32,6 +33,8 @@ from converters.weights import BLOCKS, FEWEST_ELEMENTS
 _LEAST_DECIBEL = 10.0
 # What the order of additions costs in float32 is far above it.
 _LEAST_FLOAT_DECIBEL = 40.0
+
+_SERVERS = {kind: ForkServer("converters.worker", kind) for kind in ("keras", "flatbuffer")}
 
 
 def convert(
@@ -141,7 +144,7 @@ def done_job(
     kind = "flatbuffer" if source.model is None else "keras"
     with (
         tempfile.TemporaryDirectory(prefix="edgekit-convert-") as temporary,
-        Child("converters.worker", temporary, kind) as worker,  # loads TensorFlow meanwhile
+        _SERVERS[kind].server() as server,  # loads TensorFlow meanwhile, once
     ):
         folder = Path(temporary)
         samples = None
@@ -151,7 +154,7 @@ def done_job(
         loops = _write_model(folder, source, unroll=samples is not None)
         _write_probe(folder, source, samples)
         (folder / "job.json").write_text(json.dumps(job))
-        _run(worker, folder, source)
+        _run(server, folder, source)
         yield folder, loops
 
 
@@ -297,17 +300,18 @@ def _write_probe(folder: Path, source: Source, samples) -> None:
     np.savez(folder / "expected.npz", **outputs)
 
 
-def _run(worker: Child, folder: Path, source: Source) -> None:
-    worker.tell("go")
+def _run(server, folder: Path, source: Source) -> None:
     try:
         with progress_of(folder) as watch:
-            worker.wait(watch=watch)
+            status = server.run({"folder": str(folder)}, watch)
+        output = (folder / "output").read_text(errors="replace")
+        reason = why_it_failed(status, output)
     except ChildError as error:
+        reason, output = str(error), error.output
+    if reason:
         marker = folder / "current"
         current = marker.read_text() if marker.exists() else "start-up"
-        raise ConversionError(
-            f"converting {source.name} to {current} failed: {error}", error.output
-        ) from None
+        raise ConversionError(f"converting {source.name} to {current} failed: {reason}", output)
 
 
 def _judged(name: str, content: bytes, check: Check, loops: list[str], sparse: bool) -> Flatbuffer:

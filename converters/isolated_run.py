@@ -1,19 +1,18 @@
 """A process that runs models for another: `python -m converters.isolated_run`.
 
-Reads one job a line, as JSON: `folder` (with `model.tflite` and `inputs.npz`), `kernels`,
-`method`, `patience`. A fork of this process does it and leaves `result.json` and `values.npz`
-there; the answer is one line with the signal that killed it, or 0.
+A job has a `folder` with `model.tflite` and `inputs.npz`, and names `kernels`, `method` and
+`patience`; it leaves `result.json` and `values.npz` there.
 """
 
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert import interpreter  # noqa: F401 - loaded once, for all forks
 
+from converters.forked_jobs import serve
 from converters.reader import DAMAGE
 from converters.runner import Runner
 
@@ -45,29 +44,5 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def _fork_and_run(job: dict) -> int:
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            run(Path(job.pop("folder")), **job)
-            code = 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status)
-
-
-def main() -> None:
-    """Do jobs until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    null = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # where LiteRT talks
-        os.dup2(null, stream)
-    for line in sys.stdin:
-        print(_fork_and_run(json.loads(line)), file=answers)
-
-
 if __name__ == "__main__":
-    main()
+    serve(run)

@@ -1,7 +1,7 @@
-"""The converter's own process: `python -m converters.worker JOB_FOLDER keras|flatbuffer`.
+"""The converter's own process: `python -m converters.worker keras|flatbuffer`.
 
-Once told to go, reads `job.json` and what `Job` names; writes one `FORMAT.tflite` per format. A
-crash here is an exit code to whoever started it, who finds in `current` what was being made.
+A job reads `job.json` in its folder and what `Job` names; it writes one `FORMAT.tflite` per format.
+Whoever asked for it finds in `current` what was being made when it crashed.
 """
 
 import json
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.checks import Check, compare, write_checks
+from converters.forked_jobs import serve
 from converters.formats import FORMATS
 from converters.integer import quantize, to_integer
 from converters.integer.float_weights import with_float_weights
@@ -181,16 +182,15 @@ def _flatbuffer_of(saved_model: Path) -> bytes:
     return converter.convert()
 
 
-def main(folder: Path, kind: str) -> None:
-    """Get ready for a job while it is being written, and do it when told to."""
+def main(kind: str) -> None:
+    """Load what jobs need, and do them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if kind == "keras":
         # TensorFlow loads Keras where it finds it, which takes as long as the rest of it.
         sys.modules["keras"] = None
         import tensorflow  # noqa: F401 - takes seconds
-    if sys.stdin.readline().strip() == "go":
-        Job(folder).run()
+    serve(lambda folder: Job(folder).run())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(sys.argv[1])
