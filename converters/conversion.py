@@ -50,8 +50,9 @@ def convert(
     """The model as LiteRT flatbuffers, one per format.
 
     The model is converted once; every format is made from that float flatbuffer, integer ones
-    with the ranges of one calibration. All of it runs in a process of its own: when native code
-    crashes, the caller gets an error. Shapes are fixed at batch 1, so that microcontroller
+    with the ranges of one calibration. All of it runs in a process of its own, which stays for the
+    next call, as TensorFlow takes seconds to load: when native code crashes, the caller gets an
+    error. Shapes are fixed at batch 1, so that microcontroller
     runtimes can run the files.
 
     Example:
