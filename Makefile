@@ -10,10 +10,10 @@ demo: $(VENV)/.demo  ## train, compress, convert, measure: writes demo/report.ht
 	$(BIN)/edgekit demo --out demo
 
 test: $(VENV)/.test lint  ## lint and the fast tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.test  ## the tests that take minutes
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
