@@ -6,7 +6,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -73,12 +72,25 @@ class Child:
         return self
 
     def __exit__(self, *_):
-        if self._process.poll() is None:
+        self.end()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        """Kill it if it still runs."""
+        if self.is_running:
             self._process.kill()
+        self.let_go()
+        self._process.wait()
+
+    def let_go(self) -> None:
+        """Close the pipes to it."""
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
-        self._process.wait()
 
     def tell(self, line: str) -> None:
         """Write a line to its standard input; one that has ended says why in `wait`."""
@@ -97,40 +109,45 @@ class Child:
         """
         pipe = self._process.stdout.fileno()
         while b"\n" not in self._heard:
-            while watch is not None and not select.select([pipe], [], [], _TICK)[0]:
+            while watch is not None and not _has_something(pipe):
                 watch()
             part = os.read(pipe, 1 << 16)
             if not part:
-                self.wait()
-                raise ChildError("the process ended without a word", self._heard.decode())
+                raise self.failure(self.wait())
             self._heard += part
         line, _, self._heard = self._heard.partition(b"\n")
         return f"{line.decode(errors='replace')}\n"
 
-    def wait(self, timeout: float | None = None, watch: Callable[[], None] = lambda: None) -> str:
+    def wait(self, timeout: float | None = None) -> str:
         """What it printed, once it has ended.
 
         Args:
             timeout: Seconds after which it is killed. Defaults to `None`: never.
-            watch: Called a few times a second while it runs. Defaults to nothing.
 
         Raises:
             ChildError: As in `run_module`.
         """
-        start = time.monotonic()
-        while True:
-            try:
-                output = self._process.communicate(timeout=_TICK)[0]
-                break
-            except subprocess.TimeoutExpired as error:
-                if timeout is not None and time.monotonic() - start > timeout:
-                    raise ChildError(
-                        f"no answer after {timeout:.0f} s", _text(error.output)
-                    ) from None
-            watch()
-        if reason := why_it_failed(self._process.returncode, output):
-            raise ChildError(reason, output)
+        try:
+            rest = self._process.communicate(timeout=timeout)[0]
+        except subprocess.TimeoutExpired as error:
+            output = _text(error.output)
+            raise ChildError(f"no answer after {timeout:.0f} s", output) from None
+        output = _text(self._heard) + rest
+        if self._process.returncode:
+            raise self.failure(output)
         return output
+
+    def failure(self, output: str) -> ChildError:
+        """Why it ended that printed `output`."""
+        reason = why_it_failed(self._process.returncode, output)
+        return ChildError(reason or "the process ended without a word", output)
+
+
+def _has_something(pipe: int) -> bool:
+    """Whether it can be read from within a tick."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    return bool(poll.poll(1000 * _TICK))
 
 
 def why_it_failed(code: int, output: str) -> str | None:

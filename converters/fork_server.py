@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 
 from converters.child import Child, ChildError
@@ -29,8 +30,8 @@ class ForkServer:
         self._command = (module, *arguments)
         self._lock = Lock()
         self._idle: list[_Server] = []
-        self._owner = os.getpid()
         atexit.register(self.close)
+        os.register_at_fork(after_in_child=self._forget)
 
     @contextmanager
     def server(self) -> Iterator["_Server"]:
@@ -43,7 +44,7 @@ class ForkServer:
                 with self._lock:
                     self._idle.append(server)
             else:
-                server.close()
+                server.child.end()
 
     def run(self, job: dict) -> int:
         """As `_Server.run`."""
@@ -53,20 +54,27 @@ class ForkServer:
     def close(self) -> None:
         """End the servers that wait."""
         with self._lock:
-            while self._idle and self._owner == os.getpid():
-                self._idle.pop().close()
+            while self._idle:
+                self._idle.pop().child.end()
 
     def _take(self) -> "_Server":
         with self._lock:
-            if self._owner != os.getpid():  # a fork of this process must not share its servers
-                self._idle, self._owner = [], os.getpid()
-            return self._idle.pop() if self._idle else _Server(self._command)
+            while self._idle:
+                server = self._idle.pop()
+                if server.child.is_running:  # and nobody killed it meanwhile
+                    return server
+        return _Server(Child(*self._command))
+
+    def _forget(self) -> None:
+        """In a fork of this process: servers are its parent's, and its own lock is free."""
+        self._lock = Lock()
+        while self._idle:
+            self._idle.pop().child.let_go()
 
 
 class _Server:
-    def __init__(self, command: tuple[str, ...]):
-        self._command = command
-        self.child = Child(*command)
+    def __init__(self, child: Child):
+        self.child = child
         self.is_waiting = True
 
     def run(self, job: dict, watch: Callable[[], None] | None = None) -> int:
@@ -80,14 +88,11 @@ class _Server:
             ChildError: The server itself failed.
         """
         self.is_waiting = False
+        (Path(job["folder"]) / "output").touch()  # a fork may die before it opens it
+        self.child.tell(json.dumps(job))
+        fork = self._hear("begun")
         try:
-            fork = self._begin(job)
-        except ChildError:  # somebody killed it while it waited
-            self.close()
-            self.child = Child(*self._command)
-            fork = self._begin(job)
-        try:
-            status = self._hear(watch)
+            status = self._hear("ended", watch)
         except BaseException:  # interrupted: nobody waits for the job any more
             with contextlib.suppress(ProcessLookupError):
                 os.kill(fork, signal.SIGKILL)
@@ -95,15 +100,12 @@ class _Server:
         self.is_waiting = True
         return status
 
-    def close(self) -> None:
-        self.child.__exit__()
-
-    def _begin(self, job: dict) -> int:
-        self.child.tell(json.dumps(job))
-        return self._hear()
-
-    def _hear(self, watch: Callable[[], None] | None = None) -> int:
-        """The next answer; libraries have words of their own while they are loaded."""
-        while not (line := self.child.hear(watch)).startswith(MARK):
-            pass
-        return int(line.removeprefix(MARK))
+    def _hear(self, what: str, watch: Callable[[], None] | None = None) -> int:
+        """The number in an answer; libraries have words of their own while they are loaded."""
+        said, mark = "", f"{MARK} {what} "
+        try:
+            while not (line := self.child.hear(watch)).startswith(mark):
+                said += line
+        except ChildError as error:
+            raise self.child.failure(said + error.output) from None
+        return int(line.removeprefix(mark))

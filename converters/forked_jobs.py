@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-MARK = "edgekit-fork: "
+MARK = "edgekit-fork"
 
 
 def serve(run: Callable[..., None]) -> None:
@@ -23,14 +23,20 @@ def serve(run: Callable[..., None]) -> None:
         run: Called in the fork with the job's folder, and what else the job says by name.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else forks end without a code
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # native code talks in the midst of a line
+        os.dup2(null, stream)
+    answers.write("\n")  # what was said while loading may not have ended its line
     for line in sys.stdin:
         job = json.loads(line)
         fork = os.fork()
         if fork == 0:
             _do(run, **job)
-        _answer(fork)
+        answers.write(f"{MARK} begun {fork}\n")
         _, status = os.waitpid(fork, 0)
-        _answer(os.waitstatus_to_exitcode(status))
+        answers.write(f"{MARK} ended {os.waitstatus_to_exitcode(status)}\n")
 
 
 def _do(run: Callable[..., None], folder: str, **job) -> None:
@@ -49,7 +55,3 @@ def _do(run: Callable[..., None], folder: str, **job) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def _answer(number: int) -> None:
-    print(f"{MARK}{number}", flush=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.child import ChildError
 from converters.fork_server import ForkServer
 from converters.runner import Tensor
 
@@ -35,7 +36,10 @@ def run_isolated(
         (folder / "model.tflite").write_bytes(content)
         np.savez(folder / "inputs.npz", **arrays)
         job = {"folder": temporary, "kernels": kernels, "method": method, "patience": PATIENCE}
-        status = SERVER.run(job)
+        try:
+            status = SERVER.run(job)
+        except ChildError as error:
+            raise ValueError(f"the process that runs models failed: {error}") from None
         if status == -signal.SIGALRM:
             raise ValueError(
                 f"LiteRT did not finish running this model within {PATIENCE} s: it is damaged, or "

@@ -22,8 +22,8 @@ class Kernel:
     Args:
         rule: What it asks of grids.
         versions: `{dtype of the activations: version of the op}`; a missing dtype has no kernel.
-        weights: Index of the input that is a kernel, with its bias behind it. Defaults to
-            `None`.
+        weights: Index of the input that is a kernel. Defaults to `None`.
+        bias: Index of the input that is the bias beside a kernel. Defaults to `2`.
         channel_axis: Axis of the kernel that counts output channels. Defaults to `0`.
         narrow: `{bits: version}` of kernels that are stored in fewer than eight bits.
         fixed: `{dtype: grid}` of the output under `Rule.FIXED`.
@@ -32,6 +32,7 @@ class Kernel:
     rule: Rule
     versions: dict[str, int]
     weights: int | None = None
+    bias: int = 2
     channel_axis: int = 0
     narrow: dict[int, int] = field(default_factory=dict)
     fixed: dict[str, Grid] = field(default_factory=dict)
@@ -66,7 +67,7 @@ KERNELS = {
     "CONV_2D": _own(3, 4, weights=1, narrow={4: 7}),
     "DEPTHWISE_CONV_2D": _own(3, 5, weights=1, channel_axis=3, narrow={4: 6}),
     "FULLY_CONNECTED": _own(4, 7, weights=1, narrow={4: 10}),
-    "TRANSPOSE_CONV": _own(3, 4, weights=1),
+    "TRANSPOSE_CONV": _own(3, 4, weights=1, bias=3),
     "BATCH_MATMUL": _own(2, 3),
     "ADD": _own(2, 3),
     "SUB": _own(3, 5),

@@ -245,8 +245,8 @@ class _Rewriter:
         shared = next(iter(grids.values()))
         inputs = list(map(int, op.inputs))
         weights, bias = kernel.weights, None
-        if weights is not None and len(inputs) > self._bias_slot(op, kernel):
-            bias = self._bias_slot(op, kernel)
+        if weights is not None and len(inputs) > kernel.bias:
+            bias = kernel.bias
         for slot, tensor in enumerate(inputs):
             if tensor < 0 or slot in (weights, bias) or self.file.dtype(tensor) != "float32":
                 continue
@@ -291,9 +291,6 @@ class _Rewriter:
             return constant_grid(constant, width)
         grid = self.rounding.grid_of(tensor)
         return grid.widened() if width == "int16" else grid
-
-    def _bias_slot(self, op, kernel: Kernel) -> int:
-        return 3 if self.file.op_name(op) == "TRANSPOSE_CONV" else kernel.weights + 1
 
     def _emit_weights(
         self, op, kernel: Kernel, width: str, inputs: list[int], bias, output: Grid

@@ -7,9 +7,9 @@ from converters.integer.kernels import KERNELS
 
 
 def round_kernels(file: FlatFile) -> None:
-    """Put the rounded values in place of each constant → QUANTIZE → DEQUANTIZE of weights.
+    """Put the rounded values in place of each constant → QUANTIZE → DEQUANTIZE of a kernel or bias.
 
-    What has a grid of its own per channel counts as weights too, wherever it is read. Other
+    What has a grid of its own per channel counts as one too, wherever it is read. Other
     constants, as a recurrent layer's first state, keep their grid: the ops that read them need it.
 
     Args:
@@ -29,7 +29,9 @@ def round_kernels(file: FlatFile) -> None:
         kernel = KERNELS.get(file.op_name(op))
         inputs = [int(t) for t in op.inputs]
         for slot, tensor in enumerate(inputs):
-            weights = kernel is not None and slot == kernel.weights
+            weights = (
+                kernel and kernel.weights is not None and slot in (kernel.weights, kernel.bias)
+            )
             if tensor in pairs and (weights or _per_channel(file, pairs[tensor])):
                 integer = pairs[tensor]
                 if tensor not in rounded:

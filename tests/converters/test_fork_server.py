@@ -8,13 +8,14 @@ import time
 
 import pytest
 
+from converters.child import ChildError
 from converters.fork_server import ForkServer
 
 MODULE = """
 import json, os, sys, time
 from converters.forked_jobs import serve
 
-print("a library talks while it is loaded")
+print("a library talks while it is loaded", end="")
 
 def run(folder, **job):
     print("job", job, sys.stdin.read())
@@ -82,6 +83,7 @@ def test_a_server_that_was_killed_is_started_again(fork_server, tmp_path):
     with fork_server.server() as server:
         pass
     os.kill(server.child.pid, signal.SIGKILL)
+    server.child._process.wait()
     assert fork_server.run({"folder": str(tmp_path)}) == 0
 
 
@@ -101,9 +103,33 @@ def test_a_fork_of_this_process_has_servers_of_its_own(fork_server, tmp_path):
     fork_server.run({"folder": str(tmp_path)})
     server = processes(tmp_path)[1]
     if (fork := os.fork()) == 0:
-        fork_server.run({"folder": str(tmp_path)})
-        fork_server.close()
-        os._exit(processes(tmp_path)[1] == server)
+        code = 1
+        try:
+            fork_server.run({"folder": str(tmp_path)})
+            fork_server.close()
+            code = int(processes(tmp_path)[1] == server)
+        finally:
+            os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]) == 0
     fork_server.run({"folder": str(tmp_path)})
     assert processes(tmp_path)[1] == server
+
+
+def test_why_a_server_does_not_start(fork_server, tmp_path):
+    (tmp_path / "forking_module.py").write_text("print('first')\nimport not_installed")
+    with pytest.raises(ChildError, match="^ModuleNotFoundError: No module named") as caught:
+        fork_server.run({"folder": str(tmp_path)})
+    assert caught.value.output.startswith("first\n")
+
+
+def test_with_many_open_files_and_without_the_signal_of_ending_children(fork_server, tmp_path):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        with fork_server.server() as server:
+            signal.signal(signal.SIGCHLD, before)
+            assert server.run({"folder": str(tmp_path)}, lambda: None) == 0
+    finally:
+        for file in files:
+            os.close(file)
+        signal.signal(signal.SIGCHLD, before)
