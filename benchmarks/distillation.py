@@ -34,6 +34,7 @@ from distillation_cost import cost
 from distillation_hinton import hinton
 from distillation_orderings import orderings
 from figures import save
+from scipy import stats
 
 PAPER = {"teacher": 67, "plain": 146, "distilled": 74}
 PAPER_NEVER_SEEN = {"errors": 206, "errors on 3": 133, "fixed": 109, "fixed on 3": 14}
@@ -100,14 +101,12 @@ def _orderings(runs) -> dict:
         "born again − first": ("born again 2", "first"),
         "ensemble − first": ("ensemble of the born", "first"),
     }
-    # Of Student's t with so many degrees of freedom.
-    spread = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776}
     for title, (one, other) in pairs.items():
         differences = [100 * (run[one] - run[other]) for run in runs]
         row = {"difference": _mean(differences)}
         if len(differences) > 1:
             error = statistics.stdev(differences) / len(differences) ** 0.5
-            half = spread.get(len(differences) - 1, 1.96) * error
+            half = float(stats.t.ppf(0.975, len(differences) - 1)) * error
             row["interval"] = [
                 round(row["difference"] - half, 2),
                 round(row["difference"] + half, 2),
