@@ -74,14 +74,9 @@ class Child:
     def __exit__(self, *_):
         self.end()
 
-    @property
-    def is_running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._process.poll() is None
-
     def end(self) -> None:
         """Kill it if it still runs."""
-        if self.is_running:
+        if self._process.poll() is None:
             self._process.kill()
         self.let_go()
         self._process.wait()

@@ -18,7 +18,7 @@ from converters.checks import SAMPLES, Check, probe, read_checks
 from converters.child import ChildError, why_it_failed
 from converters.errors import ConversionError, first_line
 from converters.flatbuffer import Flatbuffer
-from converters.fork_server import ForkServer
+from converters.fork_server import ForkServer, Server
 from converters.formats import FORMATS, check_formats
 from converters.inspection import Inspection, inspect
 from converters.legacy.traced import foreign_variables
@@ -52,8 +52,7 @@ def convert(
     The model is converted once; every format is made from that float flatbuffer, integer ones
     with the ranges of one calibration. All of it runs in a process of its own, which stays for the
     next call, as TensorFlow takes seconds to load: when native code crashes, the caller gets an
-    error. Shapes are fixed at batch 1, so that microcontroller
-    runtimes can run the files.
+    error. Shapes are fixed at batch 1, so that microcontroller runtimes can run the files.
 
     Example:
         >>> models = convert(model, ["float32", "int8"], calibration=x_train[:200])
@@ -301,7 +300,7 @@ def _write_probe(folder: Path, source: Source, samples) -> None:
     np.savez(folder / "expected.npz", **outputs)
 
 
-def _run(server, folder: Path, source: Source) -> None:
+def _run(server: Server, folder: Path, source: Source) -> None:
     try:
         with progress_of(folder) as watch:
             status = server.run({"folder": str(folder)}, watch)

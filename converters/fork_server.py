@@ -29,12 +29,12 @@ class ForkServer:
     def __init__(self, module: str, *arguments: str):
         self._command = (module, *arguments)
         self._lock = Lock()
-        self._idle: list[_Server] = []
+        self._idle: list[Server] = []
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._forget)
 
     @contextmanager
-    def server(self) -> Iterator["_Server"]:
+    def server(self) -> Iterator["Server"]:
         """A server of one's own, which loads its libraries while the job is being written."""
         server = self._take()
         try:
@@ -47,7 +47,7 @@ class ForkServer:
                 server.child.end()
 
     def run(self, job: dict) -> int:
-        """As `_Server.run`."""
+        """As `Server.run`."""
         with self.server() as server:
             return server.run(job)
 
@@ -57,13 +57,11 @@ class ForkServer:
             while self._idle:
                 self._idle.pop().child.end()
 
-    def _take(self) -> "_Server":
+    def _take(self) -> "Server":
         with self._lock:
-            while self._idle:
-                server = self._idle.pop()
-                if server.child.is_running:  # and nobody killed it meanwhile
-                    return server
-        return _Server(Child(*self._command))
+            if self._idle:
+                return self._idle.pop()
+        return Server(self._command)
 
     def _forget(self) -> None:
         """In a fork of this process: servers are its parent's, and its own lock is free."""
@@ -72,9 +70,12 @@ class ForkServer:
             self._idle.pop().child.let_go()
 
 
-class _Server:
-    def __init__(self, child: Child):
-        self.child = child
+class Server:
+    """One process of a `ForkServer`, for one job at a time."""
+
+    def __init__(self, command: tuple[str, ...]):
+        self._command = command
+        self.child = Child(*command)
         self.is_waiting = True
 
     def run(self, job: dict, watch: Callable[[], None] | None = None) -> int:
@@ -89,8 +90,12 @@ class _Server:
         """
         self.is_waiting = False
         (Path(job["folder"]) / "output").touch()  # a fork may die before it opens it
-        self.child.tell(json.dumps(job))
-        fork = self._hear("begun")
+        try:
+            fork = self._begin(job)
+        except ChildError:  # somebody killed it while it waited
+            self.child.end()
+            self.child = Child(*self._command)
+            fork = self._begin(job)
         try:
             status = self._hear("ended", watch)
         except BaseException:  # interrupted: nobody waits for the job any more
@@ -99,6 +104,11 @@ class _Server:
             raise
         self.is_waiting = True
         return status
+
+    def _begin(self, job: dict) -> int:
+        """The number of the fork that does the job."""
+        self.child.tell(json.dumps(job))
+        return self._hear("begun")
 
     def _hear(self, what: str, watch: Callable[[], None] | None = None) -> int:
         """The number in an answer; libraries have words of their own while they are loaded."""

@@ -207,7 +207,7 @@ class RemoteModel:
     def close(self) -> None:
         """End the process."""
         self._open = False
-        self._child.__exit__(None, None, None)
+        self._child.end()
         self._temporary.cleanup()
 
     def _check_open(self) -> None:

@@ -83,7 +83,6 @@ def test_a_server_that_was_killed_is_started_again(fork_server, tmp_path):
     with fork_server.server() as server:
         pass
     os.kill(server.child.pid, signal.SIGKILL)
-    server.child._process.wait()
     assert fork_server.run({"folder": str(tmp_path)}) == 0
 
 

@@ -1,3 +1,4 @@
+import os
 import signal
 
 import numpy as np
@@ -39,9 +40,18 @@ def test_a_run_without_end_is_an_error(endless, files, data, monkeypatch):
 
 
 def test_a_crash_is_an_error(files, data, monkeypatch):
-    monkeypatch.setattr(isolation.SERVER, "run", lambda job: -signal.SIGSEGV)
-    with pytest.raises(ValueError, match=r"LiteRT crashed on this model \(SIGSEGV\)"):
+    monkeypatch.setattr(isolation.SERVER, "run", lambda job: -signal.SIGKILL)
+    with pytest.raises(ValueError, match=r"LiteRT crashed on this model \(SIGKILL\)"):
         Flatbuffer(files["int8"].content).predict(data[0][:1])
+
+
+def test_a_killed_worker_is_started_again(files, data):
+    read = Flatbuffer(files["int8"].content)
+    read.predict(data[0][:1])
+    with isolation.SERVER.server() as server:
+        pass
+    os.kill(server.child.pid, signal.SIGKILL)
+    assert read.predict(data[0][:2]).shape == (2, 4)
 
 
 def test_what_litert_says_is_passed_on(files, data):
