@@ -66,7 +66,7 @@ def window(run: Callable[[], int], seconds: float, min_runs: int, longest: float
     # The list of times itself grows, with an eighth to spare.
     own = times.itemsize * len(times) * 9 // 8
     grown = None if None in (before, after) else after - before - own
-    samples = [round(n / 1e3, 2) for n in times[:: -(-len(times) // _KEPT)]]
+    samples = [n / 1e3 for n in times[:: -(-len(times) // _KEPT)]]
     return {
         "runs": len(times),
         "seconds": passed / 1e9,
