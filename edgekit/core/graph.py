@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import tree
 
+from edgekit.core.adapted import copy_adapted
 from edgekit.core.selection import all_layers
 
 
@@ -163,6 +164,7 @@ def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
 def copy_state(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
     """Give a built copy its original's weights and trainable flags, sublayers' too."""
     copy.set_weights(original.get_weights())
+    copy_adapted(original, copy)
     copy.trainable = original.trainable
     for inner, new in zip(all_layers(original), all_layers(copy), strict=False):
         if inner.trainable != new.trainable:

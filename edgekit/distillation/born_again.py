@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from edgekit.core.adapted import copy_adapted
 from edgekit.core.trainable import trainable
 from edgekit.core.whole_numbers import check_whole
 from edgekit.distillation.soft_targets import SoftTargets
@@ -57,9 +58,21 @@ def born_again(
     check_arguments(compile, fit)
     check_whole("generations", generations)
     losses = SoftTargets(1) if losses is None else losses
-    born = [
-        make() if make else trainable(keras.models.clone_model(model)) for _ in range(generations)
-    ]
+    born = [make() if make else _like(model) for _ in range(generations)]
     for teacher, student in zip([model, *born[:-1]], born, strict=True):
         taught(student, teacher, losses, student_weight, compile, fit)
     return born
+
+
+def _like(model: keras.Model) -> keras.Model:
+    try:
+        new = keras.models.clone_model(model)
+    except Exception as error:  # a subclassed model's configuration may be anything
+        raise ValueError(
+            f"{model.name!r} cannot be made anew from its configuration: pass `make`, a function "
+            f"that gives an untrained one. {type(error).__name__}: {error}"
+        ) from error
+    if not new.built:
+        raise ValueError(f"a clone of {model.name!r} has no weights: pass `make`, which gives one")
+    copy_adapted(model, new)
+    return trainable(new)

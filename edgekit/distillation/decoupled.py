@@ -16,7 +16,8 @@ class Decoupled(Loss):
     """Decoupled knowledge distillation: how sure the teacher is, and how it ranks what is wrong.
 
     Soft targets weigh the second part by the teacher's doubt, which is smallest where it knows
-    most. Here each has a weight of its own. Labels are needed, as class numbers or one-hot.
+    most. Here each has a weight of its own. Labels are needed, as class numbers or one-hot; of
+    smoothed or mixed ones the largest counts, and those that are no class are left out.
 
     Example:
         >>> ek.distill(student, teacher, Decoupled(temperature=4, target=1, others=8))
@@ -42,13 +43,13 @@ class Decoupled(Loss):
         self.temperature = float(temperature)
         self.target, self.others = float(target), float(others)
 
-    def check_width(self, model, place: int, activation: str) -> None:
+    def check_output(self, name: str, width: int | None, activation: str) -> None:
         """Refuse a single linear output, and sigmoids, of which none is the one right class.
 
         Raises:
             ValueError: It is one of them.
         """
-        check_classes(type(self).__name__, model, place, activation)
+        check_classes(type(self).__name__, name, width, activation)
         if activation == SIGMOID:
             raise ValueError("Decoupled compares the right class with others: end in a softmax")
 
@@ -59,7 +60,10 @@ class Decoupled(Loss):
         chosen = one_hot(labels, teacher)
         sure = divergence(_two(teacher, chosen), _two(student, chosen))
         among = divergence(teacher + _NEVER * chosen, student + _NEVER * chosen)
-        return self.temperature**2 * (self.target * sure + self.others * among)
+        # A label that is no class, such as 255 for "ignore", leaves its place out of the mean.
+        counts = ops.sum(chosen, axis=-1)
+        counts *= ops.cast(ops.size(counts), "float32") / ops.maximum(ops.sum(counts), 1.0)
+        return counts * self.temperature**2 * (self.target * sure + self.others * among)
 
     def get_config(self) -> dict:
         """The arguments it was made with."""
@@ -67,12 +71,16 @@ class Decoupled(Loss):
 
 
 def one_hot(labels, logits):
-    """Labels as a 1 in the place of the class, in the shape of the logits."""
+    """Labels as a 1 in the place of the class, in the shape of the logits.
+
+    Of labels that are shared among classes the largest; for a number that is no class no 1.
+    """
     if labels is None:
         raise ValueError("labels are needed: fit(x, y), or a loss that does without them")
     labels = ops.convert_to_tensor(labels)
     if tuple(labels.shape[1:]) == tuple(logits.shape[1:]):
-        return ops.cast(labels, "float32")
+        some = ops.cast(ops.any(labels > 0, axis=-1, keepdims=True), "float32")
+        return some * ops.one_hot(ops.argmax(labels, axis=-1), logits.shape[-1], dtype="float32")
     if len(labels.shape) == len(logits.shape):  # (batch, 1)
         labels = ops.squeeze(labels, -1)
     return ops.one_hot(ops.cast(labels, "int32"), logits.shape[-1], dtype="float32")

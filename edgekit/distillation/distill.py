@@ -5,21 +5,20 @@ from numbers import Real
 from typing import Any
 
 import keras
-from keras import tree
 
 from edgekit.distillation.distiller import Distiller
 from edgekit.distillation.ensemble import Ensemble
 from edgekit.distillation.features import layer_named
 from edgekit.distillation.function_teacher import FunctionTeacher
 from edgekit.distillation.logit_matching import LogitMatching
-from edgekit.distillation.output_activation import (
-    LINEAR,
-    SIGMOID,
-    check_activation,
-    matching_outputs,
-    output_activations,
-    output_names,
+from edgekit.distillation.model_pair import (
+    check_inputs,
+    check_outputs,
+    check_student,
+    check_teacher,
 )
+from edgekit.distillation.output_activation import LINEAR, check_activation
+from edgekit.distillation.outputs import Outputs, outputs_of
 from edgekit.distillation.soft_targets import SoftTargets
 
 Losses = keras.distillation.DistillationLoss | Sequence | Mapping[str, Any] | None
@@ -49,9 +48,9 @@ def distill(
 
     Args:
         student: A built model; it trains.
-        teacher: A built model with the same inputs, which stays as it is; a list of models, for an
-            `ek.distillation.Ensemble` of them; or, for what is no Keras model, a function of a
-            batch as a NumPy array, or an object with such a `predict` as a `.tflite` is.
+        teacher: A built model with the same inputs, which stays as it is; for what is no Keras
+            model, a function of a batch as a NumPy array, or an object with such a `predict` as a
+            `.tflite` is; or a list of these, for an `ek.distillation.Ensemble` of them.
         losses: One or several of `ek.distillation`, or Keras's; or `{output name: losses}` where
             the student has several outputs. Defaults to `None`: `SoftTargets()` of every output
             that is a softmax or sigmoid, and of a single linear one with several classes, taken as
@@ -60,29 +59,33 @@ def distill(
         weights: One number per loss that it is multiplied with. Defaults to `None`: the loss's own.
         student_activation: What the student's output has been through: `"softmax"`, `"sigmoid"` or
             `"linear"`, a list for several outputs. Defaults to `None`: found in the model, or in
-            its answers, where a sigmoid cannot be told from others.
-        teacher_activation: Alike for the teacher's. Defaults to `None`: found in it, or in its
-            answers.
+            its answers; where these may be those of a sigmoid, it has to be told.
+        teacher_activation: Alike for the teacher's. Defaults to `None`: found in the same way.
 
     Returns:
         A `keras.distillation.Distiller`, to be compiled; its `student` is the model given.
 
     Raises:
         TypeError: An argument of the wrong kind.
-        ValueError: Models that are not built or do not fit each other, a layer that does not
-            exist, or a number out of its range.
+        ValueError: Models that are not built or do not fit each other, a teacher that would train
+            too or has weights that are no numbers, outputs that may be a sigmoid's, a layer that
+            does not exist, or a number out of its range.
 
     Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
     """
-    _check_student(student)
+    check_student(student)
     _check_share(student_weight)
     teacher = _as_model(teacher, student)
-    activations = _activations("student_activation", student_activation, student)
-    taught = _activations("teacher_activation", teacher_activation, teacher)
+    check_teacher(teacher, student)
+    check_inputs(student, teacher)
+    own = _told("student_activation", student_activation, outputs_of(student))
+    theirs = _told("teacher_activation", teacher_activation, outputs_of(teacher))
     if isinstance(teacher, FunctionTeacher):
-        teacher.check(taught)
-    found, outputs = _listed(losses, student, activations)
-    _check_fit(student, teacher, found, outputs, activations, taught)
+        teacher.check(theirs.activations)
+    found, outputs = _listed(losses, own)
+    _check_losses(found)
+    _check_layers(found, student, teacher)
+    _check_compared(found, outputs, own, theirs)
     return Distiller(
         teacher,
         student,
@@ -90,25 +93,9 @@ def distill(
         _weights(weights, found),
         float(student_weight),
         outputs,
-        activations,
-        taught,
+        own.activations,
+        theirs.activations,
     )
-
-
-def _check_student(student) -> None:
-    if not isinstance(student, keras.Model):
-        raise TypeError(f"`student` must be a Keras 3 model. Received: {type(student).__name__}")
-    if isinstance(student, keras.distillation.Distiller):
-        raise ValueError("`student` is a Distiller: pass its `.student`")
-    if not student.built:
-        raise ValueError(
-            f"student {student.name!r} has no weights yet: build it or call it on data first"
-        )
-    if not student.trainable_variables:
-        raise ValueError(
-            f"student {student.name!r} has nothing to train: all its layers are frozen "
-            "(`layer.trainable = True` for each)"
-        )
 
 
 def _check_share(value) -> None:
@@ -119,50 +106,38 @@ def _check_share(value) -> None:
 
 
 def _as_model(teacher, student) -> keras.Model:
-    if isinstance(teacher, (list, tuple)):
-        teacher = teacher[0] if len(teacher) == 1 else Ensemble(teacher)
-    if not isinstance(teacher, keras.Model):
-        teacher = FunctionTeacher(teacher, student)
-    if isinstance(teacher, keras.distillation.Distiller):
-        raise ValueError("`teacher` is a Distiller: pass its `.student`")
-    if teacher is student:
-        raise ValueError(
-            "`teacher` is the student itself: pass a copy of it, as keras.models.clone_model makes"
-        )
-    if not teacher.built:
-        raise ValueError(
-            f"teacher {teacher.name!r} has no weights yet: build it or call it on data first"
-        )
-    return teacher
+    def one(each):
+        return each if isinstance(each, keras.Model) else FunctionTeacher(each, student)
+
+    if not isinstance(teacher, (list, tuple)):
+        return one(teacher)
+    return one(teacher[0]) if len(teacher) == 1 else Ensemble(list(map(one, teacher)))
 
 
-def _activations(argument: str, given, model) -> list[str]:
+def _told(argument: str, given, outputs: Outputs) -> Outputs:
     if given is None:
-        function = isinstance(model, FunctionTeacher)
-        return model.answer_activations if function else output_activations(model)
+        return outputs
     found = [given] if isinstance(given, str) else given
     if not isinstance(found, (list, tuple)):
         raise TypeError(f"`{argument}` must be a name, or a list of them. Received: {given!r}")
     for value in found:
         check_activation(argument, value)
-    outputs = _shapes(model)
-    if outputs and len(outputs) != len(found):
+    if len(outputs) != len(found):
         raise ValueError(
             f"`{argument}` must have one entry for each of {len(outputs)} outputs. "
             f"Received: {argument}={given!r}"
         )
-    return list(found)
+    return outputs.known_as(found)
 
 
-def _listed(losses, student, activations) -> tuple[list, list[int | None]]:
+def _listed(losses, outputs: Outputs) -> tuple[list, list[int | None]]:
     """The losses, and for each the number of its output, or None for all."""
     if losses is None:
-        return _usual(student, activations)
+        return _usual(outputs)
     if not isinstance(losses, Mapping):
         found = list(losses) if isinstance(losses, (list, tuple)) else [losses]
-        _check_losses(found)
         return found, [None] * len(found)
-    names, found, outputs = output_names(student), [], []
+    names, found, places = outputs.names, [], []
     for name, value in losses.items():
         if name not in names:
             raise ValueError(
@@ -170,19 +145,17 @@ def _listed(losses, student, activations) -> tuple[list, list[int | None]]:
             )
         several = list(value) if isinstance(value, (list, tuple)) else [value]
         found += several
-        outputs += [names.index(name)] * len(several)
-    _check_losses(found)
-    return found, outputs
+        places += [names.index(name)] * len(several)
+    return found, places
 
 
-def _usual(student, activations: list[str]) -> tuple[list, list[int | None]]:
+def _usual(outputs: Outputs) -> tuple[list, list[int | None]]:
     """Soft targets of classes; of single numbers, and beside classes, the numbers themselves."""
-    shapes = _shapes(student) or [(None, None)] * len(activations)
     losses = []
-    for kind, shape in zip(activations, shapes, strict=True):
-        numbers = kind == LINEAR and (len(activations) > 1 or shape[-1] == 1)
+    for kind, shape in zip(outputs.activations, outputs.shapes, strict=True):
+        numbers = kind == LINEAR and (len(outputs) > 1 or shape[-1] == 1)
         losses.append(LogitMatching() if numbers else SoftTargets())
-    return losses, list(range(len(activations)))
+    return losses, list(range(len(outputs)))
 
 
 def _check_losses(losses: list) -> None:
@@ -199,83 +172,34 @@ def _check_losses(losses: list) -> None:
             )
 
 
-def _check_inputs(student, teacher) -> None:
-    shapes = [
-        [tuple(tensor.shape[1:]) for tensor in tree.flatten(model.inputs)]
-        for model in (student, teacher)
-        if getattr(model, "inputs", None)
-    ]
-    if len(shapes) < 2:
-        return
-    same = len(shapes[0]) == len(shapes[1])
-    if not same or not all(_alike(*pair) for pair in zip(*shapes, strict=True)):
-        raise ValueError(
-            f"`student` takes samples of {shapes[0]} and `teacher` of {shapes[1]}: they must take "
-            "the same; a function that changes them may be the teacher"
-        )
-
-
-def _alike(one: tuple, other: tuple) -> bool:
-    """Whether two shapes can be one, where sizes may be open."""
-    pairs = list(zip(one, other, strict=False))
-    return len(one) == len(other) and all(a == b or None in (a, b) for a, b in pairs)
-
-
-def _check_fit(student, teacher, losses, outputs, activations, taught) -> None:
-    _check_inputs(student, teacher)
+def _check_layers(losses, student, teacher) -> None:
     for loss in losses:
         for side, model in (("student_layer_name", student), ("teacher_layer_name", teacher)):
             name = getattr(loss, side, None)
             if name is not None:
                 layer_named(model, name)
-    chosen = {
-        place
-        for loss, output in zip(losses, outputs, strict=True)
-        if getattr(loss, "takes", "outputs") != "features"
-        for place in (range(len(activations)) if output is None else [output])
-    }
-    if chosen and len(taught) != len(activations):
-        raise ValueError(
-            f"`teacher` has {len(taught)} outputs and `student` {len(activations)}: they must "
-            "answer alike, or be compared by features only (Hints and others)"
-        )
-    shapes = _shapes(student), _shapes(teacher)
-    for loss, output in zip(losses, outputs, strict=True):
+
+
+def _check_compared(losses, places, student: Outputs, teacher: Outputs) -> None:
+    chosen = set()
+    for loss, place in zip(losses, places, strict=True):
+        if getattr(loss, "takes", "outputs") != "features":
+            chosen.update(range(len(student)) if place is None else [place])
+    check_outputs(student, teacher, chosen)
+    for loss, place in zip(losses, places, strict=True):
         if getattr(loss, "takes", "") == "logits":
-            for place in range(len(activations)) if output is None else [output]:
-                loss.check_width(student, place, activations[place])
-    order = matching_outputs(student, teacher) or range(len(taught))
-    for place in sorted(chosen):
-        one = shapes[0][place] if shapes[0] else None
-        other = shapes[1][order[place]] if shapes[1] else None
-        if one and other and not _alike(one[1:], other[1:]):
-            raise ValueError(
-                f"output {place} of `student` has shape {one} and that of `teacher` {other}: they "
-                "must answer alike, or be compared by features only (Hints and others)"
-            )
-        kind = taught[order[place]]
-        if (activations[place] == SIGMOID) != (kind == SIGMOID):
-            raise ValueError(
-                f"output {place} of `student` is {activations[place]} and that of `teacher` "
-                f"{kind}: end both alike, or say so by `student_activation` and "
-                "`teacher_activation`"
-            )
-
-
-def _shapes(model) -> list[tuple] | None:
-    if isinstance(model, FunctionTeacher):
-        return model.answer_shapes
-    try:
-        return [tuple(tensor.shape) for tensor in tree.flatten(model.outputs)] or None
-    except (AttributeError, ValueError, TypeError):
-        return None
+            for at in range(len(student)) if place is None else [place]:
+                width, activation = student.shapes[at][-1], student.activations[at]
+                loss.check_output(student.names[at], width, activation)
 
 
 def _weights(weights, losses: list) -> list[float]:
     if weights is None:
         return [float(getattr(loss, "default_weight", 1.0)) for loss in losses]
     found = [weights] if isinstance(weights, Real) else list(weights)
-    numbers = all(isinstance(w, Real) and not isinstance(w, bool) and w >= 0 for w in found)
+    numbers = all(
+        isinstance(w, Real) and not isinstance(w, bool) and 0 <= w < float("inf") for w in found
+    )
     if not numbers or len(found) != len(losses):
         raise ValueError(
             f"`weights` must be {len(losses)} numbers, 0 or above, one per loss. "

@@ -10,19 +10,20 @@ import keras
 import tensorflow as tf
 from keras import ops, tree
 
-from edgekit.core.layer_calls import calls_of
 from edgekit.core.whole_numbers import check_whole
-from edgekit.distillation.feature_sizes import one_extent, projection_to
-from edgekit.distillation.features import Features, layer_named
+from edgekit.distillation.feature_pairs import projections
+from edgekit.distillation.feature_sizes import one_extent
+from edgekit.distillation.features import Features
 from edgekit.distillation.loss import replica_count, sample_weights, without_masked
-from edgekit.distillation.output_activation import (
-    SIGMOID,
-    SOFTMAX,
-    logits_of,
-    matching_outputs,
-    output_names,
+from edgekit.distillation.model_pair import input_order, reordered
+from edgekit.distillation.output_activation import SIGMOID, SOFTMAX, logits_of
+from edgekit.distillation.outputs import outputs_of
+from edgekit.distillation.stored_answers import (
+    array_answers,
+    dataset_answers,
+    identity_of,
+    mark_of,
 )
-from edgekit.distillation.stored_answers import array_answers, dataset_answers
 from edgekit.distillation.taught import Taught
 
 
@@ -80,12 +81,18 @@ class Distiller(keras.distillation.Distiller):
         self.strength = self.add_weight(
             shape=(), initializer="ones", trainable=False, name="strength"
         )
-        self.projections = self._projections()
+        self.projections = projections(self.distillation_losses, student, teacher)
         self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
         self.distillation_loss_tracker = keras.metrics.Mean(name="distillation_loss")
         self._step = _Step()
-        self.output_names = output_names(student)
-        self._teachers = matching_outputs(student, teacher)
+        # A callback puts other weights into it, now and then.
+        self.teacher_changes = False
+        # Functions whose stored answers are this teacher's.
+        self.asked: set[str] = set()
+        own, theirs = outputs_of(student), outputs_of(teacher)
+        self.output_names = list(own.names)
+        self._teachers = own.places_in(theirs)
+        self._input_order = input_order(student, teacher)
         self._runs = _Runs(
             Features(student, self._names("student_layer_name")),
             Features(teacher, self._names("teacher_layer_name")),
@@ -130,7 +137,8 @@ class Distiller(keras.distillation.Distiller):
 
         For data that is the same in each epoch. What is random, such as shifted images, has to be
         asked about as often as it is to differ: `dataset.repeat(3)`. Answers that are there already
-        are read, unless they are another teacher's or to other data.
+        are read, unless they are another teacher's or to other data; a function is known by some
+        of its answers (64, or those to the first batch), a model and a `.tflite` by all they are.
 
         Example:
             >>> taught = distiller.ask_once(x, "answers")
@@ -168,7 +176,7 @@ class Distiller(keras.distillation.Distiller):
         options = {"training": False}
         if getattr(self.teacher, "needs_labels", False):
             options["labels"] = labels
-        outputs, features = self._runs.teacher(inputs, **options)
+        outputs, features = self._runs.teacher(reordered(inputs, self._input_order), **options)
         found = {f"layer {name}": value for name, value in features.items()}
         flat = tree.flatten(outputs)
         for number, place in enumerate(self._teachers or range(len(flat))):
@@ -250,6 +258,8 @@ class Distiller(keras.distillation.Distiller):
         answers = self._step.answers
         if answers is None:
             answers = self.answers(_apart(x)[1], y)
+        else:
+            self._check_stored(answers)
         parts = []
         for number, loss in enumerate(self.distillation_losses):
             if _of_features(loss):
@@ -261,6 +271,22 @@ class Distiller(keras.distillation.Distiller):
             weight = self.distillation_loss_weights[number]
             parts += [weight * ops.cast(part, "float32") for part in found]
         return ops.sum(ops.stack(parts))
+
+    def _check_stored(self, answers) -> None:
+        if self.teacher_changes:
+            raise ValueError(
+                "stored answers stay what they were, and SnapshotTeacher changes the teacher: fit "
+                "on the data itself"
+            )
+        with tf.init_scope():  # while a step is traced
+            told = identity_of(self)
+        own = self.asked if told is None else {told}
+        # Nothing is known of a function that was asked through another distiller.
+        if own and not any(mark_of(each) in answers for each in own):
+            raise ValueError(
+                "the stored answers are another teacher's, or this one's before it was trained on: "
+                "use ask_once of this distiller"
+            )
 
     def _between_features(self, number, loss, answers, y_pred, sample_weight):
         names = loss.teacher_layer_name, loss.student_layer_name
@@ -289,6 +315,7 @@ class Distiller(keras.distillation.Distiller):
             kind = self.student_activation[place]
             taught = self.teacher_activation[self._teachers[place] if self._teachers else place]
             both = _answer(answers, f"logits {place}"), logits_of(students[place], kind)
+            _check_shapes(*both)
             if kind == SIGMOID and not loss.takes_pairs:
                 both = [logits[..., 0] for logits in both]
             found.append(
@@ -318,24 +345,6 @@ class Distiller(keras.distillation.Distiller):
     def _names(self, side: str) -> list[str]:
         names = [getattr(loss, side, None) for loss in self.distillation_losses]
         return [name for name in names if name is not None]
-
-    def _projections(self) -> list:
-        if not any(getattr(loss, "needs_one_size", False) for loss in self.distillation_losses):
-            return [None] * len(self.distillation_losses)
-        shapes = _output_shapes(self.student), _output_shapes(self.teacher)
-        found = []
-        for loss in self.distillation_losses:
-            if not getattr(loss, "needs_one_size", False):
-                found.append(None)
-                continue
-            student = shapes[0][id(layer_named(self.student, loss.student_layer_name))]
-            teacher = shapes[1][id(layer_named(self.teacher, loss.teacher_layer_name))]
-            try:
-                found.append(projection_to(teacher, student))
-            except ValueError as error:
-                names = f"{loss.student_layer_name!r} and {loss.teacher_layer_name!r}"
-                raise ValueError(f"{type(loss).__name__} of layers {names}: {error}") from None
-        return found
 
     def get_config(self) -> dict:
         """The arguments it was made with."""
@@ -394,6 +403,21 @@ def _answer(answers: dict[str, Any], name: str):
     return answers[name]
 
 
+def _check_shapes(teacher, student) -> None:
+    """Refuse answers of another shape, which would be stretched to fit; some are open till now."""
+    pairs = list(zip(teacher.shape[1:], student.shape[1:], strict=False))
+    known = all(None in pair or pair[0] == pair[1] for pair in pairs)
+    if len(teacher.shape) != len(student.shape) or not known:
+        raise ValueError(
+            f"the teacher answers in shape {tuple(teacher.shape)}, the student in "
+            f"{tuple(student.shape)}: they must answer alike"
+        )
+    if any(None in pair for pair in pairs):
+        tf.debugging.assert_equal(
+            tf.shape(teacher), tf.shape(student), "teacher and student answer in other shapes"
+        )
+
+
 def _single(weights):
     """Weights of samples; None where there are some for each of several outputs."""
     return None if tree.is_nested(weights) else weights
@@ -401,12 +425,7 @@ def _single(weights):
 
 def _for_each(structure, names: Sequence[str]) -> list:
     """One entry for each output: by its name, in the given order, or the same for all."""
-    if isinstance(structure, Mapping):
+    if isinstance(structure, Mapping) and any(name in structure for name in names):
         return [structure.get(name) for name in names]
     flat = tree.flatten(structure)
     return flat if len(flat) == len(names) else [structure] * len(names)
-
-
-def _output_shapes(model: keras.Model) -> dict[int, tuple]:
-    """`{id(layer): shape of its last output}`."""
-    return {id(call.layer): (None, *call.output[1:]) for call in calls_of(model)[0]}

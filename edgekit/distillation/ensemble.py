@@ -1,10 +1,10 @@
 """Several teachers as one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
-from keras import ops, tree
+from keras import ops
 
 from edgekit.distillation.decoupled import one_hot
 from edgekit.distillation.output_activation import (
@@ -12,8 +12,8 @@ from edgekit.distillation.output_activation import (
     SIGMOID,
     check_activation,
     logits_of,
-    output_activations,
 )
+from edgekit.distillation.outputs import Outputs, outputs_of
 
 COMBINATIONS = ("mean", "geometric", "best")
 
@@ -25,7 +25,7 @@ class Ensemble(keras.Model):
     A teacher for `ek.distill`, and a model to evaluate by itself.
 
     Example:
-        >>> ek.distill(student, ek.Ensemble([net_1, net_2], "geometric", weights=[2, 1]))
+        >>> ek.distill(student, ek.distillation.Ensemble([net_1, net_2], "geometric", weights=[2, 1]))
 
     Args:
         models: Two or more models with the same inputs and one output of the same shape each.
@@ -72,6 +72,11 @@ class Ensemble(keras.Model):
         if combination == "best" and self.activation == SIGMOID:
             raise ValueError("combination='best' is for classes of which one is right: a softmax")
         self.built = all(model.built for model in models)
+
+    @property
+    def answers_with(self) -> Outputs:
+        """Its one output."""
+        return outputs_of(self.models[0]).known_as([self.activation])
 
     @property
     def needs_labels(self) -> bool:
@@ -150,11 +155,16 @@ def check_models(argument: str, models) -> None:
             f"`{argument}` must be two or more, each another model. "
             f"Received: {', '.join(model.name for model in models) or 'none'}"
         )
-    outputs = {m.name: tree.flatten(m.outputs) for m in models if getattr(m, "outputs", None)}
-    for name, found in outputs.items():
-        if len(found) > 1:
-            raise ValueError(f"`{argument}` must have one output each: {name!r} has several")
-    shapes = {str(tuple(found[0].shape)) for found in outputs.values()}
+    for model in models:
+        if not model.built:
+            raise ValueError(f"`{argument}`: {model.name!r} has no weights yet: call it on data")
+    found = [outputs_of(model) for model in models]
+    for model, outputs in zip(models, found, strict=True):
+        if len(outputs) > 1:
+            raise ValueError(f"`{argument}` must have one output each: {model.name!r} has several")
+        if isinstance(getattr(model, "output", None), Mapping):
+            raise ValueError(f"`{argument}`: {model.name!r} gives a dict: let it give its output")
+    shapes = {str(outputs.shapes[0]) for outputs in found if None not in outputs.shapes[0][1:]}
     if len(shapes) > 1:
         listed = ", ".join(sorted(shapes))
         raise ValueError(f"`{argument}` have outputs of different shapes: {listed}")
@@ -166,7 +176,7 @@ def common_activation(argument: str, models) -> str:
     Raises:
         ValueError: They differ.
     """
-    found = {output_activations(model)[0] for model in models}
+    found = {outputs_of(model).activations[0] for model in models}
     if len(found) > 1:
         raise ValueError(
             f"`{argument}` end in different activations, {' and '.join(sorted(found))}: end all "

@@ -22,7 +22,8 @@ class Features:
         names: Of layers, or their paths.
 
     Raises:
-        ValueError: There is no such layer, or more than one of the name.
+        ValueError: There is no such layer, more than one of the name, or one that is called more
+            than once.
     """
 
     def __init__(self, model: keras.Model, names: Sequence[str]):
@@ -51,10 +52,19 @@ class Features:
             graph = Graph(self._model)
         except ValueError:
             return None
-        last = {id(call.operation): call.outputs[0] for call in graph.calls}
-        if any(id(layer) not in last for layer in self._layers.values()):
+        made: dict[int, list] = {}
+        for call in graph.calls:
+            made.setdefault(id(call.operation), []).append(call.outputs[0])
+        for name, layer in self._layers.items():
+            if len(made.get(id(layer), [])) > 1:
+                raise ValueError(
+                    f"layer {name!r} of {self._model.name!r} is called {len(made[id(layer)])} "
+                    "times: name a layer behind the one that is meant, such as a "
+                    "keras.layers.Identity"
+                )
+        if any(id(layer) not in made for layer in self._layers.values()):
             return None
-        features = [last[id(layer)] for layer in self._layers.values()]
+        features = [made[id(layer)][0] for layer in self._layers.values()]
         return keras.Model(graph.model.input, (graph.model.output, features))
 
 

@@ -1,6 +1,8 @@
 """Teachers that are no Keras models: a `.tflite`, another framework's net, a function."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -9,10 +11,13 @@ import tensorflow as tf
 from keras import tree
 
 from edgekit.core.layer_calls import possible_inputs
-from edgekit.distillation.output_activation import LINEAR, SOFTMAX, activations_of_values
+from edgekit.distillation.output_activation import LINEAR, SOFTMAX
+from edgekit.distillation.outputs import Outputs, outputs_from
 
 # How far integer probabilities are from their sum of 1.
 _SLACK = 0.1
+# Random samples it is asked about where zeros leave a doubt.
+_ASKED = 8
 
 
 class FunctionTeacher(keras.Model):
@@ -27,7 +32,8 @@ class FunctionTeacher(keras.Model):
         like: The student, whose inputs it takes.
 
     Attributes:
-        answer_activations: `"softmax"` or `"linear"` of each output, told from two answers.
+        answers_with: Its outputs, told from two answers.
+        content: What the object is made of, if it says so: the bytes of a `.tflite`.
 
     Raises:
         TypeError: `function` is neither.
@@ -37,6 +43,7 @@ class FunctionTeacher(keras.Model):
 
     def __init__(self, function: Callable[[Any], Any], like: keras.Model):
         super().__init__(name="teacher")
+        self.content = getattr(function, "content", None)
         function = getattr(function, "predict", function)
         if not callable(function):
             raise TypeError(
@@ -44,13 +51,8 @@ class FunctionTeacher(keras.Model):
                 f"object with `predict`. Received: {type(function).__name__}"
             )
         self._function, self._activations = function, []
-        self._structure = self._tried(like)
+        self._structure, self.answers_with = self._tried(like)
         self.built = True
-
-    @property
-    def answer_shapes(self) -> list[tuple[int | None, ...]]:
-        """The shapes of its outputs, in flat order."""
-        return [(None, *shape.value) for shape in tree.flatten(self._structure)]
 
     def check(self, activations: Sequence[str]) -> None:
         """Let it fail where what it gives are no probabilities although they ought to be.
@@ -82,8 +84,13 @@ class FunctionTeacher(keras.Model):
         def run(*arrays):
             given = tree.pack_sequence_as(inputs, [array.numpy() for array in arrays])
             outputs = [np.asarray(o, "float32") for o in tree.flatten(self._function(given))]
+            expected = [(arrays[0].shape[0], *shape.value) for shape in specs]
+            if [output.shape for output in outputs] != expected:
+                raise ValueError(
+                    f"`teacher` gives shapes {[output.shape for output in outputs]}, not {expected}"
+                )
             for output, activation in zip(outputs, self._activations, strict=False):
-                _check_probabilities(output, activation)
+                _check_values(output, activation)
             return outputs
 
         outputs = tf.py_function(run, flat, [tf.float32] * len(specs))
@@ -91,7 +98,8 @@ class FunctionTeacher(keras.Model):
             output.set_shape((None, *shape.value))
         return tree.pack_sequence_as(self._structure, outputs)
 
-    def _tried(self, like: keras.Model):
+    def _tried(self, like: keras.Model) -> tuple[Any, Outputs]:
+        """The structure of the answers, and what they are, told from a few."""
         found = possible_inputs(like)
         if not found:
             raise ValueError(
@@ -100,20 +108,68 @@ class FunctionTeacher(keras.Model):
         inputs = found[0]
         if isinstance(inputs, (list, tuple)) and len(inputs) == 1:
             inputs = inputs[0]  # as it is fed
-        two = tree.map_structure(
-            lambda t: np.zeros((2, *(size or 1 for size in t.shape[1:])), t.dtype), inputs
-        )
         try:
-            outputs = self._function(two)
-            self.answer_activations = activations_of_values(outputs)
-            return tree.map_structure(_shape, outputs)
+            with _predictions() as predicted:
+                answers = self._function(_samples(inputs, 2, lambda shape: np.zeros(shape)))
+            structure = tree.map_structure(_shape, answers)
+            told = outputs_from(tree.map_structure(np.asarray, answers))
         except Exception as error:
             raise ValueError(
-                f"`teacher` fails on two samples of zeros: {type(error).__name__}: {error}"
+                f"`teacher` fails on two samples of zeros: {type(error).__name__}: {error}; what "
+                "takes other inputs than the student has to be wrapped: lambda x: …"
             ) from error
+        if predicted and _pool_of_one():
+            raise ValueError(
+                "`teacher` calls `predict` of a Keras model, which waits for itself where "
+                "TensorFlow has one thread: pass the model, or a function that calls it, "
+                "lambda x: model(x).numpy()"
+            )
+        if any(told.doubtful):
+            chance = np.random.default_rng(0).standard_normal
+            try:
+                told = outputs_from(self._function(_samples(inputs, _ASKED, chance)))
+            except Exception:  # such samples may mean nothing to it
+                pass
+        return structure, told
 
 
-def _check_probabilities(output: np.ndarray, activation: str) -> None:
+def _samples(inputs, count: int, values: Callable[[tuple], np.ndarray]):
+    """So many samples for each input; whole numbers are zeros."""
+
+    def some(tensor):
+        shape = (count, *(size or 1 for size in tensor.shape[1:]))
+        return (values(shape) if "float" in tensor.dtype else np.zeros(shape)).astype(tensor.dtype)
+
+    return tree.map_structure(some, inputs)
+
+
+@contextmanager
+def _predictions() -> Iterator[list[str]]:
+    """Within it the names of models whose `predict` is called are added to the list."""
+    found, original = [], keras.Model.predict
+
+    def noticed(model, *args, **kwargs):
+        found.append(model.name)
+        return original(model, *args, **kwargs)
+
+    keras.Model.predict = noticed
+    try:
+        yield found
+    finally:
+        del keras.Model.predict  # it is inherited
+
+
+def _pool_of_one() -> bool:
+    """Whether TensorFlow runs one operation at a time, so that none can wait for another."""
+    told = tf.config.threading.get_inter_op_parallelism_threads()
+    told = told or int(os.environ.get("TF_NUM_INTEROP_THREADS") or 0)
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (told or own) == 1
+
+
+def _check_values(output: np.ndarray, activation: str) -> None:
+    if not np.isfinite(output).all():
+        raise ValueError("`teacher` gives values that are not finite: NaN or infinity")
     if activation == LINEAR or not output.size:
         return
     inside = output.min() >= -_SLACK and output.max() <= 1 + _SLACK

@@ -47,8 +47,14 @@ class Loss(keras.distillation.DistillationLoss):
             kwargs.get("sample_weight"),
         )
 
-    def check_width(self, model, place: int, activation: str) -> None:
-        """Refuse outputs that the loss cannot compare."""
+    def check_output(self, name: str, width: int | None, activation: str) -> None:
+        """Refuse an output that the loss cannot compare.
+
+        Args:
+            name: Of the output.
+            width: Its last size.
+            activation: What it has been through.
+        """
 
     def per_sample(self, teacher_outputs, student_outputs, **kwargs):
         """The loss of each sample, and of each position where outputs have several."""

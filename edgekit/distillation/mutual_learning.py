@@ -8,6 +8,7 @@ from keras import ops
 from edgekit.distillation.ensemble import check_models, common_activation
 from edgekit.distillation.loss import replica_count, sample_weights
 from edgekit.distillation.output_activation import logits_of
+from edgekit.distillation.outputs import outputs_of
 from edgekit.distillation.soft_targets import SoftTargets, check_positive
 
 
@@ -55,7 +56,8 @@ class MutualLearning(keras.Model):
         self.students, self.weight = list(students), float(weight)
         self.divergence = SoftTargets(temperature)
         self.activation = common_activation("students", students)
-        self.divergence.check_width(students[0], 0, self.activation)
+        told = outputs_of(students[0])
+        self.divergence.check_output(told.names[0], told.shapes[0][-1], self.activation)
         self.built = all(student.built for student in students)
 
     def call(self, inputs, training=None):

@@ -1,17 +1,18 @@
 """`narrow`: the same architecture, smaller."""
 
 import warnings
-from math import prod
 from numbers import Real
 from typing import Any
 
 import keras
 from keras import layers, tree
 
+from edgekit.core.adapted import copy_adapted
 from edgekit.core.graph import Graph, copy_layer, fill_in, with_nested
 from edgekit.core.selection import LayerFilter, select_layers
 from edgekit.core.trainable import trainable
 from edgekit.core.whole_numbers import check_whole
+from edgekit.distillation.followed_shape import followed_shape
 from edgekit.distillation.repeated_blocks import left_out
 from edgekit.distillation.widths import (
     fixed_widths,
@@ -33,7 +34,8 @@ def narrow(
     """A new, untrained model of the same architecture with fewer channels and fewer blocks.
 
     For a student: layers keep their names, so that features are compared by name. Outputs keep
-    their width, and so does what is added to an input.
+    their width, and so do what is added to an input, attention heads and the cells of an `RNN`.
+    Preprocessing layers keep what they were adapted to.
 
     Example:
         >>> student = ek.narrow(teacher, width=0.5)
@@ -81,6 +83,7 @@ def narrow(
         width, divisor, kept, {id(c): t for g in graphs for c, t in left_out(g, depth)}
     )
     small = graph.rebuild(copies.emit)
+    copies.copy_adapted()
     if depth < 1 and not copies.gone:
         warnings.warn(
             f"narrow: depth={depth} has no effect: {model.name!r} has no equal blocks in a row",
@@ -101,7 +104,7 @@ class _Copies:
     def __init__(self, width: float, divisor: int, kept: set[int], gone: dict[int, Any]):
         self._width, self._divisor, self._kept = width, divisor, kept
         self.gone = gone
-        self._made: dict[int, keras.layers.Layer] = {}
+        self._made: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
 
     def emit(self, call: Any, values: dict[int, Any]) -> None:
         """Do in the new model what a call does in the old one, or nothing where it is left out."""
@@ -137,10 +140,15 @@ class _Copies:
     def _copy(self, call, inputs):
         operation = call.operation
         if not isinstance(operation, keras.layers.Layer):
-            return operation
+            return _operation(operation, call, inputs)
         if id(operation) not in self._made:
-            self._made[id(operation)] = self._narrowed(operation, call, inputs)
-        return self._made[id(operation)]
+            self._made[id(operation)] = operation, self._narrowed(operation, call, inputs)
+        return self._made[id(operation)][1]
+
+    def copy_adapted(self) -> None:
+        """Give preprocessing layers what theirs were adapted to."""
+        for old, new in self._made.values():
+            copy_adapted(old, new)
 
     def _narrowed(self, layer, call, inputs):
         own = width_of(layer)
@@ -152,20 +160,28 @@ class _Copies:
                 own = max(1, steps) * self._divisor
             return with_width(layer, own, *sides)
         if isinstance(layer, layers.Reshape):
-            return _reshape(layer, inputs[0])
+            return _reshape_layer(layer, call.input_tensors[0].shape[1:], inputs[0].shape[1:])
         return copy_layer(layer) if is_keras(layer) else following(layer, *sides)
 
 
-def _reshape(layer: layers.Reshape, tensor) -> layers.Reshape:
+def _reshape_layer(layer: layers.Reshape, before, now) -> layers.Reshape:
     """The same with as many channels as there are now."""
-    sizes, target = tensor.shape[1:], list(layer.target_shape)
-    if -1 in target or None in sizes or prod(sizes) == prod(target):
-        return copy_layer(layer)
-    others = prod(target[:-1])
-    if prod(sizes) % others:
-        raise ValueError(f"{prod(sizes)} values have no shape like {layer.target_shape}")
-    config = layer.get_config() | {"target_shape": (*target[:-1], prod(sizes) // others)}
-    return layers.Reshape.from_config(config)
+    target = followed_shape(layer.target_shape, before, now)
+    return layers.Reshape.from_config(layer.get_config() | {"target_shape": target})
+
+
+def _operation(operation, call, inputs):
+    """The operation; a reshape with as many channels as there are now."""
+    target = getattr(operation, "newshape", None)
+    if target is None or type(operation).__name__ != "Reshape":
+        return operation
+    before, now = call.input_tensors[0].shape, inputs[0].shape
+    if tuple(before) == tuple(now):
+        return operation
+    if not isinstance(target, (list, tuple)) or not target or target[0] != -1:
+        raise ValueError(f"its shape {target} does not start with -1, the samples")
+    inner = followed_shape(target[1:], before[1:], now[1:])
+    return type(operation)((-1, *inner))
 
 
 def _check_share(name: str, value, most: float) -> None:

@@ -5,10 +5,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops, tree
+from keras import layers, ops
 
 from edgekit.core.graph import Graph
-from edgekit.core.layer_calls import possible_inputs
 
 SOFTMAX, SIGMOID, LINEAR = "softmax", "sigmoid", "linear"
 ACTIVATIONS = (SOFTMAX, SIGMOID, LINEAR)
@@ -18,60 +17,39 @@ _SMALLEST = 1e-7
 _SLACK = 0.02
 
 
-def output_activations(model: keras.Model) -> list[str]:
-    """`"softmax"`, `"sigmoid"` or `"linear"` of each output, in flat order.
-
-    Read from the model's graph. Where that shows none, as in a subclassed model, the model is asked
-    about two samples: values from 0 that sum to 1 are those of a softmax.
-
-    Example:
-        >>> output_activations(keras.applications.MobileNetV2())
-        ['softmax']
+def activation_in_graph(tensor: keras.KerasTensor, makers: Mapping[int, Any]) -> str:
+    """What a model's graph shows of an output: `"softmax"`, `"sigmoid"` or `"linear"`.
 
     Args:
-        model: Built, of any kind.
+        tensor: An output.
+        makers: `{id(tensor): call that makes it}` of the graph.
     """
-    told = getattr(model, "activation", None)
-    if isinstance(told, str):  # an ensemble's
-        return [told]
-    try:
-        graph = Graph(model)
-    except ValueError:
-        found = None
-    else:
-        makers = {id(tensor): call for call in graph.calls for tensor in call.outputs}
-        found = [_activation(tensor, makers) for tensor in graph.outputs]
-        if LINEAR not in found:
-            return found
-    seen = _seen(model)
-    if found is None:
-        return seen or [LINEAR]
-    return [
-        one if one != LINEAR else other for one, other in zip(found, seen or found, strict=True)
-    ]
+    call = makers.get(id(tensor))
+    if call is None:
+        return LINEAR
+    operation = call.operation
+    if isinstance(operation, keras.Model):
+        return _activation_inside(operation, [id(t) for t in call.outputs].index(id(tensor)))
+    name = _name(operation)
+    if name == SIGMOID or (name == SOFTMAX and _along_the_last(operation, tensor)):
+        return name
+    rounds = getattr(operation, "rounds", "") == "activations"
+    if len(call.input_tensors) != 1 or not (rounds or _passes(operation, call)):
+        return LINEAR
+    return activation_in_graph(call.input_tensors[0], makers)
 
 
-def activations_of_values(outputs: Any) -> list[str]:
-    """`"softmax"` or `"linear"` of each output, told from its values."""
-    return [SOFTMAX if _sums_to_one(np.asarray(o)) else LINEAR for o in tree.flatten(outputs)]
+def sums_to_one(values: np.ndarray) -> bool:
+    """Whether all values are those of a softmax along the last axis."""
+    if values.ndim < 2 or values.shape[-1] < 2 or values.dtype.kind != "f" or not values.size:
+        return False
+    sums = np.abs(values.sum(axis=-1, dtype="float64") - 1).max()
+    return bool(values.min() >= -_SLACK / values.shape[-1] and sums < _SLACK)
 
 
-def output_names(model: keras.Model) -> list[str]:
-    """Names of the outputs, in flat order; `"output"` where there are none."""
-    try:
-        output = model.output
-    except (AttributeError, ValueError):
-        output = None
-    if isinstance(output, Mapping):
-        return sorted(output)
-    return list(getattr(model, "output_names", None) or ["output"])
-
-
-def matching_outputs(student: keras.Model, teacher: keras.Model) -> list[int] | None:
-    """Where the teacher has each of the student's outputs, by name; None where names do not say."""
-    own, other = output_names(student), output_names(teacher)
-    same = len(set(own)) == len(own) and sorted(own) == sorted(other)
-    return [other.index(name) for name in own] if same else None
+def between_zero_and_one(values: np.ndarray) -> bool:
+    """Whether all values could be those of a sigmoid."""
+    return bool(values.dtype.kind == "f" and values.size and 0 < values.min() <= values.max() < 1)
 
 
 def logits_of(outputs: Any, activation: str):
@@ -113,45 +91,13 @@ def _float32(values):
     return ops.cast(values, "float32")
 
 
-def _seen(model) -> list[str] | None:
-    chance = np.random.default_rng(0)
-
-    def samples(tensor):
-        shape = (2, *(size or 1 for size in tensor.shape[1:]))
-        values = chance.standard_normal(shape) if "float" in tensor.dtype else np.zeros(shape)
-        return values.astype(tensor.dtype)
-
-    for inputs in possible_inputs(model):
-        try:
-            outputs = model(tree.map_structure(samples, inputs), training=False)
-        except Exception:  # it is the user's code, and the dtype may be a wrong guess
-            continue
-        return activations_of_values(tree.map_structure(ops.convert_to_numpy, outputs))
-    return None
-
-
-def _sums_to_one(values: np.ndarray) -> bool:
-    if values.ndim < 2 or values.shape[-1] < 2 or values.dtype.kind != "f" or not values.size:
-        return False
-    sums = np.abs(values.sum(axis=-1, dtype="float64") - 1).max()
-    return bool(values.min() >= -_SLACK / values.shape[-1] and sums < _SLACK)
-
-
-def _activation(tensor, makers: dict[int, Any]) -> str:
-    call = makers.get(id(tensor))
-    if call is None:
+def _activation_inside(model: keras.Model, place: int) -> str:
+    try:
+        graph = Graph(model)
+    except ValueError:
         return LINEAR
-    operation = call.operation
-    if isinstance(operation, keras.Model):
-        place = [id(t) for t in call.outputs].index(id(tensor))
-        return output_activations(operation)[place]
-    name = _name(operation)
-    if name == SIGMOID or (name == SOFTMAX and _along_the_last(operation, tensor)):
-        return name
-    rounds = getattr(operation, "rounds", "") == "activations"
-    if len(call.input_tensors) != 1 or not (rounds or _passes(operation, call)):
-        return LINEAR
-    return _activation(call.input_tensors[0], makers)
+    makers = {id(tensor): call for call in graph.calls for tensor in call.outputs}
+    return activation_in_graph(graph.outputs[place], makers)
 
 
 def _passes(operation, call) -> bool:

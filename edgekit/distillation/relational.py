@@ -47,7 +47,7 @@ class Relational(FeatureLoss):
 
     def compute_loss(self, teacher_outputs, student_outputs, **kwargs):
         """The loss over a batch, a scalar."""
-        teacher, student = flat(teacher_outputs), flat(student_outputs)
+        teacher, student = _centred(teacher_outputs), _centred(student_outputs)
         loss = ops.zeros(())
         if self.distance:
             loss += self.distance * _huber(_distances(teacher), _distances(student))
@@ -58,6 +58,12 @@ class Relational(FeatureLoss):
     def get_config(self) -> dict:
         """The arguments it was made with."""
         return super().get_config() | {"distance": self.distance, "angle": self.angle}
+
+
+def _centred(features):
+    """Flat features about their mean: a far one would cost the products their last digits."""
+    features = flat(features)
+    return features - ops.mean(features, axis=0)
 
 
 def _squared_distances(features):

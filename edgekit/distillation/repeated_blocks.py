@@ -67,16 +67,21 @@ def _cuts(graph: Graph) -> tuple[list[keras.KerasTensor], list[list[Any]]]:
     if len(graph.inputs) != 1:
         return [graph.inputs[0]], []
     readers: dict[int, int] = {}
-    for call in graph.calls:
+    main = _without_masks(graph)
+    given = {id(tensor) for call in main for tensor in call.outputs} | {id(graph.inputs[0])}
+    for call in main:
         for tensor in call.input_tensors:
-            readers[id(tensor)] = readers.get(id(tensor), 0) + 1
+            if id(tensor) in given:  # masks are not
+                readers[id(tensor)] = readers.get(id(tensor), 0) + 1
     for tensor in graph.outputs:
         readers[id(tensor)] = readers.get(id(tensor), 0) + 1
     alive = {id(graph.inputs[0])}
     places, between, calls = [graph.inputs[0]], [], []
-    for call in graph.calls:
+    for call in main:
         calls.append(call)
         for tensor in call.input_tensors:
+            if id(tensor) not in readers:
+                continue
             readers[id(tensor)] -= 1
             if readers[id(tensor)] == 0:
                 alive.discard(id(tensor))
@@ -86,6 +91,18 @@ def _cuts(graph: Graph) -> tuple[list[keras.KerasTensor], list[list[Any]]]:
             between.append(calls)
             calls = []
     return places, between
+
+
+def _without_masks(graph: Graph) -> list[Any]:
+    """The calls but those that only pass a mask on, which runs beside all blocks."""
+    masks, main = {id(tensor) for tensor in graph.inputs}, []
+    for call in graph.calls:
+        made = all(tensor.dtype == "bool" for tensor in call.outputs)
+        if made and all(id(tensor) in masks for tensor in call.input_tensors):
+            masks.update(id(tensor) for tensor in call.outputs)
+        else:
+            main.append(call)
+    return main
 
 
 def _kind(calls: list[Any], before: keras.KerasTensor) -> tuple:

@@ -60,17 +60,15 @@ class SnapshotTeacher(keras.callbacks.Callback):
                 "SnapshotTeacher needs labels until its first snapshot: `student_weight` above 0 "
                 "in ek.distill, and a `loss`"
             )
+        self.model.teacher_changes = True
         before_next_fit(self, self._teach_again)
 
     def on_epoch_begin(self, epoch, logs=None):
-        # By the epoch, so that a fit that is resumed goes on.
+        # By the epoch, and before it, so that a fit that is resumed from a backup goes on alike.
         self.model.strength.assign(float(epoch >= self.begin))
-
-    def on_epoch_end(self, epoch, logs=None):
-        done = epoch + 1
-        if done < self.begin or (done - self.begin) % self.every:
+        if epoch < self.begin or (epoch - self.begin) % self.every:
             return
-        decay = self.decay if done > self.begin else 0.0
+        decay = self.decay if epoch > self.begin else 0.0
         pairs = zip(self.model.teacher.weights, self.model.student.weights, strict=True)
         for old, new in pairs:
             value = keras.ops.convert_to_tensor(new)
@@ -83,4 +81,5 @@ class SnapshotTeacher(keras.callbacks.Callback):
         fit_ended(self)
 
     def _teach_again(self) -> None:
+        self.model.teacher_changes = False
         self.model.strength.assign(1.0)

@@ -3,7 +3,7 @@
 from numbers import Real
 
 import keras
-from keras import ops, tree
+from keras import ops
 
 from edgekit.distillation.loss import Loss
 from edgekit.distillation.output_activation import LINEAR
@@ -34,13 +34,13 @@ class SoftTargets(Loss):
         check_positive("temperature", temperature)
         self.temperature = float(temperature)
 
-    def check_width(self, model, place: int, activation: str) -> None:
+    def check_output(self, name: str, width: int | None, activation: str) -> None:
         """Refuse a single linear output, whose softmax is 1 whatever it is.
 
         Raises:
             ValueError: It is one.
         """
-        check_classes(type(self).__name__, model, place, activation)
+        check_classes(type(self).__name__, name, width, activation)
 
     def per_sample(self, teacher_outputs, student_outputs, **kwargs):
         """The loss of each sample and position: `(batch, …)` of logits `(batch, …, classes)`."""
@@ -60,23 +60,21 @@ def divergence(teacher, student):
     return ops.sum(ops.exp(expected) * (expected - found), axis=-1)
 
 
-def check_classes(loss: str, model, place: int, activation: str) -> None:
+def check_classes(loss: str, name: str, width: int | None, activation: str) -> None:
     """Refuse a single linear output where classes are compared.
 
     Args:
         loss: What compares them.
-        model: The student.
-        place: The output's number.
+        name: Of the output.
+        width: Its last size.
         activation: What it has been through.
 
     Raises:
         ValueError: It is one.
     """
-    outputs = tree.flatten(getattr(model, "outputs", None) or [])
-    width = outputs[place].shape[-1] if place < len(outputs) else None
     if activation == LINEAR and width == 1:
         raise ValueError(
-            f"{loss} compares classes, and output {place} of {model.name!r} is one number: "
+            f"{loss} compares classes, and output {name!r} is one number: "
             "LogitMatching() is for that; end both models in a sigmoid if it is the logit of one"
         )
 

@@ -1,6 +1,6 @@
 """Distillation in several stages, each with the same data and compiled the same way."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -23,31 +23,37 @@ def taught(
         teacher: Its teacher.
         losses: As in `ek.distill`.
         student_weight: As there.
-        compiling: Arguments of `compile`; what has a state is copied, so that each stage begins
-            with an optimizer that has not trained.
+        compiling: Arguments of `compile`; each stage begins with an optimizer that has not
+            trained.
         fitting: Arguments of `fit`.
+
+    Raises:
+        ValueError: Data that can be read but once.
     """
+    if isinstance(fitting.get("x"), Iterator):
+        raise ValueError(
+            "`fit`: x is a generator, which the first stage uses up: give arrays, a tf.data set or "
+            "a keras.utils.PyDataset"
+        )
     distiller = distill(student, teacher, losses, student_weight)
     distiller.compile(**anew(compiling))
     return distiller.fit(**fitting)
 
 
 def anew(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies of optimizers, losses and metrics; names and numbers as they are.
+    """The arguments with a copy of the optimizer, which has a state; all else as it is.
 
     Example:
         >>> model.compile(**anew({"optimizer": keras.optimizers.Adam(0.01), "loss": "mse"}))
     """
-    copied = (keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
-
-    def copy(value):
-        if isinstance(value, copied):
-            return type(value).from_config(value.get_config())
-        if isinstance(value, Mapping):
-            return {name: copy(inner) for name, inner in value.items()}
-        return [copy(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-    return {name: copy(value) for name, value in arguments.items()}
+    optimizer = arguments.get("optimizer")
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        return dict(arguments)
+    config = optimizer.get_config()
+    schedule = getattr(optimizer, "_learning_rate", None)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        config["learning_rate"] = schedule  # one's own would have to be registered
+    return {**arguments, "optimizer": type(optimizer).from_config(config)}
 
 
 def check_arguments(compiling, fitting) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from edgekit.distillation.taught import Taught
 
 # Tells a folder of answers from all others.
 _FACTS = "edgekit_answers.json"
-_VERSION = 1
+_VERSION = 2
 # Answers that tell one function from another.
 _PROBED = 64
 
@@ -35,12 +35,17 @@ def array_answers(distiller, x, y, folder: Path, batch_size: int, verbose: bool)
         batch_size: Samples that the teacher is asked about at once.
         verbose: Whether to show progress.
     """
+    if isinstance(x, keras.utils.PyDataset) or isinstance(x, Iterator):
+        raise TypeError(
+            f"`data` must be arrays or a tf.data set of batches. Received: {type(x).__name__}"
+        )
     inputs = tree.map_structure(np.asarray, x)
     counts = {len(array) if array.ndim else 0 for array in tree.flatten(inputs)}
     if len(counts) != 1 or counts == {0}:
         raise ValueError(
             "`data` must be arrays with as many samples each, one at least, or a tf.data set"
         )
+    _check_number(distiller.student, inputs)
     (count,) = counts
     labels = None if y is None else np.asarray(y)
     ask = _asking(distiller)
@@ -52,7 +57,7 @@ def array_answers(distiller, x, y, folder: Path, batch_size: int, verbose: bool)
     probe = some(np.unique(np.linspace(0, count - 1, _PROBED).astype(int)))
     data = _digest([*tree.flatten(inputs), *([] if labels is None else [labels])])
     facts = _facts(distiller, probe, {"samples": count, "data": data})
-    if _stored_facts(folder) != facts:
+    if not _is_stored(folder, facts, verbose):
 
         def write(place: Path) -> None:
             files = {
@@ -71,7 +76,9 @@ def array_answers(distiller, x, y, folder: Path, batch_size: int, verbose: bool)
                 file.flush()
 
         _write_folder(folder, facts, write)
-    return Taught(inputs, {name: np.load(folder / _file(name), "r") for name in probe})
+    answers = {name: np.load(folder / _file(name), "r") for name in probe}
+    mark = np.zeros((count, 1), "uint8")
+    return Taught(inputs, {**answers, mark_of(facts["teacher"]): mark})
 
 
 def dataset_answers(distiller, dataset, folder: Path, verbose: bool) -> tf.data.Dataset:
@@ -97,18 +104,31 @@ def dataset_answers(distiller, dataset, folder: Path, verbose: bool) -> tf.data.
     if probe is None:
         raise ValueError("`data` must be a tf.data set with one batch at least")
     facts = _facts(distiller, probe, {"batches": batches, "data": found.hexdigest()})
-    if _stored_facts(folder) != facts:
+    if not _is_stored(folder, facts, verbose):
         if verbose:
             print(f"asking the teacher about {batches} batches, into {folder}", flush=True)
         taught = dataset.map(lambda x, *rest: (Taught(x, distiller.answers(x, *rest[:1])), *rest))
         _write_folder(folder, facts, lambda place: taught.save(str(place / "batches")))
-    loaded = tf.data.Dataset.load(str(folder / "batches"))
-    return loaded.map(lambda x, *rest: (Taught(*x), *rest))  # loaded, it is some named tuple
+    name = mark_of(facts["teacher"])
+
+    def marked(x, *rest):
+        inputs, answers = x  # loaded, it is some named tuple
+        samples = tf.shape(tree.flatten(inputs)[0])[0]
+        return Taught(inputs, {**answers, name: tf.zeros((samples, 1), tf.uint8)}), *rest
+
+    return tf.data.Dataset.load(str(folder / "batches")).map(marked)
+
+
+def mark_of(teacher: str) -> str:
+    """The name of an answer, all zeros, that says whose the others are."""
+    return f"of teacher {teacher[:16]}"
 
 
 def _asking(distiller):
     """The teacher's answers to a batch as NumPy arrays."""
-    ask = tf.function(distiller.answers, reduce_retracing=True)
+    ask = distiller.answers
+    if not isinstance(distiller.teacher, FunctionTeacher):  # which may use TensorFlow itself
+        ask = tf.function(ask, reduce_retracing=True)
 
     def answers(inputs, labels):
         found = ask(tree.map_structure(tf.convert_to_tensor, inputs), labels)
@@ -119,14 +139,28 @@ def _asking(distiller):
 
 def _facts(distiller, probe: dict[str, np.ndarray], about: dict[str, Any]) -> dict[str, Any]:
     """What has to be the same for stored answers to be these."""
-    teacher = distiller.teacher
-    if isinstance(teacher, FunctionTeacher):  # which shows nothing of itself but answers
-        asked = [np.round(values, 3) for _, values in sorted(probe.items())]
-        told = _digest(asked)
-    else:
-        settings = json.dumps(teacher.get_config(), sort_keys=True, default=repr)
-        told = _digest(teacher.get_weights()) + hashlib.sha256(settings.encode()).hexdigest()
+    told = identity_of(distiller)
+    if told is None:  # a function shows nothing of itself but answers
+        told = _digest([np.round(values, 3) for _, values in sorted(probe.items())])
+        distiller.asked.add(told)
     return {"version": _VERSION, "teacher": told, "answers": sorted(probe), **about}
+
+
+def identity_of(distiller) -> str | None:
+    """What tells a distiller's teacher, as it is now, from all others; None of a function."""
+    teacher = distiller.teacher
+    compared = repr((distiller.teacher_activation, distiller.output_names, teacher.name))
+    if isinstance(teacher, FunctionTeacher):
+        if not isinstance(teacher.content, bytes):
+            return None
+        settings, weights = hashlib.sha256(teacher.content).hexdigest(), []
+    else:
+        weights = teacher.get_weights()
+        try:
+            settings = json.dumps(teacher.get_config(), sort_keys=True, default=repr)
+        except Exception:  # a subclassed model need not have any
+            settings = type(teacher).__qualname__
+    return hashlib.sha256(f"{compared} {settings} {_digest(weights)}".encode()).hexdigest()
 
 
 def _digest(arrays: list[np.ndarray]) -> str:
@@ -136,6 +170,28 @@ def _digest(arrays: list[np.ndarray]) -> str:
         found.update(f"{array.dtype} {array.shape}".encode())
         found.update(array.astype(str).tobytes() if array.dtype == object else array.tobytes())
     return found.hexdigest()
+
+
+def _is_stored(folder: Path, facts: dict[str, Any], verbose: bool) -> bool:
+    """Whether the folder has the answers; if it has others, why they are asked for anew."""
+    stored = _stored_facts(folder)
+    if stored == facts:
+        return True
+    if verbose and stored is not None:
+        same = stored.get("teacher") == facts["teacher"]
+        why = "other data, or the same in another order (shuffle behind `ask_once`)"
+        print(f"{folder} has answers {'to ' + why if same else 'of another teacher'}: asking anew")
+    return False
+
+
+def _check_number(student: keras.Model, inputs) -> None:
+    """Refuse what is not as many arrays as the student has inputs: labels among them, say."""
+    expected, given = len(getattr(student, "inputs", None) or ()), len(tree.flatten(inputs))
+    if expected and given != expected:
+        raise ValueError(
+            f"`data` has {given} arrays, and the student {expected} inputs: pass x alone; labels "
+            "go to `fit`, or to `labels` for a teacher that asks for them"
+        )
 
 
 def _stored_facts(folder: Path) -> dict | None:

@@ -19,12 +19,15 @@ _ARGUMENTS = {
     layers.SeparableConv1D: "filters",
     layers.SeparableConv2D: "filters",
     layers.Dense: "units",
+    layers.ConvLSTM1D: "filters",
+    layers.ConvLSTM2D: "filters",
+    layers.ConvLSTM3D: "filters",
     layers.SimpleRNN: "units",
     layers.GRU: "units",
     layers.LSTM: "units",
     layers.Embedding: "output_dim",
 }
-_WRAPPERS = (layers.TimeDistributed, layers.Bidirectional)
+_WRAPPERS = (layers.TimeDistributed, layers.Bidirectional, layers.SpectralNormalization)
 
 
 def width_of(operation: Any) -> int | None:
@@ -56,7 +59,7 @@ def with_width(
             config.pop(name, None)
         return type(layer)(with_width(inner, width, before, now), **config)
     if isinstance(layer, layers.RNN):
-        return type(layer).from_config(layer.get_config() | {"units": width})
+        return type(layer).from_config(layer.get_config() | {_argument(layer): width})
     copy = copy_layer(layer)
     groups = getattr(copy, "groups", 1)
     if groups > 1 and groups == before:

@@ -11,7 +11,8 @@ import numpy as np
 from converters import Flatbuffer
 from edgekit.core.files import write_beside
 from edgekit.distillation import Ensemble, SoftTargets, distill, narrow
-from edgekit.distillation.output_activation import LINEAR, output_activations
+from edgekit.distillation.output_activation import LINEAR
+from edgekit.distillation.outputs import outputs_of
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def distill_and_compare(
         raise ValueError("--student is needed: a .tflite cannot be made narrower")
     if student is None:
         student = narrow(teachers[0], recipe.width, recipe.depth)
-    activation = output_activations(student)[0]
+    activation = outputs_of(student).activations[0]
     if activation == LINEAR and tuple(getattr(student, "output_shape", ()))[-1:] == (1,):
         raise ValueError("the student answers by one linear number: a classifier ends in a sigmoid")
     x, y = data

@@ -55,17 +55,21 @@ def _rescaling(layer, inputs, **flags):
 
 
 def _normalization(layer, inputs, **flags):
-    mean = np.asarray(ops.convert_to_numpy(layer.mean), "float32").reshape(-1)
-    variance = np.asarray(ops.convert_to_numpy(layer.variance), "float32").reshape(-1)
-    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    if layer.input_mean is None:  # adapted: weights, which are loaded once all is built
+        mean, variance = layer.adapt_mean, layer.adapt_variance
+    else:
+        mean = np.asarray(ops.convert_to_numpy(layer.mean), "float32")
+        variance = np.asarray(ops.convert_to_numpy(layer.variance), "float32")
+    deviation = ops.maximum(ops.sqrt(ops.reshape(variance, (-1,))), keras.config.epsilon())
+    mean = ops.reshape(mean, (-1,))
     factor, shift = 1 / deviation, -mean / deviation
     if layer.invert:
         factor, shift = deviation, mean
     channels = (inputs.shape[-1],)
     return affine(
         ops.cast(inputs, "float32"),
-        np.broadcast_to(factor, channels),
-        np.broadcast_to(shift, channels),
+        ops.broadcast_to(factor, channels),
+        ops.broadcast_to(shift, channels),
     )
 
 

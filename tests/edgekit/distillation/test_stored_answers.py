@@ -182,8 +182,13 @@ def test_sure_teachers_are_told_apart_and_kept_to_the_last_digit(data, tmp_path)
 
 def test_stored_answers_of_other_losses_are_refused(data, tmp_path):
     x, y = data
-    taught = make(make_net(9)).ask_once(x, tmp_path / "answers", verbose=False)
-    distiller = make(make_net(9), D.Hints("conv"))
-    distiller.compile("adam", LOSS)
-    with pytest.raises(ValueError, match="stored answers have no 'layer conv'"):
-        distiller.fit(taught, y, verbose=0)
+    teacher = make_net(9)
+    taught = make(teacher).ask_once(x, tmp_path / "answers", verbose=False)
+    for other, losses, message in (
+        (teacher, D.Hints("conv"), "stored answers have no 'layer conv'"),
+        (make_net(9), None, "stored answers are another teacher's"),
+    ):
+        distiller = make(other, losses)
+        distiller.compile("adam", LOSS)
+        with pytest.raises(ValueError, match=message):
+            distiller.fit(taught, y, verbose=0)
