@@ -1,6 +1,7 @@
 """`edgekit distill`."""
 
 import json
+from pathlib import Path
 
 import click
 
@@ -59,6 +60,9 @@ def distill(
     for name in ("width", "depth"):
         if student and name in given:
             raise ValueError(f"--{name} is of a narrow teacher, and --student is another model")
+    for source in (*teachers, *([student] if student else []), data):
+        if Path(source).resolve() == place.resolve():
+            raise ValueError(f"--out {out} is {source} itself, which would be lost: name another")
     x, y = labelled_data(data)
     with quiet_start_up():
         from edgekit.pipeline.distillation import Recipe, distill_and_compare

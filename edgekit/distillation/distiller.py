@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,16 @@ import tensorflow as tf
 from keras import ops, tree
 
 from edgekit.core.whole_numbers import check_whole
+from edgekit.distillation.comparisons import Batch, asks_for_outputs, compared
+from edgekit.distillation.decoupled import Decoupled
 from edgekit.distillation.feature_pairs import projections
-from edgekit.distillation.feature_sizes import one_extent
 from edgekit.distillation.features import Features
-from edgekit.distillation.loss import replica_count, sample_weights, without_masked
+from edgekit.distillation.loss import replica_count
+from edgekit.distillation.loss_kinds import loss_of, of_numbers, warn_of_numbers
 from edgekit.distillation.model_pair import input_order, reordered
-from edgekit.distillation.output_activation import SIGMOID, SOFTMAX, logits_of
+from edgekit.distillation.output_activation import LINEAR, logits_of
 from edgekit.distillation.outputs import outputs_of
+from edgekit.distillation.soft_targets import SoftTargets
 from edgekit.distillation.stored_answers import (
     array_answers,
     dataset_answers,
@@ -53,6 +56,8 @@ class Distiller(keras.distillation.Distiller):
         student: The student.
         teacher: The teacher.
         strength: A variable, 1 at first, that (1 − λ) is multiplied with.
+        teacher_places: Where the teacher has each of the student's outputs; None where alike.
+        projections: For each loss the layer that widens the student's features, or None.
     """
 
     def __init__(
@@ -91,7 +96,7 @@ class Distiller(keras.distillation.Distiller):
         self.asked: set[str] = set()
         own, theirs = outputs_of(student), outputs_of(teacher)
         self.output_names = list(own.names)
-        self._teachers = own.places_in(theirs)
+        self.teacher_places = own.places_in(theirs)
         self._input_order = input_order(student, teacher)
         self._runs = _Runs(
             Features(student, self._names("student_layer_name")),
@@ -110,6 +115,10 @@ class Distiller(keras.distillation.Distiller):
                 f"`loss` is needed, for the student's own counts {self.student_loss_weight:g}; "
                 "student_weight=0 in ek.distill learns from the teacher alone"
             )
+        for each, chosen in zip(self.distillation_losses, self.distillation_outputs, strict=True):
+            for place in self._classes_compared(each, chosen):
+                if of_numbers(loss_of(loss, place, self.output_names)):
+                    warn_of_numbers(self.output_names[place], type(each).__name__)
         keras.Model.compile(self, optimizer=optimizer, loss=loss, **kwargs)
 
     def compile_from_config(self, config: dict) -> None:
@@ -179,11 +188,8 @@ class Distiller(keras.distillation.Distiller):
         outputs, features = self._runs.teacher(reordered(inputs, self._input_order), **options)
         found = {f"layer {name}": value for name, value in features.items()}
         flat = tree.flatten(outputs)
-        for number, place in enumerate(self._teachers or range(len(flat))):
-            if any(
-                not hasattr(loss, "takes") or _of_features(loss)
-                for loss in self.distillation_losses
-            ):
+        for number, place in enumerate(self.teacher_places or range(len(flat))):
+            if any(map(asks_for_outputs, self.distillation_losses)):
                 found[f"output {number}"] = flat[place]
             if number < len(self.student_activation):
                 kind = self.teacher_activation[place]
@@ -260,15 +266,10 @@ class Distiller(keras.distillation.Distiller):
             answers = self.answers(_apart(x)[1], y)
         else:
             self._check_stored(answers)
+        batch = Batch(answers, y, y_pred, sample_weight, self._step.features)
         parts = []
-        for number, loss in enumerate(self.distillation_losses):
-            if _of_features(loss):
-                found = [self._between_features(number, loss, answers, y_pred, sample_weight)]
-            elif hasattr(loss, "takes"):
-                found = self._between_outputs(number, loss, answers, y, y_pred, sample_weight)
-            else:
-                found = [self._of_keras(number, loss, answers, y_pred)]
-            weight = self.distillation_loss_weights[number]
+        for number, weight in enumerate(self.distillation_loss_weights):
+            found = compared(self, number, batch)
             parts += [weight * ops.cast(part, "float32") for part in found]
         return ops.sum(ops.stack(parts))
 
@@ -288,59 +289,12 @@ class Distiller(keras.distillation.Distiller):
                 "use ask_once of this distiller"
             )
 
-    def _between_features(self, number, loss, answers, y_pred, sample_weight):
-        names = loss.teacher_layer_name, loss.student_layer_name
-        teacher = _answer(answers, "output 0" if names[0] is None else f"layer {names[0]}")
-        own = self._step.features
-        student = tree.flatten(y_pred)[0] if names[1] is None else own[names[1]]
-        if not hasattr(loss, "takes"):
-            return loss.compute_loss(teacher, student)
-        weights = _single(sample_weight)
-        if loss.has_places:
-            weights = sample_weights(student, weights)
-        else:
-            teacher, student = without_masked(teacher, student)
-        if loss.compares_places:
-            teacher, student = one_extent(teacher, student)
-        if self.projections[number] is not None:
-            student = self.projections[number](student)
-        return loss.compute_loss(teacher, student, sample_weight=weights)
-
-    def _between_outputs(self, number, loss, answers, y, y_pred, sample_weight):
-        chosen, found = self.distillation_outputs[number], []
-        students = tree.flatten(y_pred)
-        labels = _for_each(y, self.output_names)
-        weights = _for_each(sample_weight, self.output_names)
-        for place in range(len(students)) if chosen is None else [chosen]:
-            kind = self.student_activation[place]
-            taught = self.teacher_activation[self._teachers[place] if self._teachers else place]
-            both = _answer(answers, f"logits {place}"), logits_of(students[place], kind)
-            _check_shapes(*both)
-            if kind == SIGMOID and not loss.takes_pairs:
-                both = [logits[..., 0] for logits in both]
-            found.append(
-                loss.compute_loss(
-                    *both,
-                    labels=labels[place],
-                    softmax=SOFTMAX in (kind, taught),
-                    sample_weight=sample_weights(students[place], weights[place]),
-                )
-            )
-        return found
-
-    def _of_keras(self, number, loss, answers, y_pred):
-        """One of Keras's losses, which knows of no weights; logits where it asks for them."""
-        students, chosen = tree.flatten(y_pred), self.distillation_outputs[number]
-        name = "output"
-        if isinstance(loss, keras.distillation.LogitsDistillation):
-            name = "logits"
-            kinds = zip(students, self.student_activation, strict=True)
-            students = [logits_of(student, kind) for student, kind in kinds]
-        teachers = [_answer(answers, f"{name} {place}") for place in range(len(students))]
-        if chosen is not None:
-            return loss.compute_loss(teachers[chosen], students[chosen])
-        packed = (tree.pack_sequence_as(y_pred, each) for each in (teachers, students))
-        return loss.compute_loss(*packed)
+    def _classes_compared(self, loss, chosen: int | None) -> list[int]:
+        """Linear outputs that the loss takes for logits of classes."""
+        if not isinstance(loss, (SoftTargets, Decoupled)):
+            return []
+        places = range(len(self.output_names)) if chosen is None else [chosen]
+        return [place for place in places if self.student_activation[place] == LINEAR]
 
     def _names(self, side: str) -> list[str]:
         names = [getattr(loss, side, None) for loss in self.distillation_losses]
@@ -387,45 +341,3 @@ class _Runs:
 
 def _apart(inputs) -> tuple[dict | None, Any]:
     return (inputs.answers, inputs.inputs) if isinstance(inputs, Taught) else (None, inputs)
-
-
-def _of_features(loss) -> bool:
-    sides = ("student_layer_name", "teacher_layer_name")
-    return any(getattr(loss, side, None) is not None for side in sides)
-
-
-def _answer(answers: dict[str, Any], name: str):
-    if name not in answers:
-        raise ValueError(
-            f"the stored answers have no {name!r}, which these losses need: they are another "
-            "distiller's; use ask_once of this one"
-        )
-    return answers[name]
-
-
-def _check_shapes(teacher, student) -> None:
-    """Refuse answers of another shape, which would be stretched to fit; some are open till now."""
-    pairs = list(zip(teacher.shape[1:], student.shape[1:], strict=False))
-    known = all(None in pair or pair[0] == pair[1] for pair in pairs)
-    if len(teacher.shape) != len(student.shape) or not known:
-        raise ValueError(
-            f"the teacher answers in shape {tuple(teacher.shape)}, the student in "
-            f"{tuple(student.shape)}: they must answer alike"
-        )
-    if any(None in pair for pair in pairs):
-        tf.debugging.assert_equal(
-            tf.shape(teacher), tf.shape(student), "teacher and student answer in other shapes"
-        )
-
-
-def _single(weights):
-    """Weights of samples; None where there are some for each of several outputs."""
-    return None if tree.is_nested(weights) else weights
-
-
-def _for_each(structure, names: Sequence[str]) -> list:
-    """One entry for each output: by its name, in the given order, or the same for all."""
-    if isinstance(structure, Mapping) and any(name in structure for name in names):
-        return [structure.get(name) for name in names]
-    flat = tree.flatten(structure)
-    return flat if len(flat) == len(names) else [structure] * len(names)

@@ -25,7 +25,8 @@ class Ensemble(keras.Model):
     A teacher for `ek.distill`, and a model to evaluate by itself.
 
     Example:
-        >>> ek.distill(student, ek.distillation.Ensemble([net_1, net_2], "geometric", weights=[2, 1]))
+        >>> both = ek.distillation.Ensemble([net_1, net_2], "geometric", weights=[2, 1])
+        >>> ek.distill(student, both)
 
     Args:
         models: Two or more models with the same inputs and one output of the same shape each.

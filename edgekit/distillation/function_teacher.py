@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import keras
@@ -126,10 +126,8 @@ class FunctionTeacher(keras.Model):
             )
         if any(told.doubtful):
             chance = np.random.default_rng(0).standard_normal
-            try:
+            with suppress(Exception):  # such samples may mean nothing to it
                 told = outputs_from(self._function(_samples(inputs, _ASKED, chance)))
-            except Exception:  # such samples may mean nothing to it
-                pass
         return structure, told
 
 

@@ -1,5 +1,6 @@
 """Mutual learning: students that teach each other."""
 
+import warnings
 from collections.abc import Sequence
 
 import keras
@@ -7,7 +8,8 @@ from keras import ops
 
 from edgekit.distillation.ensemble import check_models, common_activation
 from edgekit.distillation.loss import replica_count, sample_weights
-from edgekit.distillation.output_activation import logits_of
+from edgekit.distillation.loss_kinds import of_numbers
+from edgekit.distillation.output_activation import LINEAR, logits_of
 from edgekit.distillation.outputs import outputs_of
 from edgekit.distillation.soft_targets import SoftTargets, check_positive
 
@@ -59,6 +61,16 @@ class MutualLearning(keras.Model):
         told = outputs_of(students[0])
         self.divergence.check_output(told.names[0], told.shapes[0][-1], self.activation)
         self.built = all(student.built for student in students)
+
+    def compile(self, optimizer="rmsprop", loss=None, **kwargs) -> None:
+        """As one student."""
+        if self.activation == LINEAR and of_numbers(loss):
+            warnings.warn(
+                "MutualLearning compares outputs as logits of classes, and the loss is one of "
+                "numbers: it is for classifiers",
+                stacklevel=2,
+            )
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def call(self, inputs, training=None):
         outputs = [student(inputs, training=training) for student in self.students]

@@ -49,11 +49,20 @@ def anew(arguments: Mapping[str, Any]) -> dict[str, Any]:
     optimizer = arguments.get("optimizer")
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return dict(arguments)
-    config = optimizer.get_config()
+    return {**arguments, "optimizer": _untrained(optimizer)}
+
+
+def _untrained(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     schedule = getattr(optimizer, "_learning_rate", None)
-    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        config["learning_rate"] = schedule  # one's own would have to be registered
-    return {**arguments, "optimizer": type(optimizer).from_config(config)}
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return type(optimizer).from_config(optimizer.get_config())
+    # Past the schedule's own configuration: one's own need not have any, nor be registered.
+    vars(optimizer)["_learning_rate"] = None
+    try:
+        config = optimizer.get_config()
+    finally:
+        vars(optimizer)["_learning_rate"] = schedule
+    return type(optimizer).from_config(config | {"learning_rate": schedule})
 
 
 def check_arguments(compiling, fitting) -> None:

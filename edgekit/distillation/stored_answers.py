@@ -35,7 +35,7 @@ def array_answers(distiller, x, y, folder: Path, batch_size: int, verbose: bool)
         batch_size: Samples that the teacher is asked about at once.
         verbose: Whether to show progress.
     """
-    if isinstance(x, keras.utils.PyDataset) or isinstance(x, Iterator):
+    if isinstance(x, (keras.utils.PyDataset, Iterator)):
         raise TypeError(
             f"`data` must be arrays or a tf.data set of batches. Received: {type(x).__name__}"
         )

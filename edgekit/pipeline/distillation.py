@@ -11,8 +11,9 @@ import numpy as np
 from converters import Flatbuffer
 from edgekit.core.files import write_beside
 from edgekit.distillation import Ensemble, SoftTargets, distill, narrow
-from edgekit.distillation.output_activation import LINEAR
+from edgekit.distillation.output_activation import LINEAR, SIGMOID
 from edgekit.distillation.outputs import outputs_of
+from edgekit.pipeline.labelled import check_labelled
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,9 @@ def distill_and_compare(
         verbose: As in `fit`. Defaults to `1`.
 
     Raises:
-        ValueError: A `.tflite` among several teachers or without a student, a single linear output,
-            no samples to train on, or what `ek.distill` and `ek.narrow` refuse.
+        ValueError: A `.tflite` among several teachers or without a student, several outputs or a
+            single linear one, labels that are none of such outputs, no samples to train on, or
+            what `ek.distill` and `ek.narrow` refuse.
     """
     keras.utils.set_random_seed(recipe.seed)
     files = [teacher for teacher in teachers if isinstance(teacher, Flatbuffer)]
@@ -107,18 +109,17 @@ def distill_and_compare(
         raise ValueError("--student is needed: a .tflite cannot be made narrower")
     if student is None:
         student = narrow(teachers[0], recipe.width, recipe.depth)
-    activation = outputs_of(student).activations[0]
-    if activation == LINEAR and tuple(getattr(student, "output_shape", ()))[-1:] == (1,):
-        raise ValueError("the student answers by one linear number: a classifier ends in a sigmoid")
+    activation, width = _one_output(student)
     x, y = data
+    check_labelled(x, y, activation, width)
     held = max(1, round(recipe.validation * len(x)))
     if held >= len(x):
         raise ValueError(f"--validation {recipe.validation} leaves no samples to train on")
     train, test = (x[:-held], y[:-held]), (x[-held:], y[-held:])
     teacher: Any = teachers[0] if len(teachers) == 1 else Ensemble(teachers)
     accuracy = {
-        "teacher": _accuracy(teacher, test),
-        "student before": _accuracy(student, test),
+        "teacher": _accuracy(teacher, test, activation),
+        "student before": _accuracy(student, test, activation),
     }
     losses = SoftTargets(recipe.temperature)
     distiller = distill(student, teacher, losses, recipe.student_weight)
@@ -127,25 +128,39 @@ def distill_and_compare(
     loss = _loss(y, activation) if recipe.student_weight > 0 else None
     distiller.compile(keras.optimizers.Adam(rate), loss)
     distiller.fit(*train, batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=verbose)
-    accuracy["student"] = _accuracy(student, test)
+    accuracy["student"] = _accuracy(student, test, activation)
     write_beside(out, student.save)
     sizes = None if files else sum(teacher.count_params() for teacher in teachers)
     return Distillation(accuracy, sizes, student.count_params(), held)
 
 
-def _accuracy(model, data) -> float:
+def _one_output(student) -> tuple[str, int]:
+    """The activation and the width of a classifier's output."""
+    told = outputs_of(student)
+    if len(told) > 1:
+        raise ValueError(
+            f"the student has outputs {', '.join(told.names)}, and this is for classifiers with "
+            "one: ek.distill teaches several"
+        )
+    if told.activations[0] == LINEAR and told.shapes[0][-1] == 1:
+        raise ValueError("the student answers by one linear number: a classifier ends in a sigmoid")
+    return told.activations[0], told.shapes[0][-1]
+
+
+def _accuracy(model, data, activation: str) -> float:
+    """The share of the samples that are answered rightly; of sigmoids that of yes and no."""
     x, y = data
     options = {} if isinstance(model, Flatbuffer) else {"verbose": 0}
     answers = np.asarray(model.predict(x, **options))
+    if activation == SIGMOID:
+        return float(np.mean((answers > 0.5) == (y.reshape(answers.shape) > 0.5)))
     labels = y.reshape(len(y)) if y.size == len(y) else y.argmax(-1)
-    if answers.shape[-1] == 1 and answers.ndim == 2:
-        return float(np.mean((answers[:, 0] > 0.5) == labels))
     return float(np.mean(answers.argmax(-1) == labels))
 
 
 def _loss(y: np.ndarray, activation: str) -> keras.losses.Loss:
-    logits = {"from_logits": activation == "linear"}
-    if activation == "sigmoid":
+    logits = {"from_logits": activation == LINEAR}
+    if activation == SIGMOID:
         return keras.losses.BinaryCrossentropy()
     if y.size == len(y):
         return keras.losses.SparseCategoricalCrossentropy(**logits)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from edgekit.core.adapted import copy_adapted
 from edgekit.core.selection import LayerFilter
 from edgekit.pruning.criteria import Criterion
 from edgekit.pruning.granularities import Granularity
@@ -123,6 +124,7 @@ class LotteryTicket(PruningCallback):
         random.seed(seed)  # of which Keras makes each initializer's
         try:
             fresh = keras.models.clone_model(self.model)
+            copy_adapted(self.model, fresh)
         except (ValueError, NotImplementedError) as error:
             raise ValueError(f"the model cannot be built anew: {error}") from None
         finally:

@@ -29,6 +29,11 @@ def folder(tmp_path_factory):
         model.save(folder / f"teacher_{seed}.keras")
     ek.convert(model, ["int8"], calibration=x)["int8"].save(folder / "teacher.tflite")
     make_cnn().save(folder / "student.keras")
+    np.savez(folder / "from_1.npz", x=x, y=y + 1)
+    np.savez(folder / "nan.npz", x=x * np.nan, y=y)
+    np.savez(folder / "halves.npz", x=x, y=y + 0.5)
+    np.savez(folder / "names.npz", x=x, y=y.astype(str))
+    np.savez(folder / "many.npz", x=x, y=np.ones((len(x), 4)))
     ending = [keras.Input(x.shape[1:]), keras.layers.Flatten(), keras.layers.Dense(1)]
     keras.Sequential(ending).save(folder / "number.keras")
     return folder
@@ -69,6 +74,12 @@ def test_several_teachers_and_flatbuffers(folder, tmp_path, teachers):
         (["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/o.tflite"], ".keras"),
         (["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}"], "is a folder"),
         (["{f}/teacher.tflite", "--data", "{f}/data.npz", "-o", "{f}/o.keras"], "--student is"),
+        (["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/teacher_0.keras"], "itself"),
+        (["{f}/teacher_0.keras", "--data", "{f}/from_1.npz", "-o", "{f}/o.keras"], "1 to 4"),
+        (["{f}/teacher_0.keras", "--data", "{f}/nan.npz", "-o", "{f}/o.keras"], "not finite"),
+        (["{f}/teacher_0.keras", "--data", "{f}/halves.npz", "-o", "{f}/o.keras"], "0.5 to 3.5"),
+        (["{f}/teacher_0.keras", "--data", "{f}/names.npz", "-o", "{f}/o.keras"], "be numbers"),
+        (["{f}/teacher_0.keras", "--data", "{f}/many.npz", "-o", "{f}/o.keras"], "one-hot of 4"),
         (
             ["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/o.keras"]
             + ["--temperature", "0"],

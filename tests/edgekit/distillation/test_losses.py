@@ -219,3 +219,24 @@ def test_keras_distiller_takes_them():
     distiller.compile("sgd", loss)
     x = np.random.default_rng(0).random((8, 3)).astype("float32")
     assert np.isfinite(distiller.fit(x, np.arange(8) % 4, verbose=0).history["loss"][0])
+
+
+def test_labels_of_several_classes_count_as_the_largest_and_no_class_is_left_out():
+    rng = np.random.default_rng(3)
+    t, s = rng.standard_normal((2, BATCH, CLASSES)).astype("float32")
+    loss = D.Decoupled()
+    hard = float(loss.compute_loss(t, s, labels=LABELS))
+    one_hot = np.eye(CLASSES, dtype="float32")[LABELS]
+    assert float(loss.compute_loss(t, s, labels=0.9 * one_hot + 0.02)) == pytest.approx(hard)
+    some = [0, 3, 5]
+    ignored = np.where(np.isin(np.arange(BATCH), some), LABELS, 255)
+    expected = float(loss.compute_loss(t[some], s[some], labels=LABELS[some]))
+    assert float(loss.compute_loss(t, s, labels=ignored)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_relations_do_not_depend_on_where_the_features_are():
+    rng = np.random.default_rng(3)
+    t, s = rng.standard_normal((2, BATCH, 8)).astype("float32")
+    loss = D.Relational("a")
+    near = float(loss.compute_loss(t, s))
+    assert float(loss.compute_loss(t, s + 4096)) == pytest.approx(near, rel=1e-2)

@@ -170,3 +170,46 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="'shape' does not take .* `keep` those"):
         ek.narrow(model, 0.3)
     assert ek.narrow(model, 0.3, keep="dense").output_shape == (None, 2)
+
+
+def test_shapes_follow_the_channels():
+    image = keras.Input((16, 16, 1))
+    x = layers.Conv2D(64, 3, strides=2, padding="same")(image)
+    steps = layers.Reshape((-1, 64), name="steps")(x)
+    flat = keras.ops.reshape(x, (-1, 4096))
+    outputs = [layers.Dense(3)(layers.GRU(8)(steps)), layers.Dense(2)(flat)]
+    small = ek.narrow(keras.Model(image, outputs), 0.5)
+    assert small.get_layer("steps").output.shape == (None, 64, 32)
+    assert [tuple(y.shape) for y in small(np.zeros((10, 16, 16, 1)))] == [(10, 3), (10, 2)]
+    fixed = keras.Model(image, layers.Dense(2)(keras.ops.reshape(x, (1, 4096))))
+    with pytest.raises(ValueError, match="does not start with -1, the samples"):
+        ek.narrow(fixed, 0.5)
+
+
+def test_blocks_with_a_mask_beside_them_are_left_out():
+    steps = keras.Input((8,), dtype="int32")
+    x = layers.Embedding(20, 16, mask_zero=True)(steps)
+    for number in range(4):
+        attention = layers.MultiHeadAttention(2, 8, name=f"attention_{number}")
+        x = layers.LayerNormalization()(layers.Add()([x, attention(x, x)]))
+    model = keras.Model(steps, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)))
+    small = ek.narrow(model, 1, 0.5)
+    kept = [layer.name for layer in small.layers if layer.name.startswith("attention")]
+    assert kept == ["attention_0", "attention_1"]
+    whole = ek.narrow(model, 1)
+    sentence = np.array([[1, 2, 3, 0, 0, 0, 0, 0]])
+    longer = np.array([[1, 2, 3, 0, 0, 0, 0, 0][::-1]])
+    for net in (small, whole):  # the mask counts as before
+        assert np.abs(net(sentence) - net(longer)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.ConvLSTM2D(16, 3, padding="same"),
+        layers.TimeDistributed(layers.SpectralNormalization(layers.Conv2D(16, 3))),
+    ],
+)
+def test_layers_around_others_are_narrower(layer):
+    model = keras.Sequential([keras.Input((4, 8, 8, 3)), layer, layers.Flatten(), layers.Dense(3)])
+    assert ek.narrow(model, 0.5).count_params() < 0.6 * model.count_params()

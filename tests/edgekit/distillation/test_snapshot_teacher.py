@@ -101,3 +101,34 @@ def test_after_an_interrupt_the_teacher_is_back_in_the_next_fit(data):
     assert float(distiller.strength) == 0
     distiller.fit(*data, verbose=0)
     assert float(distiller.strength) == 1
+
+
+def test_stored_answers_and_backups(data, tmp_path):
+    student = make_net(4)
+    distiller = ek.distill(student, keras.models.clone_model(student))
+    distiller.compile("adam", LOSS)
+    taught = distiller.ask_once(data[0], tmp_path / "answers", verbose=False)
+    with pytest.raises(ValueError, match="SnapshotTeacher changes the teacher"):
+        distiller.fit(taught, data[1], verbose=0, callbacks=[D.SnapshotTeacher()])
+
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    def trained(*more):
+        keras.utils.set_random_seed(1)
+        student = make_net(4)
+        distiller = ek.distill(student, keras.models.clone_model(student), student_weight=0.5)
+        distiller.compile("adam", LOSS)
+        backup = keras.callbacks.BackupAndRestore(tmp_path / f"backup_{len(more)}")
+        callbacks = [backup, D.SnapshotTeacher(2)]
+        options = {"epochs": 5, "verbose": 0, "shuffle": False}
+        if more:
+            with pytest.raises(KeyboardInterrupt):
+                distiller.fit(*data, callbacks=[*callbacks, *more], **options)
+        distiller.fit(*data, callbacks=callbacks, **options)
+        return student.get_weights()
+
+    for one, other in zip(trained(), trained(Killed()), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -71,3 +71,42 @@ def test_bad_arguments_are_one_clear_sentence(data):
         D.teaching_assistants([net, make_net(3)], **settings | {"fit": None})
     with pytest.raises(ValueError, match="generations=0"):
         D.born_again(net, 0, **settings)
+
+
+def test_losses_and_schedules_of_ones_own_are_taken_as_they_are(data):
+    class Own(keras.losses.Loss):
+        def __init__(self, gamma=2.0):
+            super().__init__()
+            self.gamma = gamma
+
+        def call(self, expected, found):
+            return self.gamma * keras.ops.mean(found, -1)
+
+    class Falling(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.0 * keras.ops.cast(step, "float32")
+
+    settings = arguments(data, keras.optimizers.Adam(Falling()))
+    settings["compile"] = {**settings["compile"], "loss": Own(8.0), "metrics": []}
+    (history,) = D.teaching_assistants([make_net(6), make_net(4)], student_weight=1, **settings)
+    assert history.history["loss"][0] == pytest.approx(2.0)  # 8 · the mean of 4 probabilities
+
+
+def test_what_cannot_be_read_or_made_again_is_refused(data):
+    settings = arguments(data)
+    settings["fit"] = {"x": iter([data]), "verbose": 0}
+    with pytest.raises(ValueError, match="x is a generator, which the first stage uses up"):
+        D.teaching_assistants([make_net(6), make_net(4)], **settings)
+
+    class Subclassed(keras.Model):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def call(self, x):
+            return self.net(x)
+
+    model = Subclassed(make_net(4))
+    model(data[0][:1])
+    with pytest.raises(ValueError, match="cannot be made anew .* pass `make`"):
+        D.born_again(model, 1, **arguments(data))

@@ -192,3 +192,55 @@ def test_stored_answers_of_other_losses_are_refused(data, tmp_path):
         distiller.compile("adam", LOSS)
         with pytest.raises(ValueError, match=message):
             distiller.fit(taught, y, verbose=0)
+
+
+def test_answers_are_asked_anew_for_another_activation_order_or_file(data, tmp_path, capsys):
+    x, _ = data
+    teacher, student = make_net(9), make_net(4)
+    first = ek.distill(student, teacher, teacher_activation="linear").ask_once(x, tmp_path / "a")
+    again = ek.distill(student, teacher).ask_once(x, tmp_path / "a")
+    assert "has answers of another teacher: asking anew" in capsys.readouterr().out
+    found = keras.ops.softmax(again.answers["logits 0"])
+    np.testing.assert_allclose(found, first.answers["logits 0"], atol=1e-5)
+    make(teacher).ask_once(x[::-1], tmp_path / "a")
+    assert "answers to other data, or the same in another order" in capsys.readouterr().out
+
+    class File:
+        """As a `.tflite` is: bytes, of which a few answers show nothing."""
+
+        def __init__(self, content):
+            self.content = content
+
+        def predict(self, x):
+            return np.full((len(x), 4), 0.25)
+
+    asked = [
+        make(File(content)).ask_once(x, tmp_path / "files", verbose=False)
+        for content in (b"one", b"other")
+    ]
+    assert asked[0].answers.keys() != asked[1].answers.keys()
+
+
+def test_what_is_no_data_or_too_much_is_refused(data, tmp_path):
+    x, y = data
+    with pytest.raises(ValueError, match="2 arrays, and the student 1 inputs: pass x alone"):
+        make(make_net(9)).ask_once((x, y), tmp_path / "new")
+    with pytest.raises(TypeError, match="arrays or a tf.data set of batches. Received: generator"):
+        make(make_net(9)).ask_once((batch for batch in [x]), tmp_path / "new")
+
+
+def test_a_teacher_without_a_configuration_is_asked_once(data, tmp_path):
+    class Wrapped(keras.Model):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def call(self, x):
+            return self.net(x)
+
+    teacher = Wrapped(make_net(9))
+    teacher(data[0][:1])
+    taught = make(teacher).ask_once(data[0], tmp_path / "answers", verbose=False)
+    np.testing.assert_allclose(
+        keras.ops.softmax(taught.answers["logits 0"]), teacher(data[0]), atol=1e-5
+    )

@@ -9,6 +9,12 @@ def conv(filters=8, size=3, **options):
     return layers.Conv2D(filters, size, padding="same", **options)
 
 
+def adapted(x):
+    statistics = layers.Normalization()
+    statistics.adapt(np.random.default_rng(0).normal(2, 0.5, (64, *x.shape[1:])))
+    return conv(4)(statistics(x))
+
+
 def batchnorm():
     return layers.BatchNormalization(
         beta_initializer=keras.initializers.RandomNormal(stddev=0.3),
@@ -204,6 +210,7 @@ IMAGE = {
     "normalization": lambda x: layers.Normalization(
         mean=[0.1, 0.2, 0.3, 0.4], variance=[1.0, 2.0, 0.5, 0.7]
     )(x),
+    "adapted": lambda x: adapted(x),
     "augmentation": lambda x: conv(4)(layers.RandomFlip()(layers.GaussianNoise(0.1)(x))),
     "layer_norm": lambda x: layers.LayerNormalization()(conv(6)(x)),
     "group_norm": lambda x: layers.GroupNormalization(2)(conv(6)(x)),

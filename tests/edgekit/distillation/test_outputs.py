@@ -1,0 +1,135 @@
+"""What models answer with, whatever kind they are of."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import edgekit as ek
+from edgekit.distillation.outputs import outputs_of
+from tests.edgekit.distillation.conftest import LOSS
+
+D = ek.distillation
+X = np.random.default_rng(0).standard_normal((64, 6)).astype("float32")
+Y = X[:, :3].argmax(1)
+
+
+class Ends(keras.Model):
+    """A subclassed model with outputs of these names, activations and widths."""
+
+    def __init__(self, ends, pack=dict):
+        super().__init__()
+        self.pack = pack
+        self.heads = {name: layers.Dense(width, kind) for name, (kind, width) in ends.items()}
+
+    def call(self, x):
+        found = {name: head(x) for name, head in self.heads.items()}
+        return found if self.pack is dict else self.pack(iter(found.values()))
+
+
+def built(*arguments):
+    model = Ends(*arguments)
+    model(X[:1])
+    return model
+
+
+def functional(names, kind="softmax"):
+    x = keras.Input((6,))
+    return keras.Model(x, [layers.Dense(3, kind, name=name)(x) for name in names])
+
+
+def test_names_shapes_and_activations():
+    told = outputs_of(built({"b": ("softmax", 3), "a": (None, 2)}))
+    assert told.names == ("a", "b")
+    assert told.shapes == ((None, 2), (None, 3))
+    assert told.activations == ("linear", "softmax")
+    assert outputs_of(built({"b": ("softmax", 3), "a": (None, 2)}, list)).names == (
+        "output_0",
+        "output_1",
+    )
+    x = keras.Input((6,))
+    heads = [layers.Dense(width, name=f"w{width}")(x) for width in (1, 2, 3)]
+    nested = keras.Model(x, {"z": heads[:2], "a": heads[2]})
+    assert outputs_of(nested).names == ("a", "z/0", "z/1")
+    assert outputs_of(nested).shapes == ((None, 3), (None, 1), (None, 2))
+    assert outputs_of(functional("ab")).names == ("a", "b")
+
+
+@pytest.mark.parametrize("pack", [dict, list])
+def test_subclassed_models_with_several_outputs_teach_and_learn(pack):
+    ends = {"a": ("softmax", 3), "b": ("softmax", 3)}
+    teacher, student = built(ends, pack), built(ends, pack)
+    distiller = ek.distill(student, teacher, student_weight=0)
+    distiller.compile(keras.optimizers.Adam(0.05))
+    losses = distiller.fit(X, epochs=60, verbose=0).history["loss"]
+    assert losses[-1] < 0.05 * losses[0]
+    flat = [keras.tree.flatten(model(X)) for model in (student, teacher)]
+    for one, other in zip(*flat, strict=True):
+        np.testing.assert_allclose(one, other, atol=0.1)
+
+
+def test_names_go_before_places():
+    teacher, student = built({"a": ("softmax", 3), "b": ("softmax", 3)}), functional("ba")
+    answers = ek.distill(student, teacher).answers(X)
+    np.testing.assert_allclose(keras.ops.softmax(answers["logits 0"]), teacher(X)["b"], atol=1e-5)
+    function = ek.distill(student, lambda x: {k: v.numpy() for k, v in teacher(x).items()})
+    np.testing.assert_allclose(
+        keras.ops.softmax(function.answers(X)["logits 0"]), teacher(X)["b"], atol=1e-5
+    )
+
+
+def test_inputs_in_a_list_are_known_by_name():
+    def make(order):
+        inputs = {name: keras.Input((6,), name=name) for name in "ab"}
+        x = layers.Subtract()([inputs["a"], inputs["b"]])
+        return keras.Model([inputs[name] for name in order], layers.Dense(3, "softmax")(x))
+
+    student, teacher = make("ab"), make("ba")
+    teacher.set_weights(student.get_weights())
+    distiller = ek.distill(student, teacher, D.LogitMatching())
+    distiller.compile(keras.optimizers.SGD(0.0), LOSS)
+    history = distiller.fit([X, 2 * X], Y, verbose=0).history
+    assert history["distillation_loss"][0] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_what_may_be_a_sigmoid_is_asked_about(width):
+    teacher, student = (built({"o": ("sigmoid", width)}, next) for _ in range(2))
+    with pytest.raises(ValueError, match="sigmoid: say by student_activation whether"):
+        ek.distill(student, teacher)
+    told = {"student_activation": "sigmoid", "teacher_activation": "sigmoid"}
+    distiller = ek.distill(student, teacher, student_weight=0, **told)
+    distiller.compile(keras.optimizers.Adam(0.05))
+    losses = distiller.fit(X, epochs=40, verbose=0).history["loss"]
+    assert 0 < losses[-1] < 0.1 * losses[0]
+    number = keras.Sequential([keras.Input((6,)), layers.Dense(width)])
+    with pytest.raises(ValueError, match="say by teacher_activation"):
+        ek.distill(number, lambda x: teacher(x).numpy())
+
+
+def test_numbers_are_no_probabilities():
+    teacher, student = (built({"o": (None, 4)}, next) for _ in range(2))
+    assert ek.distill(student, teacher).student_activation == ["linear"]
+
+
+def test_answers_of_another_shape_are_refused_and_not_stretched():
+    student = built({"o": ("softmax", 3)}, next)
+    with pytest.raises(ValueError, match=r"shape \(None, 3\) and that of `teacher` \(None, 1\)"):
+        ek.distill(student, built({"o": (None, 1)}, next), D.LogitMatching())
+
+    def one_row(x):
+        return np.full((len(x) if len(x) <= 8 else 1, 3), 1 / 3)
+
+    distiller = ek.distill(student, one_row)
+    distiller.compile("adam", LOSS)
+    with pytest.raises(Exception, match=r"gives shapes \[\(1, 3\)\], not \[\(32, 3\)\]"):
+        distiller.fit(X, Y, verbose=0)
+
+
+def test_functions_may_be_among_several_teachers():
+    teachers = [functional("a"), functional("a")]
+    functions = [lambda x, net=net: net(x).numpy() for net in teachers]
+    student = functional("a")
+    expected = ek.distill(student, teachers).answers(X)["logits 0"]
+    found = ek.distill(student, [teachers[0], functions[1]]).answers(X)["logits 0"]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
