@@ -10,6 +10,7 @@ from keras import tree
 
 from edgekit.distillation.feature_sizes import one_extent
 from edgekit.distillation.loss import sample_weights, without_masked
+from edgekit.distillation.open_shapes import alike
 from edgekit.distillation.output_activation import SIGMOID, SOFTMAX, logits_of
 
 
@@ -131,14 +132,12 @@ def _answer(answers: dict[str, Any], name: str):
 
 def _check_shapes(teacher, student) -> None:
     """Refuse answers of another shape, which would be stretched to fit; some are open till now."""
-    pairs = list(zip(teacher.shape[1:], student.shape[1:], strict=False))
-    known = all(None in pair or pair[0] == pair[1] for pair in pairs)
-    if len(teacher.shape) != len(student.shape) or not known:
+    if not alike(teacher.shape[1:], student.shape[1:]):
         raise ValueError(
             f"the teacher answers in shape {tuple(teacher.shape)}, the student in "
             f"{tuple(student.shape)}: they must answer alike"
         )
-    if any(None in pair for pair in pairs):
+    if None in (*teacher.shape[1:], *student.shape[1:]):
         tf.debugging.assert_equal(
             tf.shape(teacher), tf.shape(student), "teacher and student answer in other shapes"
         )

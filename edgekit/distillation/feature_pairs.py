@@ -8,6 +8,7 @@ import keras
 from edgekit.core.layer_calls import calls_of
 from edgekit.distillation.feature_sizes import Shape, check_places, projection_to
 from edgekit.distillation.features import layer_named
+from edgekit.distillation.open_shapes import alike
 
 
 def projections(
@@ -56,8 +57,7 @@ def _comparison(loss):
 
 
 def _same(teacher: Shape, student: Shape) -> None:
-    pairs = zip(teacher[1:], student[1:], strict=False)
-    if len(teacher) != len(student) or any(a != b and None not in (a, b) for a, b in pairs):
+    if not alike(teacher[1:], student[1:]):
         raise ValueError(
             f"features of shapes {student} and {teacher} have to be alike; ek.distillation.Hints "
             "learns a projection"

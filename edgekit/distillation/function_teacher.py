@@ -12,12 +12,10 @@ from keras import tree
 
 from edgekit.core.layer_calls import possible_inputs
 from edgekit.distillation.output_activation import LINEAR, SOFTMAX
-from edgekit.distillation.outputs import Outputs, outputs_from
+from edgekit.distillation.outputs import ASKED, Outputs, outputs_from, some_samples
 
 # How far integer probabilities are from their sum of 1.
 _SLACK = 0.1
-# Random samples it is asked about where zeros leave a doubt.
-_ASKED = 8
 
 
 class FunctionTeacher(keras.Model):
@@ -110,7 +108,7 @@ class FunctionTeacher(keras.Model):
             inputs = inputs[0]  # as it is fed
         try:
             with _predictions() as predicted:
-                answers = self._function(_samples(inputs, 2, lambda shape: np.zeros(shape)))
+                answers = self._function(some_samples(inputs, 2, np.zeros))
             structure = tree.map_structure(_shape, answers)
             told = outputs_from(tree.map_structure(np.asarray, answers))
         except Exception as error:
@@ -127,18 +125,8 @@ class FunctionTeacher(keras.Model):
         if any(told.doubtful):
             chance = np.random.default_rng(0).standard_normal
             with suppress(Exception):  # such samples may mean nothing to it
-                told = outputs_from(self._function(_samples(inputs, _ASKED, chance)))
+                told = outputs_from(self._function(some_samples(inputs, ASKED, chance)))
         return structure, told
-
-
-def _samples(inputs, count: int, values: Callable[[tuple], np.ndarray]):
-    """So many samples for each input; whole numbers are zeros."""
-
-    def some(tensor):
-        shape = (count, *(size or 1 for size in tensor.shape[1:]))
-        return (values(shape) if "float" in tensor.dtype else np.zeros(shape)).astype(tensor.dtype)
-
-    return tree.map_structure(some, inputs)
 
 
 @contextmanager

@@ -14,14 +14,6 @@ _OF_NUMBERS = {
     "huber",
     "log_cosh",
 }
-_CLASSES_OF_NUMBERS = (
-    keras.losses.MeanSquaredError,
-    keras.losses.MeanAbsoluteError,
-    keras.losses.MeanAbsolutePercentageError,
-    keras.losses.MeanSquaredLogarithmicError,
-    keras.losses.Huber,
-    keras.losses.LogCosh,
-)
 
 
 def of_numbers(loss: Any) -> bool:
@@ -35,7 +27,8 @@ def of_numbers(loss: Any) -> bool:
         found = keras.losses.get(loss)
     except (ValueError, TypeError):
         return False  # compile will say so
-    return isinstance(found, _CLASSES_OF_NUMBERS) or getattr(found, "__name__", "") in _OF_NUMBERS
+    function = getattr(found, "fn", found)  # which Keras's classes wrap
+    return getattr(function, "__name__", "") in _OF_NUMBERS
 
 
 def loss_of(losses: Any, place: int, names: list[str]) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 from keras import tree
 
 from edgekit.core.selection import all_layers, layer_path
+from edgekit.distillation.open_shapes import alike
 from edgekit.distillation.output_activation import SIGMOID
 from edgekit.distillation.outputs import Outputs
 
@@ -83,7 +84,7 @@ def check_inputs(student: keras.Model, teacher: keras.Model) -> None:
     order = input_order(student, teacher)
     own = shapes[0] if order is None else [shapes[0][place] for place in order]
     same = len(own) == len(shapes[1])
-    if not same or not all(_alike(*pair) for pair in zip(own, shapes[1], strict=True)):
+    if not same or not all(alike(*pair) for pair in zip(own, shapes[1], strict=True)):
         raise ValueError(
             f"`student` takes samples of {shapes[0]} and `teacher` of {shapes[1]}: they must take "
             "the same; a function that changes them may be the teacher"
@@ -111,7 +112,7 @@ def check_outputs(student: Outputs, teacher: Outputs, places: Iterable[int]) -> 
     order = student.places_in(teacher) or range(len(teacher))
     for place in places:
         one, other = student.shapes[place], teacher.shapes[order[place]]
-        if not _alike(one[1:], other[1:]):
+        if not alike(one[1:], other[1:]):
             raise ValueError(
                 f"output {place} of `student` has shape {one} and that of `teacher` {other}: they "
                 "must answer alike, or be compared by features only (Hints and others)"
@@ -154,9 +155,3 @@ def reordered(inputs: Any, order: list[int] | None) -> Any:
     if order is None or isinstance(inputs, Mapping):
         return inputs
     return [inputs[place] for place in order]
-
-
-def _alike(one: tuple, other: tuple) -> bool:
-    """Whether two shapes can be one, where sizes may be open."""
-    pairs = list(zip(one, other, strict=False))
-    return len(one) == len(other) and all(a == b or None in (a, b) for a, b in pairs)

@@ -1,6 +1,6 @@
 """What a model answers with: names, shapes and activations of its outputs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from edgekit.distillation.output_activation import (
 )
 
 # Samples that a model is asked about where its graph does not say what it ends in.
-_ASKED = 8
+ASKED = 8
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,22 @@ def outputs_from(answers: Any, open_sizes: bool = False) -> Outputs:
     )
 
 
+def some_samples(inputs: Any, count: int, values: Callable[[tuple], np.ndarray]) -> Any:
+    """So many samples for each input, open sizes as 1; whole numbers are zeros.
+
+    Args:
+        inputs: Symbolic tensors, in any structure.
+        count: Samples of each.
+        values: Gives an array of a shape.
+    """
+
+    def some(tensor):
+        shape = (count, *(size or 1 for size in tensor.shape[1:]))
+        return (values(shape) if "float" in tensor.dtype else np.zeros(shape)).astype(tensor.dtype)
+
+    return tree.map_structure(some, inputs)
+
+
 def _read(model, graph: Graph) -> Outputs:
     makers = {id(tensor): call for call in graph.calls for tensor in call.outputs}
     kinds = [activation_in_graph(tensor, makers) for tensor in graph.outputs]
@@ -129,14 +145,10 @@ def _known(call) -> bool:
 
 
 def _names_in(model, graph: Graph) -> tuple[str, ...]:
-    struct = graph.model.output
-    if isinstance(struct, Mapping) or any(map(tree.is_nested, _inside(struct))):
-        return tuple(_name(path) for path, _ in tree.flatten_with_path(struct))
+    paths = [path for path, _ in tree.flatten_with_path(graph.model.output)]
+    if any(len(path) > 1 or _has_keys(path) for path in paths):
+        return tuple(map(_name, paths))
     return tuple(getattr(model, "output_names", None) or ["output"])
-
-
-def _inside(struct) -> list:
-    return list(struct) if isinstance(struct, (list, tuple)) else []
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
@@ -145,22 +157,19 @@ def _plain(array: np.ndarray) -> np.ndarray:
 
 def _name(path: tuple) -> str:
     named = [str(part) for part in path]
-    if any(not isinstance(part, int) for part in path):
-        return "/".join(named)
-    return "_".join(["output", *named])
+    return "/".join(named) if _has_keys(path) else "_".join(["output", *named])
+
+
+def _has_keys(path: tuple) -> bool:
+    """Whether it goes through a dict."""
+    return any(not isinstance(part, int) for part in path)
 
 
 def _seen(model) -> Outputs | None:
-    chance = np.random.default_rng(0)
-
-    def samples(tensor):
-        shape = (_ASKED, *(size or 1 for size in tensor.shape[1:]))
-        values = chance.standard_normal(shape) if "float" in tensor.dtype else np.zeros(shape)
-        return values.astype(tensor.dtype)
-
+    chance = np.random.default_rng(0).standard_normal
     for inputs in possible_inputs(model):
         try:
-            answers = model(tree.map_structure(samples, inputs), training=False)
+            answers = model(some_samples(inputs, ASKED, chance), training=False)
             arrays = tree.map_structure(ops.convert_to_numpy, answers)
             wide_open = any(None in tensor.shape[1:] for tensor in tree.flatten(inputs))
             return outputs_from(arrays, wide_open)
