@@ -2,13 +2,15 @@
 
     EDGEKIT_DATA=data python benchmarks/distillation.py --out benchmarks/results/distillation.json
 
-`hinton` (three seeds): a teacher of two hidden layers of 1,200 units, trained with dropout on
-digits shifted by up to two pixels; a student of two layers of 800, once on labels alone and once on
-the teacher's soft targets at a temperature of 20, on the digits as they are. Errors of 10,000
-beside the paper's 67, 146 and 74.
+`hinton` (three seeds): a teacher of two hidden layers of 1,200 units, trained with dropout and
+bounded weights on digits shifted by up to two pixels; a student of two layers of 800, by the same
+recipe once on labels alone and once on the teacher's soft targets at a temperature of 20, on the
+digits as they are. Errors of 10,000 beside the paper's 67, 146 and 74. Beyond the paper: soft
+targets from the teacher's mean logits over all shifts of a digit, which are smoother. 45 minutes a
+seed on one core.
 
-`never seen`: the student is taught on digits without a single 3. Then 3's bias is raised until it
-answers 3 as often as there are threes.
+`never seen`: the student is taught so on digits without a single 3. Then 3's bias is raised until
+it answers 3 as often as there are threes.
 
 `orderings` (three seeds): a teaching assistant, born-again networks and their ensemble, on ResNet-8
 and narrower ones, CIFAR-10 (JPEG), with few epochs; mean differences with 95 % intervals.
@@ -70,14 +72,14 @@ def summarise(report) -> dict:
     found = {}
     runs = list(report.get("hinton", {}).values())
     if runs:
-        errors = {name: [run["errors"][name] for run in runs] for name in PAPER}
-        closed = [
-            (run["errors"]["plain"] - run["errors"]["distilled"])
-            / max(1, run["errors"]["plain"] - run["errors"]["teacher"])
-            for run in runs
-        ]
-        found["hinton"] = {name: _mean(values) for name, values in errors.items()}
-        found["hinton"]["closed"] = _mean(closed)
+        errors = {name: _mean([run["errors"][name] for run in runs]) for name in runs[0]["errors"]}
+        found["hinton"] = errors
+        gap = max(1, errors["plain"] - errors["teacher"])
+        found["share of the gap closed"] = {
+            name: round((errors["plain"] - errors[name]) / gap, 3)
+            for name in errors
+            if name.startswith("distilled")
+        }
         unseen = [run["never seen"] for run in runs]
         found["never seen"] = {
             name: _mean([run[name] for run in unseen]) for name in PAPER_NEVER_SEEN

@@ -45,5 +45,5 @@ def test_quick(noise):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(out.read_text())["summary"]
-    assert set(found) == {"hinton", "never seen", "orderings", "cost"}
+    assert set(found) == {"hinton", "share of the gap closed", "never seen", "orderings", "cost"}
     assert found["cost"]["alone"]["ratio"] == 1
