@@ -84,11 +84,11 @@ class Profile(Finding):
         return self.invoke_us - self.plain_us
 
     @property
-    def delegated_share(self) -> float:
-        """Of the rows' time, the share inside a delegate."""
+    def delegated_share(self) -> float | None:
+        """Of the rows' time, the share inside a delegate; None where all are too short to count."""
         whole = sum(row.microseconds for row in self.rows)
         inside = sum(row.microseconds for row in self.rows if row.delegated)
-        return inside / whole if whole else 0.0
+        return inside / whole if whole else None
 
     @property
     def float_islands(self) -> list[Row]:
@@ -142,11 +142,17 @@ class Profile(Finding):
         }
 
     def _caption(self) -> str:
+        share = self.delegated_share
+        inside = (
+            "all kernels take less than the microsecond that is counted, those"
+            if share is None
+            else f"{share:.0%} of the kernels' time is inside a delegate; those"
+        )
         return (
             f"mean of the {self.runs} quieter runs, of {self.plain_us:.1f} µs (and "
             f"{self.overhead_us:.1f} µs of the profiler's own), {self.setting.kernels} kernels, "
-            f"{self.setting.threads} thread(s); {self.delegated_share:.0%} of the kernels' time is "
-            "inside a delegate, whose kernels are fused and have numbers of their own"
+            f"{self.setting.threads} thread(s); {inside} "
+            "inside a delegate are fused and have numbers of their own"
             + (f". {self.note}" if self.note else "")
         )
 
@@ -161,8 +167,8 @@ def profile(
     """The time of each kernel of a model, from LiteRT's own profiler.
 
     XNNPACK's kernels are fused ones, with numbers of their own; `kernels="builtin"` gives a row for
-    each op of the file. The profiler adds to the time, and counts whole microseconds, which even
-    out over runs.
+    each op of the file. The profiler adds to the time and counts whole microseconds: those of ops
+    even out over runs, those of XNNPACK's kernels are rounded down, the shortest to 0.
 
     Example:
         >>> found = profile("model.tflite")

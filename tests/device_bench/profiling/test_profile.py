@@ -7,6 +7,7 @@ from converters import Flatbuffer
 from converters.child import ChildError
 from device_bench.profiling import profile as module
 from device_bench.profiling.profile import profile
+from device_bench.setting import Setting
 from tests.device_bench import broken_models
 
 
@@ -47,14 +48,26 @@ def test_the_slow_op_is_found():
     assert abs(found.residual_us) < 0.3 * found.plain_us
 
 
-def test_delegated_kernels_are_told_from_others(files, data):
-    found = profile(files["int8"], inputs=data[0][:1])
-    assert found.delegated_share > 0
+def test_delegated_kernels_are_told_from_others():
+    """A product of matrices, long enough for XNNPACK's whole microseconds."""
+    import tensorflow as tf
+
+    matrix = tf.constant(np.random.default_rng(0).random((512, 512), "float32"))
+    file = broken_models.converted(lambda x: tf.matmul(x, matrix), [64, 512])
+    found = profile(file, inputs=np.ones((64, 512), "float32"))
+    assert found.delegated_share > 0.5
     assert any(row.delegated for row in found.rows)
     text = str(found)
     assert "residual" in text
     assert "delegate" in text
     assert json.loads(json.dumps(found.to_dict()))["rows"][0]["name"] == found.rows[0].name
+
+
+def test_kernels_too_short_to_count_have_no_share():
+    row = module.Row("Convolution", 0, True, 0.0)
+    found = module.Profile((row,), 5, 90.0, 6.0, Setting("xnnpack", 1, runtime="compiled"))
+    assert found.delegated_share is None
+    assert "less than the microsecond that is counted" in " ".join(str(found).split())
 
 
 def test_float_islands_are_named():
