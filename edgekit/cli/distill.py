@@ -1,7 +1,6 @@
 """`edgekit distill`."""
 
 import json
-from pathlib import Path
 
 import click
 
@@ -48,21 +47,18 @@ def distill(
     """
     from rich.console import Console
 
-    from converters.files import place_for_file
     from edgekit.cli.model_file import load_convertible, load_keras_model
+    from edgekit.cli.out_file import out_file
     from edgekit.cli.quiet import quiet_start_up
     from edgekit.cli.training_data import labelled_data
 
-    place = place_for_file(out)
+    place = out_file(out, *teachers, *([student] if student else []), data)
     if place.suffix != ".keras":
         raise ValueError(f"--out {out}: Keras saves models as .keras")
     given = {name: value for name, value in recipe.items() if value is not None}
     for name in ("width", "depth"):
         if student and name in given:
             raise ValueError(f"--{name} is of a narrow teacher, and --student is another model")
-    for source in (*teachers, *([student] if student else []), data):
-        if Path(source).resolve() == place.resolve():
-            raise ValueError(f"--out {out} is {source} itself, which would be lost: name another")
     x, y = labelled_data(data)
     with quiet_start_up():
         from edgekit.pipeline.distillation import Recipe, distill_and_compare

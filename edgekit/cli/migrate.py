@@ -20,17 +20,16 @@ def migrate(old: str, out: str | None, allow: tuple[str, ...], as_json: bool) ->
     Example:
       edgekit migrate resnet8.h5 -o resnet8.keras
     """
-    from converters.files import place_for_file
+    from edgekit.cli.out_file import out_file
     from edgekit.cli.quiet import quiet_start_up
     from edgekit.core.files import write_beside
 
-    path = place_for_file(out or Path(old).with_suffix(".keras"))
-    if not out and path.exists():
-        raise ValueError(f"{path} exists: name the new file with --out")
+    default = Path(old).with_suffix(".keras")
+    if not out and default.exists():
+        raise ValueError(f"{default} exists: name the new file with --out")
+    path = out_file(out or default, old)
     if path.suffix != ".keras":
         raise ValueError(f"--out {path}: Keras saves models as .keras")
-    if path.resolve() == Path(old).resolve():
-        raise ValueError(f"--out {path} is the file to read: name another")
     with quiet_start_up():
         from edgekit.pipeline.load_model import migrate as migrate_model
     found = migrate_model(old, allow=allow)

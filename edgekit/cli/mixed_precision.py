@@ -37,13 +37,12 @@ def mixed_precision(
 
     from converters.samples import load_samples
     from edgekit.cli.model_file import load_convertible
+    from edgekit.cli.out_file import out_file
     from edgekit.cli.quiet import quiet_start_up
 
     with quiet_start_up():
         from converters import mixed_precision as allocate
-    path = Path(out) if out else Path(model).with_name(f"{Path(model).stem}_mixed.tflite")
-    if not path.parent.is_dir():
-        raise ValueError(f"--out {path}: there is no folder {path.parent}: make it first")
+    path = out_file(out or Path(model).with_name(f"{Path(model).stem}_mixed.tflite"), model)
     classes = None if labels is None else load_samples(labels)
     if isinstance(classes, dict):
         raise ValueError(f"--labels {labels} holds several arrays: give a .npy file with one")

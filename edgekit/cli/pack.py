@@ -41,14 +41,12 @@ def pack(
     from rich.console import Console
     from rich.progress import Progress
 
-    from converters.files import place_for_file, place_for_folder
+    from converters.files import place_for_folder
     from converters.packed import pack as pack_model
     from converters.packed.c_sources import write_c_sources
+    from edgekit.cli.out_file import out_file
 
-    path = Path(out) if out else Path(model).with_suffix(".ekz")
-    if path.resolve() == Path(model).resolve():
-        raise ValueError(f"--out {path} is the file to read: name another")
-    place_for_file(path)
+    path = out_file(out or Path(model).with_suffix(".ekz"), model)
     if c_folder:
         place_for_folder(c_folder)
     with Progress(console=Console(stderr=True), transient=True) as progress:

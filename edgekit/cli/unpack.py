@@ -16,10 +16,9 @@ def unpack(packed: str, out: str | None) -> None:
       edgekit unpack model.ekz -o model.tflite
     """
     from converters.packed import unpack as unpack_model
+    from edgekit.cli.out_file import out_file
 
-    path = Path(out) if out else Path(packed).with_suffix(".tflite")
     flatbuffer = unpack_model(packed)
-    if path.resolve() == Path(packed).resolve():
-        raise ValueError(f"--out {path} is the file to read: name another")
+    path = out_file(out or Path(packed).with_suffix(".tflite"), packed)
     flatbuffer.save(path)
     click.echo(f"{path}: {flatbuffer.size:,} bytes")

@@ -74,7 +74,10 @@ def test_several_teachers_and_flatbuffers(folder, tmp_path, teachers):
         (["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/o.tflite"], ".keras"),
         (["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}"], "is a folder"),
         (["{f}/teacher.tflite", "--data", "{f}/data.npz", "-o", "{f}/o.keras"], "--student is"),
-        (["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/teacher_0.keras"], "itself"),
+        (
+            ["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/teacher_0.keras"],
+            "a file to read",
+        ),
         (["{f}/teacher_0.keras", "--data", "{f}/from_1.npz", "-o", "{f}/o.keras"], "1 to 4"),
         (["{f}/teacher_0.keras", "--data", "{f}/nan.npz", "-o", "{f}/o.keras"], "not finite"),
         (["{f}/teacher_0.keras", "--data", "{f}/halves.npz", "-o", "{f}/o.keras"], "0.5 to 3.5"),

@@ -64,6 +64,8 @@ def test_sensitivity_and_mixed_precision(folder, tmp_path):
     found = run("mixed-precision", *arguments, "--max-bytes", 10, "--out", out)
     assert found.exit_code == 2
     assert "no file fits 10 bytes" in found.stderr
+    found = run("mixed-precision", out, *arguments[1:], "--max-bytes", 60_000, "--out", out)
+    assert "is a file to read" in found.stderr
 
 
 def test_inspect_prints_tables_and_json(folder):

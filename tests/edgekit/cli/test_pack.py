@@ -48,7 +48,7 @@ def test_the_input_is_not_written_over(folder, tmp_path):
     path.write_bytes(content)
     done = run("pack", path, "-o", path)
     assert (done.exit_code, path.read_bytes()) == (2, content)
-    assert "is the file to read" in done.output
+    assert "a file to read" in done.output
     packed = tmp_path / "m.ekz"
     run("pack", path, "-o", packed)
     assert run("unpack", packed, "-o", packed).exit_code == 2
