@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
         "README.md",
         "docs/benchmarking.md",
         "docs/coming_from_tfmot.md",
+        "docs/distillation.md",
     ],
 )
 def test_its_tables_are_made_from_the_json(document, monkeypatch):
