@@ -31,7 +31,9 @@ def keep_highest(scores: np.ndarray, drop: int) -> np.ndarray:
     place = drop - (flat.size - rest.size) - 1
     limit = np.partition(rest, place)[place] if place >= 0 else lowest
     if np.isnan(limit):  # of a training that went wrong: they count as highest
-        return keep_highest(np.nan_to_num(scores, nan=np.inf), drop)
+        keep, none = np.zeros(flat.size, dtype=bool), np.flatnonzero(np.isnan(flat))
+        keep[none[drop - (flat.size - none.size) :]] = True
+        return keep.reshape(scores.shape)
     keep = ~(flat <= limit)
     spare = flat.size - drop - int(np.count_nonzero(keep))
     if spare:

@@ -13,12 +13,15 @@ from edgekit.pruning.held_masks import HeldMasks
 
 # Above this share of the weights ranking them all in NumPy is faster.
 _FEW = 1 / 16
+_HIGHEST = np.finfo("float32").max
+_INFINITE = np.nextafter(_HIGHEST, np.float32(0))
 
 
 class SmallSteps:
     """Takes the smallest weights that are left, so many in each kernel.
 
-    The choice is that of `keep_highest` on magnitudes: of equal weights the first go.
+    The choice is that of `keep_highest` on magnitudes: of equal weights the first go, and of a
+    training that went wrong those that are no numbers last.
 
     Args:
         model: The model that trains.
@@ -48,6 +51,8 @@ class SmallSteps:
             count = counts[number]
             weights, keep = kernel.value, tf.reshape(mask.value, [-1])
             size = tf.reshape(tf.abs(tf.cast(weights, "float32")), [-1])
+            # What is no number counts as highest, but below what is gone already.
+            size = tf.where(tf.math.is_nan(size), _HIGHEST, tf.minimum(size, _INFINITE))
             _, lowest = tf.math.top_k(tf.where(keep, -size, -np.inf), count)
             gone = tf.zeros([count], "bool")
             keep = tf.tensor_scatter_nd_update(keep, lowest[:, None], gone)

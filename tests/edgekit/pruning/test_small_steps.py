@@ -25,7 +25,13 @@ def normal(shape):
     return np.random.default_rng(0).normal(size=shape)
 
 
-@pytest.mark.parametrize("values", [normal, ties])
+def gone_wrong(shape):
+    """Weights of a training that went wrong: most are no numbers."""
+    chance = np.random.default_rng(0).random(shape)
+    return np.where(chance < 0.7, np.nan, np.where(chance < 0.75, np.inf, normal(shape)))
+
+
+@pytest.mark.parametrize("values", [normal, ties, gone_wrong])
 def test_few_at_a_time_are_those_that_ranking_all_would_take(values, monkeypatch):
     few, all_at_once = bound(values), bound(values)
     monkeypatch.setattr(all_at_once._small_steps, "are_few", lambda counts: False)
