@@ -26,7 +26,10 @@ def timing_table(result):
         for column in _COLUMNS
     ]
     for column in [*columns, *(["accuracy"] * scored)]:
-        table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
+        if column == "model":  # a name may take two lines, so that no figure loses its end
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
     for m in result.measurements:
         cells = _cells(result, m)
         if scored:

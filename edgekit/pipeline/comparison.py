@@ -93,7 +93,10 @@ class Comparison:
             caption_justify="left",
         )
         for column in COLUMNS:
-            table.add_column(column, justify="left" if column == "file" else "right", no_wrap=True)
+            if column == "file":  # a name may take two lines, so that no figure loses its end
+                table.add_column(column, overflow="fold")
+            else:
+                table.add_column(column, justify="right", no_wrap=True)
         for row in self.rows:
             table.add_row(*self.cells(row))
         return table

@@ -1,7 +1,9 @@
+import io
 import re
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from device_bench import benchmark
 from edgekit.pipeline.checks import Check
@@ -26,6 +28,16 @@ def test_accuracy_and_agreement_are_measured(comparison, files, data):
     assert comparison["float32"].agreement == 1
     assert len(comparison.cells(row)) == len(COLUMNS)
     assert comparison.to_dict()[1]["accuracy"] == row.accuracy
+
+
+def test_no_figure_loses_its_end_in_a_terminal_of_80_columns(files, data):
+    models = {name * 6: files[name] for name in ("float32", "int8")}
+    found = Comparison(models, *data)
+    found.benchmark = benchmark(models, processes=2, seconds=0.05)
+    for table in (found.table(), found.benchmark.table()):
+        printed = io.StringIO()
+        Console(file=printed, width=80).print(table)
+        assert "…" not in printed.getvalue()
 
 
 def test_wilson_interval():
