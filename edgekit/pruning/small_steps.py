@@ -13,8 +13,6 @@ from edgekit.pruning.held_masks import HeldMasks
 
 # Above this share of the weights ranking them all in NumPy is faster.
 _FEW = 1 / 16
-_HIGHEST = np.finfo("float32").max
-_INFINITE = np.nextafter(_HIGHEST, np.float32(0))
 
 
 class SmallSteps:
@@ -51,9 +49,9 @@ class SmallSteps:
             count = counts[number]
             weights, keep = kernel.value, tf.reshape(mask.value, [-1])
             size = tf.reshape(tf.abs(tf.cast(weights, "float32")), [-1])
-            # What is no number counts as highest, but below what is gone already.
-            size = tf.where(tf.math.is_nan(size), _HIGHEST, tf.minimum(size, _INFINITE))
-            _, lowest = tf.math.top_k(tf.where(keep, -size, -np.inf), count)
+            # The bits of a size rise as it does, above infinity to what is no number.
+            rank = tf.bitcast(size, "int32")
+            _, lowest = tf.math.top_k(tf.where(keep, -rank, tf.int32.min), count)
             gone = tf.zeros([count], "bool")
             keep = tf.tensor_scatter_nd_update(keep, lowest[:, None], gone)
             self._held.put(number, tf.reshape(keep, weights.shape))
