@@ -1,5 +1,6 @@
 """A benchmark of the host as a table for the terminal."""
 
+from device_bench.figure_table import figure_table
 from device_bench.measurement import Measurement
 from device_bench.statistics import FEWEST_PAIRS
 
@@ -10,26 +11,12 @@ _MOST_ROWS = 3
 
 def timing_table(result):
     """The figures as a `rich` table, with what calls for caution below it."""
-    from rich import box
-    from rich.table import Table
-
     scored = any(m.accuracy is not None for m in result.measurements)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        collapse_padding=True,
-        pad_edge=False,
-        caption=_caption(result),
-        caption_justify="left",
-    )
     columns = [
         _HEADLINES.get(_headline(result), column) if column == "median" else column
         for column in _COLUMNS
     ]
-    for column in [*columns, *(["accuracy"] * scored)]:
-        if column == "model":  # a name may take two lines, so that no figure loses its end
-            table.add_column(column, overflow="fold")
-        else:
-            table.add_column(column, justify="right", no_wrap=True)
+    table = figure_table([*columns, *(["accuracy"] * scored)], _caption(result))
     for m in result.measurements:
         cells = _cells(result, m)
         if scored:

@@ -7,6 +7,7 @@ import numpy as np
 
 from converters import Flatbuffer, Inspection, inspect
 from device_bench import Result
+from device_bench.figure_table import figure_table
 
 COLUMNS = ("file", "acc %", "agree", "bytes", "gzip", "zero %", "ms", "p90 ms", "MB")
 
@@ -81,22 +82,11 @@ class Comparison:
 
     def table(self):
         """A `rich` table, a line per file; times only once `benchmark` is set."""
-        from rich import box
-        from rich.table import Table
-
-        table = Table(
-            box=box.SIMPLE_HEAD,
-            collapse_padding=True,
-            pad_edge=False,
-            caption=f"accuracy in LiteRT on {self.samples:,} held-out samples, median and 90th "
+        table = figure_table(
+            COLUMNS,
+            f"accuracy in LiteRT on {self.samples:,} held-out samples, median and 90th "
             "percentile of one run, peak memory of its process",
-            caption_justify="left",
         )
-        for column in COLUMNS:
-            if column == "file":  # a name may take two lines, so that no figure loses its end
-                table.add_column(column, overflow="fold")
-            else:
-                table.add_column(column, justify="right", no_wrap=True)
         for row in self.rows:
             table.add_row(*self.cells(row))
         return table
