@@ -144,15 +144,15 @@ class Profile(Finding):
     def _caption(self) -> str:
         share = self.delegated_share
         inside = (
-            "all kernels take less than the microsecond that is counted, those"
+            "all kernels take less than the microsecond that is counted"
             if share is None
-            else f"{share:.0%} of the kernels' time is inside a delegate; those"
+            else f"{share:.0%} of the kernels' time is inside a delegate"
         )
         return (
             f"mean of the {self.runs} quieter runs, of {self.plain_us:.1f} µs (and "
             f"{self.overhead_us:.1f} µs of the profiler's own), {self.setting.kernels} kernels, "
-            f"{self.setting.threads} thread(s); {inside} "
-            "inside a delegate are fused and have numbers of their own"
+            f"{self.setting.threads} thread(s); {inside}; "
+            "those inside a delegate are fused and have numbers of their own"
             + (f". {self.note}" if self.note else "")
         )
 
