@@ -1,7 +1,6 @@
 """How kernels are clustered: the choices, checked."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from edgekit.clustering.clustered_kernel import ClusteredKernel
 from edgekit.clustering.clusters import Clusters, cluster
 from edgekit.clustering.groups import Granularity, check_granularity
 from edgekit.clustering.initializers import INITIALIZERS
+from edgekit.core.arguments import check_whole, is_whole
 from edgekit.core.selection import value_per_layer
 
 _NAMES = ("binary", "ternary")
@@ -49,6 +49,7 @@ class Clusterer:
                 f"`init` must be one of {', '.join(INITIALIZERS)}. Received: init={init!r}"
             )
         check_granularity(granularity)
+        check_whole("seed", seed, least=0)
         self.counts, self.max_bytes = counts, max_bytes
         self._init, self._keep_zeros, self._granularity = init, keep_zeros, granularity
         self._seed = seed
@@ -115,7 +116,7 @@ def _checked_count(value, name: str) -> Count:
     if name == "clusters" and value in _NAMES:
         return value
     least, most = (1, _MOST_BITS) if name == "bits" else (2, 2**_MOST_BITS)
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if not is_whole(value):
         names = "" if name == "bits" else ", 'binary' or 'ternary'"
         raise TypeError(
             f"`{name}` must be a whole number{names}, or {{regex: number}}. "

@@ -1,9 +1,8 @@
 """Which weights of a kernel share a codebook."""
 
-from numbers import Integral
-
 import numpy as np
 
+from edgekit.core.arguments import is_whole
 from edgekit.core.kernel_axes import KernelAxes
 
 Granularity = str | int
@@ -15,8 +14,9 @@ def check_granularity(granularity: Granularity) -> None:
     Raises:
         ValueError: It is not.
     """
-    number = isinstance(granularity, Integral) and not isinstance(granularity, bool)
-    if granularity not in ("tensor", "channel") and not (number and granularity >= 1):
+    if granularity not in ("tensor", "channel") and not (
+        is_whole(granularity) and granularity >= 1
+    ):
         raise ValueError(
             "`granularity` must be 'tensor', 'channel', or how many output channels share a "
             f"codebook. Received: granularity={granularity!r}"

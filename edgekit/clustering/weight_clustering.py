@@ -9,12 +9,12 @@ from edgekit.clustering.clustering_callback import ClusteringCallback
 from edgekit.clustering.clusters import Clusters, as_they_are
 from edgekit.clustering.groups import Granularity
 from edgekit.clustering.shared_values import GRADIENTS
+from edgekit.core.arguments import check_whole
 from edgekit.core.constraints import retrace_training
 from edgekit.core.gradient_watch import GradientWatch
 from edgekit.core.next_fit import before_next_fit, fit_ended
 from edgekit.core.positions import check_position, to_step
 from edgekit.core.selection import LayerFilter
-from edgekit.core.whole_numbers import check_whole
 
 # Share of the fit in which gradients are watched, and after which nobody moves any more.
 _WATCHED, _REFRESHED = 0.1, 0.75

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Integral
 
 import keras
 
+from edgekit.core.arguments import check_whole
 from edgekit.core.next_fit import CUSTOM_LOOP
 
 
@@ -76,10 +76,9 @@ def custom_loop(
         raise TypeError(f"`model` must be a Keras 3 model. Received: {type(model).__name__}")
     if isinstance(callbacks, keras.callbacks.Callback):
         callbacks = [callbacks]
-    for name, value in (("epochs", epochs), ("steps", steps)):
-        whole = isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
-        if not whole and (name == "epochs" or value is not None):
-            raise ValueError(f"`{name}` must be a whole number ≥ 1. Received: {name}={value!r}")
+    check_whole("epochs", epochs)
+    if steps is not None:
+        check_whole("steps", steps)
     if not model.built:
         raise ValueError(
             f"model {model.name!r} has no weights yet: build it or call it on data first"

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from edgekit.core.adapted import copy_adapted
+from edgekit.core.arguments import check_whole
 from edgekit.core.trainable import trainable
-from edgekit.core.whole_numbers import check_whole
 from edgekit.distillation.soft_targets import SoftTargets
 from edgekit.distillation.stages import check_arguments, taught
 

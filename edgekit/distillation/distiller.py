@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from keras import ops, tree
 
-from edgekit.core.whole_numbers import check_whole
+from edgekit.core.arguments import check_whole
 from edgekit.distillation.comparisons import Batch, asks_for_outputs, compared
 from edgekit.distillation.decoupled import Decoupled
 from edgekit.distillation.feature_pairs import projections

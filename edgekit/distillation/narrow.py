@@ -8,10 +8,10 @@ import keras
 from keras import layers, tree
 
 from edgekit.core.adapted import copy_adapted
+from edgekit.core.arguments import check_whole
 from edgekit.core.graph import Graph, copy_layer, fill_in, with_nested
 from edgekit.core.selection import LayerFilter, select_layers
 from edgekit.core.trainable import trainable
-from edgekit.core.whole_numbers import check_whole
 from edgekit.distillation.followed_shape import followed_shape
 from edgekit.distillation.repeated_blocks import left_out
 from edgekit.distillation.widths import (

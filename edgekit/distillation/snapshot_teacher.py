@@ -4,8 +4,8 @@ from numbers import Real
 
 import keras
 
+from edgekit.core.arguments import check_whole
 from edgekit.core.next_fit import before_next_fit, fit_ended
-from edgekit.core.whole_numbers import check_whole
 from edgekit.distillation.distiller import Distiller
 
 

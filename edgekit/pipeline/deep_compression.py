@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -15,11 +14,11 @@ from converters.formats import FORMATS, check_formats
 from converters.packed import pack
 from converters.packed.packed_file import PackedFile
 from edgekit.clustering import WeightClustering
+from edgekit.core.arguments import check_whole, is_number, is_whole
 from edgekit.core.constraints import retrace_training
 from edgekit.core.kernels import own_kernels
 from edgekit.core.next_fit import tidy_up
 from edgekit.core.selection import LayerFilter, all_layers
-from edgekit.core.whole_numbers import check_whole
 from edgekit.pruning import GradualPruning, schedules
 
 # Share of the pruning stage after which no more weights go.
@@ -126,11 +125,7 @@ def deep_compress(
     if not isinstance(format, str):
         raise TypeError(f"`format` must be one format's name. Received: format={format!r}")
     check_formats(format)
-    if (
-        isinstance(learning_rate, bool)
-        or not isinstance(learning_rate, Real)
-        or not 0 < learning_rate < 1e6
-    ):
+    if not is_number(learning_rate) or not 0 < learning_rate < 1e6:
         raise ValueError(
             f"`learning_rate` must be above 0. Received: learning_rate={learning_rate!r}"
         )
@@ -260,7 +255,7 @@ def _check_batch_size(batch_size, x) -> None:
 
 def _check_epochs(epochs) -> None:
     whole = isinstance(epochs, (tuple, list)) and len(epochs) == 2
-    if not whole or not all(isinstance(e, Integral) and e >= 1 for e in epochs):
+    if not whole or not all(is_whole(e) and e >= 1 for e in epochs):
         raise ValueError(
             "`epochs` must be two whole numbers ≥ 1, of the pruning and of the clustering stage. "
             f"Received: epochs={epochs!r}"

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from edgekit.core.arguments import check_whole
 from edgekit.core.graph import Graph, with_nested
 from edgekit.core.kernel_layout import kernel_layout, kernel_of
 from edgekit.posttraining.fold_batchnorm import fold_batchnorm
@@ -58,10 +59,8 @@ def adaround(
     arXiv 2004.10568.
     """
     check_bits(bits)
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 100:
-        raise ValueError(
-            f"`iterations` must be a whole number, 100 at least. Received: {iterations!r}"
-        )
+    check_whole("iterations", iterations, least=100)
+    check_whole("seed", seed, least=0)
     folded = fold_batchnorm(model)
     graph = Graph(folded)
     arrays = samples_of(data, graph)

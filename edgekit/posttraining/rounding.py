@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from edgekit.core.arguments import is_whole
 from edgekit.core.kernel_layout import kernel_layout, kernel_of
 
 
@@ -31,5 +32,5 @@ def kernel_steps(kernel: np.ndarray, channel_axes: tuple[int, ...], bits: int) -
 
 def check_bits(bits: int) -> None:
     """Raise a ValueError unless `bits` is a width that kernels are rounded to."""
-    if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= 8:
+    if not is_whole(bits) or not 2 <= bits <= 8:
         raise ValueError(f"`bits` must be a whole number from 2 to 8. Received: bits={bits!r}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from edgekit.core.arguments import check_whole, is_whole
 from edgekit.core.gradient_watch import GradientWatch
 from edgekit.core.kernel_layout import has_kernel
 from edgekit.core.neighbours import batchnorm_after, batchnorm_before
@@ -66,7 +67,7 @@ class Magnitude(Criterion):
     norm: int = 1
 
     def __post_init__(self):
-        if self.norm not in (1, 2):
+        if not is_whole(self.norm) or self.norm not in (1, 2):
             raise ValueError(f"`norm` must be 1 or 2. Received: norm={self.norm!r}")
 
     def scores(self, kernel, weights, observed):
@@ -120,6 +121,9 @@ class Random(Criterion):
     """
 
     seed: int = 0
+
+    def __post_init__(self):
+        check_whole("seed", self.seed, least=0)
 
     def scores(self, kernel, weights, observed):
         """The same numbers at each update, so that what is gone stays gone."""

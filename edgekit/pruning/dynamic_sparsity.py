@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from numbers import Integral, Real
 
 import numpy as np
 
+from edgekit.core.arguments import check_whole, is_number
 from edgekit.core.gradient_watch import GradientWatch
 from edgekit.core.positions import check_position, to_step
 from edgekit.core.selection import LayerFilter
@@ -69,17 +69,15 @@ class DynamicSparsity(ScheduledMasks):
     ):
         if method not in _METHODS:
             raise ValueError(f"`method` must be 'rigl' or 'set'. Received: method={method!r}")
-        if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
-            raise ValueError(f"`every` must be a whole number of steps ≥ 1. Received: {every!r}")
-        if not isinstance(share, Real) or not 0 < share <= 1:
+        check_whole("every", every)
+        if not is_number(share) or not 0 < share <= 1:
             raise ValueError(f"`share` must be above 0 and up to 1. Received: share={share!r}")
         if scope == "global":
             raise ValueError(
                 "each kernel keeps its number of weights: `scope` must be 'erk' or 'layer'. "
                 "Received: scope='global'"
             )
-        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-            raise ValueError(f"`seed` must be a whole number ≥ 0. Received: seed={seed!r}")
+        check_whole("seed", seed, least=0)
         check_position("end", end)
         if scope is None:
             scope = "layer" if isinstance(sparsity, Mapping) else "erk"

@@ -8,10 +8,10 @@ Source: Mao et al. 2017, "Exploring the Granularity of Sparsity", arXiv 1705.089
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 
+from edgekit.core.arguments import check_whole, is_whole
 from edgekit.core.kernel_axes import KernelAxes
 from edgekit.core.selection import layer_path
 from edgekit.pruning.masks import drop_count
@@ -171,9 +171,7 @@ class Block(Granularity):
 
     def __post_init__(self):
         for name in ("height", "width"):
-            side = getattr(self, name)
-            if isinstance(side, bool) or not isinstance(side, Integral) or side < 1:
-                raise ValueError(f"`{name}` must be a whole number ≥ 1. Received: {name}={side!r}")
+            check_whole(name, getattr(self, name))
 
     def reduce(self, scores: np.ndarray, axes: KernelAxes) -> np.ndarray:
         """A score per tile: the mean of its weights'."""
@@ -226,7 +224,7 @@ class NM(Granularity):
     m: int
 
     def __post_init__(self):
-        whole = all(isinstance(v, Integral) and not isinstance(v, bool) for v in (self.n, self.m))
+        whole = is_whole(self.n) and is_whole(self.m)
         if not whole or self.m < 2 or not 1 <= self.n < self.m:
             raise ValueError(
                 "an (n, m) pattern keeps n weights of each m, with 1 ≤ n < m. "

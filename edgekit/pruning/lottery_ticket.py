@@ -6,13 +6,13 @@ import random
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from numbers import Integral, Real
 
 import keras
 import numpy as np
 from keras import ops
 
 from edgekit.core.adapted import copy_adapted
+from edgekit.core.arguments import check_whole, is_number, is_whole
 from edgekit.core.selection import LayerFilter
 from edgekit.pruning.criteria import Criterion
 from edgekit.pruning.granularities import Granularity
@@ -90,9 +90,9 @@ class LotteryTicket(PruningCallback):
         protect: LayerFilter = None,
     ):
         super().__init__(Pruner(sparsity, granularity, criterion, scope, layers, protect))
-        if rounds is not None and (not isinstance(rounds, Integral) or rounds < 1):
-            raise ValueError(f"`rounds` must be a whole number ≥ 1. Received: rounds={rounds!r}")
-        if isinstance(rewind_to, bool) or not isinstance(rewind_to, Real) or rewind_to < 0:
+        if rounds is not None:
+            check_whole("rounds", rounds)
+        if not is_number(rewind_to) or not rewind_to >= 0:
             raise ValueError(
                 "`rewind_to` must be a step (int) or a fraction of the first training (float), "
                 f"not negative. Received: rewind_to={rewind_to!r}"
@@ -220,7 +220,7 @@ class LotteryTicket(PruningCallback):
 
     def _step_to_rewind_to(self) -> int:
         length = self._steps * self._epochs if self._steps else None
-        if isinstance(self.rewind_to, Integral):
+        if is_whole(self.rewind_to):
             step = int(self.rewind_to)
         elif length is None:
             raise ValueError(

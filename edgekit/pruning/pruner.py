@@ -1,11 +1,11 @@
 """What to prune, by what unit, by what measure: the choices that pruning callbacks share."""
 
 from collections.abc import Callable, Mapping
-from numbers import Real
 
 import keras
 import numpy as np
 
+from edgekit.core.arguments import is_number
 from edgekit.core.kernel_axes import kernel_axes
 from edgekit.core.kernels import select_kernels
 from edgekit.core.neighbours import first_layers, last_layers
@@ -137,7 +137,7 @@ class Pruner:
 
 
 def _check_share(value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_number(value):
         raise TypeError(f"`sparsity` must be a number from 0 to below 1. Received: {value!r}")
     if not 0 <= value < 1:
         hint = f"; did you mean {value / 100:g}?" if 1 < value < 100 else ""

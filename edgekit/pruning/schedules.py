@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
 
+from edgekit.core.arguments import check_whole, is_number, is_whole
 from edgekit.core.plots import new_figure, save_figure
 from edgekit.core.positions import check_position, to_step
 from edgekit.pruning.plan import Plan
@@ -26,19 +26,17 @@ class Schedule:
     def __post_init__(self):
         check_position("begin", self.begin)
         check_position("end", self.end)
-        same_unit = isinstance(self.begin, Integral) == isinstance(self.end, Integral)
+        same_unit = is_whole(self.begin) == is_whole(self.end)
         if same_unit and self.end < self.begin:
             raise ValueError(
                 f"`end` must not come before `begin`. Received: begin={self.begin}, end={self.end}"
             )
-        if not isinstance(self.initial, Real) or not 0 <= self.initial < 1:
+        if not is_number(self.initial) or not 0 <= self.initial < 1:
             raise ValueError(
                 f"`initial` must be from 0 to below 1. Received: initial={self.initial!r}"
             )
-        if self.every is not None and (not isinstance(self.every, Integral) or self.every < 1):
-            raise ValueError(
-                f"`every` must be a whole number of steps ≥ 1. Received: {self.every!r}"
-            )
+        if self.every is not None:
+            check_whole("every", self.every)
 
     def sparsity(self, progress: float, final: float) -> float:
         """Sparsity at `progress` (0 at `begin`, 1 at `end`) on the way to `final`."""
@@ -142,7 +140,7 @@ class Polynomial(Schedule):
 
     def __post_init__(self):
         super().__post_init__()
-        if not isinstance(self.power, Real) or not 0 < self.power < math.inf:
+        if not is_number(self.power) or not 0 < self.power < math.inf:
             raise ValueError(f"`power` must be positive. Received: power={self.power!r}")
 
     def sparsity(self, progress: float, final: float) -> float:
@@ -212,9 +210,9 @@ class OneCycle(Schedule):
 
     def __post_init__(self):
         super().__post_init__()
-        if not isinstance(self.alpha, Real) or not 0 < self.alpha < math.inf:
+        if not is_number(self.alpha) or not 0 < self.alpha < math.inf:
             raise ValueError(f"`alpha` must be positive. Received: alpha={self.alpha!r}")
-        if not isinstance(self.beta, Real) or not math.isfinite(self.beta):
+        if not is_number(self.beta) or not math.isfinite(self.beta):
             raise ValueError(f"`beta` must be a number. Received: beta={self.beta!r}")
 
     def sparsity(self, progress: float, final: float) -> float:
@@ -252,8 +250,7 @@ class Iterative(Schedule):
 
     def __post_init__(self):
         super().__post_init__()
-        if not isinstance(self.rounds, Integral) or self.rounds < 2:
-            raise ValueError(f"`rounds` must be 2 or more. Received: rounds={self.rounds!r}")
+        check_whole("rounds", self.rounds, least=2)
 
     @property
     def least_updates(self) -> int:

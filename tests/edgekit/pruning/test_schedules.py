@@ -117,7 +117,7 @@ def test_rounds_need_a_step_each():
 @pytest.mark.parametrize(
     ("kind", "arguments", "match"),
     [
-        (Iterative, {"rounds": 1}, "`rounds` must be 2 or more"),
+        (Iterative, {"rounds": 1}, "`rounds` must be a whole number ≥ 2"),
         (OneShot, {"at": -1}, "`at` must not be negative"),
         (OneCycle, {"alpha": 0}, "`alpha` must be positive"),
         (Cosine, {"initial": 2}, "`initial`"),
