@@ -6,13 +6,17 @@ import numpy as np
 
 from converters.flatbuffer import Flatbuffer
 from converters.inspection import inspect
+from converters.packaging.android_interface import Tried, try_out
+from converters.packaging.c_text import one_line
 from converters.packaging.contract import as_json, contract, sha256
-from converters.packaging.kotlin import model_runner, unsupported_dtypes
+from converters.packaging.kotlin import model_runner
+from converters.packaging.kotlin_interpreter import INTERPRETER_RELEASE, interpreter_runner
+from converters.packaging.kotlin_text import release
 from converters.packaging.metadata import LABELS_FILE, lines, with_metadata
 from converters.packaging.normalization import Normalization
 from converters.packaging.ports import Port, Ports
-from converters.packaging.sample import one_sample, run
-from converters.packaging.words import in_words, table
+from converters.packaging.sample import run
+from converters.packaging.words import code, in_words, table
 from converters.targets import TARGETS
 
 # What an app may run a model on.
@@ -39,10 +43,10 @@ def android_files(
         ValueError: LiteRT cannot run the model.
     """
     file = f"{stem}.tflite"
-    sample = one_sample(source, ports, None)
-    before = run(source, sample, "xnnpack")
+    tried = try_out(source, ports)
     model = Flatbuffer(with_metadata(source.content, stem, ports, normalizations, labels))
-    _check_same(before, run(model, sample, "xnnpack"))
+    if tried.sample is not None:
+        _check_same(tried.outputs, run(model, tried.sample, "xnnpack"))
     found = contract("android", file, source, ports, normalizations, labels)
     found["model"] |= {"sha256": sha256(model.content), "bytes": model.size}
     found["sizes"] = {
@@ -51,17 +55,22 @@ def android_files(
         "apk_bytes": model.size,
     }
     found["unsupported"] = _unsupported(source)
-    missing = unsupported_dtypes(ports)
+    found["kotlin"] = {"interface": tried.interface, "not_compiled_model": tried.reason}
+    for port in found["outputs"]:
+        values = tried.outputs.get(port["name"])
+        port["shape_of_a_run"] = None if values is None else list(values.shape)
     files: dict[str, bytes | str] = {file: model.content}
     if labels is not None:
         files[LABELS_FILE] = lines(labels[1])
-    if not missing:
+    if tried.interface == "CompiledModel":
         files["ModelRunner.kt"] = model_runner(file, ports)
+    elif tried.interface == "InterpreterApi":
+        files["ModelRunner.kt"] = interpreter_runner(file, ports, tried.reason)
     files["contract.json"] = as_json(found)
     files["CONTRACT.md"] = in_words(
         found,
         {
-            "Into the app": _into_the_app(file, missing),
+            "Into the app": _into_the_app(file, tried),
             "Size": _sizes(found["sizes"]),
             "What runs it": _verdicts(found["unsupported"]),
         },
@@ -87,16 +96,24 @@ def _unsupported(source: Flatbuffer) -> dict[str, list[dict]]:
     }
 
 
-def _into_the_app(file: str, missing: list[str]) -> list[str]:
+def _into_the_app(file: str, tried: Tried) -> list[str]:
     runner = "`ModelRunner.kt` runs it: give it the package of its place."
-    if missing:
-        runner = (
-            f"There is no `ModelRunner.kt`: the buffers of LiteRT's CompiledModel have no methods "
-            f"for {', '.join(missing)}. Convert with `--edges float32`, or run the model with "
-            "`InterpreterApi` and a `ByteBuffer`."
+    release_needed = release()
+    if tried.interface == "InterpreterApi":
+        release_needed = INTERPRETER_RELEASE
+        runner += (
+            f" It uses `InterpreterApi`, of LiteRT {INTERPRETER_RELEASE}, and not CompiledModel: "
+            f"{one_line(tried.reason)}."
         )
+    elif tried.interface is None:
+        runner = (
+            f"There is no `ModelRunner.kt`: {one_line(tried.reason)}. Convert with `--edges "
+            "float32`, or run the model with C++."
+        )
+    if tried.sample is None:
+        runner += " At the sizes in the file it does not run: it has not been tried."
     return [
-        f"`{file}` belongs in `app/src/main/assets`. {runner}",
+        f"{code(file)} belongs in `app/src/main/assets`. {runner}",
         "In `build.gradle.kts` of the app:",
         "",
         "```kotlin",
@@ -104,7 +121,7 @@ def _into_the_app(file: str, missing: list[str]) -> list[str]:
         '    androidResources { noCompress += "tflite" }',
         "}",
         "dependencies {",
-        '    implementation("com.google.ai.edge.litert:litert:2.+")',
+        f'    implementation("com.google.ai.edge.litert:litert:{release_needed}")',
         "}",
         "```",
         "",
@@ -128,5 +145,5 @@ def _verdicts(unsupported: dict[str, list[dict]]) -> list[str]:
     for name, ops in unsupported.items():
         verdict = f"not these ops; {TARGETS[name].elsewhere}" if ops else "every op"
         lines.append(f"- {TARGETS[name].runs}: {verdict}")
-        lines += [f"  - {op['index']} {op['op']}: {op['reason']}" for op in ops]
+        lines += [f"  - {op['index']} {one_line(op['op'])}: {op['reason']}" for op in ops]
     return lines

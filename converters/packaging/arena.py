@@ -1,4 +1,9 @@
-"""Running a model in TensorFlow Lite Micro, to know what it needs and what it gives there."""
+"""Running a model in TensorFlow Lite Micro, to know what it needs and what it gives there.
+
+What its recorder counts is less than what makes a small model run: planning the memory takes
+memory of its own, which is free again when the recorder looks. So the least arena is searched for,
+by running the model in arenas of more and more bytes.
+"""
 
 import json
 import tempfile
@@ -16,8 +21,9 @@ from converters.targets import unsupported
 
 # What the measured size is raised by: kernels made for a core take other scratch memory.
 MARGIN_PERCENT = 20
+# Where an arena must begin, and the steps in which its size is searched for.
+ALIGNMENT = 16
 KERNELS = "x86-64 reference kernels"
-_ALIGNMENT = 16
 _PATIENCE = 300
 
 
@@ -28,7 +34,9 @@ class MicroRun:
     Attributes:
         head: Bytes of the arena that tensors share.
         tail: Bytes of the arena that last, as structures and scratch memory do.
-        total: Both.
+        total: Both, as recorded once the memory is planned.
+        least: Bytes of the smallest arena, in steps of 16, in which it ran.
+        untouched: What the outputs' memory held when the first run had its input, but had not run.
         outputs: Stored values of each output, in order, of all runs.
         version: Of tflite-micro.
     """
@@ -36,13 +44,15 @@ class MicroRun:
     head: int
     tail: int
     total: int
+    least: int
+    untouched: tuple[np.ndarray, ...]
     outputs: tuple[np.ndarray, ...]
     version: str
 
     @property
     def arena(self) -> int:
-        """Bytes to set aside: the total and the margin, in whole lines of 16 bytes."""
-        return -(-self.total * (100 + MARGIN_PERCENT) // (100 * _ALIGNMENT)) * _ALIGNMENT
+        """Bytes to set aside: the least and the margin, in whole lines of 16 bytes."""
+        return -(-self.least * (100 + MARGIN_PERCENT) // (100 * ALIGNMENT)) * ALIGNMENT
 
 
 def run_micro(
@@ -58,7 +68,8 @@ def run_micro(
         content: The bytes of a `.tflite`.
         inputs: Stored values of each input, in order; of several runs one after another.
         outputs: How many there are.
-        arena: Bytes it may use. Defaults to `None`: more than it can need.
+        arena: Bytes it may use. Defaults to `None`: more than it can need, and the least is
+            searched for.
         runs: How many batches the inputs hold. Defaults to `1`.
 
     Raises:
@@ -74,7 +85,12 @@ def run_micro(
         folder = Path(temporary)
         (folder / "model.tflite").write_bytes(content)
         np.savez(folder / "inputs.npz", **{f"v{i}": array for i, array in enumerate(inputs)})
-        job = {"arena": arena or _plenty(content), "outputs": outputs, "runs": runs}
+        job = {
+            "arena": arena or _plenty(content),
+            "search": None if arena else ALIGNMENT,
+            "outputs": outputs,
+            "runs": runs,
+        }
         (folder / "job.json").write_text(json.dumps(job))
         try:
             run_module("converters.packaging.arena_run", temporary, timeout=_PATIENCE)
@@ -84,8 +100,8 @@ def run_micro(
         if "error" in result:
             raise ValueError(_refusal(content, _said(folder) or result["error"]))
         with np.load(folder / "outputs.npz") as loaded:
-            found = tuple(loaded[f"v{i}"] for i in range(outputs))
-    return MicroRun(**result, outputs=found, version=version("tflite-micro"))
+            found, untouched = (tuple(loaded[f"{k}{i}"] for i in range(outputs)) for k in "vu")
+    return MicroRun(**result, untouched=untouched, outputs=found, version=version("tflite-micro"))
 
 
 def _plenty(content: bytes) -> int:

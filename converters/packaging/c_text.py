@@ -39,8 +39,15 @@ def c_identifier(text: str) -> str:
 
 
 def comment(text: str) -> str:
-    """Text that cannot end a comment, nor be read as one within it."""
-    return " ".join(text.replace("*/", "* /").replace("/*", "/ *").split()).rstrip("\\")
+    """Text in one line that cannot end a comment, nor be read as one within it."""
+    plain = one_line(text).replace("*/", "* /").replace("/*", "/ *")
+    return plain.replace("??", "? ?").rstrip("\\")
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks, whose control and direction characters are escaped."""
+    plain = " ".join(text.split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in plain)
 
 
 def string(text: str) -> str:
@@ -51,8 +58,12 @@ def string(text: str) -> str:
 
 def number(value: float | int, dtype: str) -> str:
     """A value of a dtype as a literal."""
+    if dtype == "int64":
+        if value == -(2**63):  # C has no negative literals, and the positive one does not fit
+            return "(-INT64_C(9223372036854775807) - 1)"
+        return f"INT64_C({int(value)})"
     if not dtype.startswith("float"):
-        return f"INT64_C({int(value)})" if dtype == "int64" else str(int(value))
+        return str(int(value))
     digits = f"{float(np.float32(value)):.9g}"
     return f"{digits}f" if re.search(r"[.e]", digits) else f"{digits}.0f"
 
@@ -82,5 +93,6 @@ def guarded(name: str, file: str, about: str, body: str) -> str:
         about: The comment, without its marks.
         body: The rest.
     """
-    guard = f"{name}_{file}".upper().replace(".", "_") + "_"
+    # The name as it is: in capitals, those of two models may be one.
+    guard = f"EDGEKIT_{name}_{file.upper().replace('.', '_')}_"
     return f"{about}\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif  /* {guard} */\n"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import platform
 from collections.abc import Mapping
 
 from converters.flatbuffer import Flatbuffer
@@ -50,7 +51,7 @@ def contract(
             for port in ports.outputs
         ],
         "ops": used_ops(source.content),
-        "runtime": {"litert": litert_version()},
+        "runtime": {"litert": litert_version(), "machine": platform.machine()},
     }
 
 

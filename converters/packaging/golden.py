@@ -1,4 +1,7 @@
-"""`golden.h` and `golden_test.c`: one run's input and output, for firmware to check itself by."""
+"""`golden.h` and `golden_test.c`: one run's input and output, for firmware to check itself by.
+
+All names begin with that of the model, so that a program takes several.
+"""
 
 from string import Template
 
@@ -37,16 +40,22 @@ def golden_header(
     """
     parts = [
         "#include <math.h>\n#include <stdint.h>\n",
-        f"#define GOLDEN_MODEL_SIZE {len(content)}u\n"
-        f"#define GOLDEN_MODEL_FNV1A 0x{fnv1a(content):08x}u\n",
+        f"#define {name}_GOLDEN_MODEL_SIZE {len(content)}u\n"
+        f"#define {name}_GOLDEN_MODEL_FNV1A 0x{fnv1a(content):08x}u\n",
     ]
     for kind, group, values in (
         ("Input", ports.inputs, inputs),
         ("Output", ports.outputs, outputs),
     ):
-        parts += [_vectors(label(kind, port, group), port, values[port.name]) for port in group]
-    parts += [_check(ports, outputs)]
+        for port in group:
+            parts.append(_vectors(golden_name(name, kind, port, group), port, values[port.name]))
+    parts += [_check(name, ports, outputs)]
     return guarded(name, "golden.h", about, "\n".join(parts))
+
+
+def golden_name(name: str, kind: str, port: Port, group: tuple[Port, ...]) -> str:
+    """What the golden vector of an input or output is called."""
+    return f"{name}_kGolden{label(kind, port, group)}"
 
 
 def golden_test(name: str, ports: Ports) -> str:
@@ -54,53 +63,67 @@ def golden_test(name: str, ports: Ports) -> str:
     blocks = []
     for port in ports.inputs:
         if port.scale is not None:
-            blocks.append(_quantize_check(label("Input", port, ports.inputs), port))
+            blocks.append(_quantize_check(name, label("Input", port, ports.inputs), port))
     for port in ports.outputs:
         if port.scale is not None:
-            blocks.append(_dequantize_check(label("Output", port, ports.outputs), port))
-    names = [label("Output", port, ports.outputs) for port in ports.outputs]
+            blocks.append(_dequantize_check(name, label("Output", port, ports.outputs), port))
+    names = [golden_name(name, "Output", port, ports.outputs) for port in ports.outputs]
     corrupt = []
     for broken, port in zip(names, ports.outputs, strict=True):
-        given = ", ".join("corrupted" if n == broken else f"kGolden{n}" for n in names)
-        corrupt.append(_corrupt_check(broken, port, given))
+        given = ", ".join("corrupted" if n == broken else n for n in names)
+        corrupt.append(_corrupt_check(name, broken, port, given))
     return Template(template("golden_test.c")).substitute(
         name=name,
-        golden=", ".join(f"kGolden{n}" for n in names),
+        golden=", ".join(names),
         values="\n".join(blocks),
         corrupt="\n".join(corrupt),
     )
 
 
-def _vectors(name: str, port: Port, values: Values) -> str:
+def departures(port: Port, golden: Values, stored: np.ndarray) -> int:
+    """How many values `golden_check` would count that an output departs from the golden one by."""
+    found = np.asarray(stored).ravel()
+    expected = golden.stored.ravel()
+    if port.integers is None:
+        near = np.abs(found.astype(np.float32) - expected) <= np.float32(_allowed(golden))
+        return int(found.size - np.count_nonzero(near))
+    apart = np.abs(found.astype(object) - expected.astype(object))
+    return int(np.count_nonzero(apart > (0 if port.scale is None else STEPS)))
+
+
+def _allowed(golden: Values) -> float:
+    most = float(np.max(np.abs(golden.real), initial=0.0))
+    return max(most, 1e-3) * _FLOAT_SHARE
+
+
+def _vectors(vector: str, port: Port, values: Values) -> str:
     kind = TYPES[port.dtype]
     text = (
-        f"static const {kind} kGolden{name}[{port.size}] = {{\n"
-        f"{array(values.stored, port.dtype)}\n}};\n"
+        f"static const {kind} {vector}[{port.size}] = {{\n{array(values.stored, port.dtype)}\n}};\n"
     )
     if port.scale is not None:
         text += (
-            f"static const float kGolden{name}Real[{port.size}] = {{\n"
+            f"static const float {vector}Real[{port.size}] = {{\n"
             f"{array(values.real, 'float32')}\n}};\n"
         )
     return text
 
 
-def _check(ports: Ports, outputs: dict[str, Values]) -> str:
+def _check(name: str, ports: Ports, outputs: dict[str, Values]) -> str:
     parameters, blocks = [], []
     for port in ports.outputs:
-        name = label("Output", port, ports.outputs)
-        argument = "output" if name == "Output" else f"output{port.position}"
+        vector = golden_name(name, "Output", port, ports.outputs)
+        argument = "output" if len(ports.outputs) == 1 else f"output{port.position}"
         parameters.append(f"const {TYPES[port.dtype]} *{argument}")
         apart = ""
         if port.integers is None:
-            most = float(np.max(np.abs(outputs[port.name].real), initial=0.0))
-            allowed = number(max(most, 1e-3) * _FLOAT_SHARE, "float32")
+            allowed = number(_allowed(outputs[port.name]), "float32")
             # Written so that NaN, which is unequal to all, counts as wrong.
-            wrong = f"!(fabsf({argument}[i] - kGolden{name}[i]) <= {allowed})"
+            wrong = f"!(fabsf({argument}[i] - {vector}[i]) <= {allowed})"
         elif port.scale is None:
-            wrong = f"{argument}[i] != kGolden{name}[i]"
+            wrong = f"{argument}[i] != {vector}[i]"
         else:
-            apart = f"    const int64_t apart = (int64_t){argument}[i] - kGolden{name}[i];\n"
+            apart = f"    const int64_t apart = (int64_t){argument}[i] - {vector}[i];\n"
             wrong = f"apart > {STEPS} || apart < -{STEPS}"
         blocks.append(
             f"  for (i = 0; i < {port.size}; ++i) {{\n{apart}    if ({wrong}) ++found;\n  }}\n"
@@ -108,44 +131,46 @@ def _check(ports: Ports, outputs: dict[str, Values]) -> str:
     return (
         "/* How many values of an output depart from the golden one; 0 is a pass. Integers may be\n"
         f"   {STEPS} step off, as kernels of different makers are. */\n"
-        f"static inline int golden_check({', '.join(parameters)}) {{\n"
+        f"static inline int {name}_golden_check({', '.join(parameters)}) {{\n"
         f"  int i, found = 0;\n{''.join(blocks)}  return found;\n}}\n"
     )
 
 
-def _quantize_check(name: str, port: Port) -> str:
-    what = string(f"input '{port.name}', quantised, is the golden one")
+def _quantize_check(name: str, port_name: str, port: Port) -> str:
+    what = string(f"input '{port.name}', quantized, is the golden one")
+    vector = f"{name}_kGolden{port_name}"
     return f"""  wrong = 0;
-  for (i = 0; i < k{name}Size; ++i) {{
-    if (Quantize{name}(kGolden{name}Real[i]) != kGolden{name}[i]) ++wrong;
+  for (i = 0; i < {name}_k{port_name}Size; ++i) {{
+    if ({name}_Quantize{port_name}({vector}Real[i]) != {vector}[i]) ++wrong;
   }}
   check({what}, wrong == 0);
 """
 
 
-def _dequantize_check(name: str, port: Port) -> str:
-    what = string(f"output '{port.name}', dequantised, is within half a step")
+def _dequantize_check(name: str, port_name: str, port: Port) -> str:
+    what = string(f"output '{port.name}', dequantized, is within half a step")
+    vector = f"{name}_kGolden{port_name}"
     return f"""  wrong = 0;
-  for (i = 0; i < k{name}Size; ++i) {{
-    const float apart = Dequantize{name}(kGolden{name}[i]) - kGolden{name}Real[i];
-    if (!(fabsf(apart) <= k{name}Scale / 2)) ++wrong;
+  for (i = 0; i < {name}_k{port_name}Size; ++i) {{
+    const float apart = {name}_Dequantize{port_name}({vector}[i]) - {vector}Real[i];
+    if (!(fabsf(apart) <= {name}_k{port_name}Scale / 2)) ++wrong;
   }}
   check({what}, wrong == 0);
 """
 
 
-def _corrupt_check(name: str, port: Port, given: str) -> str:
+def _corrupt_check(name: str, vector: str, port: Port, given: str) -> str:
     kind = TYPES[port.dtype]
     if port.integers is None:
-        changed = f"kGolden{name}[0] + (fabsf(kGolden{name}[0]) + 1.0f)"
+        changed = f"{vector}[0] + (fabsf({vector}[0]) + 1.0f)"
     elif port.dtype == "bool":
-        changed = f"!kGolden{name}[0]"
+        changed = f"!{vector}[0]"
     else:  # away from the end of the dtype's range
-        changed = f"kGolden{name}[0] > 0 ? kGolden{name}[0] - 3 : kGolden{name}[0] + 3"
+        changed = f"{vector}[0] > 0 ? {vector}[0] - 3 : {vector}[0] + 3"
     return f"""  {{
     static {kind} corrupted[{port.size}];
-    memcpy(corrupted, kGolden{name}, sizeof(corrupted));
+    memcpy(corrupted, {vector}, sizeof(corrupted));
     corrupted[0] = ({kind})({changed});
-    check("golden_check finds a corrupted value", golden_check({given}) == 1);
+    check("golden_check finds a corrupted value", {name}_golden_check({given}) == 1);
   }}
 """

@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from string import Template
 
-from converters.packaging.c_text import words
-from converters.packaging.contract import litert_version
+from converters.packaging.kotlin_text import (
+    BYTES,
+    RESERVED,
+    float_literal,
+    formula,
+    helpers,
+    listed,
+    plain,
+    release,
+    string,
+)
 from converters.packaging.ports import Port, Ports, identifiers
 from converters.packaging.templates import template
-
-_RESERVED = words("""
-    as break class continue do else false for fun if in interface is null object package return
-    super this throw true try typealias typeof val var when while
-    inputs outputs model run close quantize dequantize
-""")
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,12 @@ _KINDS = {
     "int64": _Kind("Long", "LongArray"),
     "bool": _Kind("Boolean", "BooleanArray"),
 }
-_BYTES = ("int8", "uint8")
 
 
 def unsupported_dtypes(ports: Ports) -> list[str]:
     """The dtypes at the edges for which CompiledModel's buffers have no methods."""
     every = [*ports.inputs, *ports.outputs]
-    quantized = [p.dtype for p in every if p.scale is not None and p.dtype not in _BYTES]
+    quantized = [p.dtype for p in every if p.scale is not None and p.dtype not in BYTES]
     return sorted({*quantized, *(p.dtype for p in every if p.dtype not in _KINDS)})
 
 
@@ -49,12 +51,12 @@ def model_runner(file: str, ports: Ports) -> str:
         file: Name of the model in the app's assets.
         ports: Its inputs and outputs, of dtypes that CompiledModel's buffers take.
     """
-    inputs = identifiers((p.name for p in ports.inputs), _RESERVED)
-    outputs = identifiers((p.name for p in ports.outputs), _RESERVED)
+    inputs = identifiers((p.name for p in ports.inputs), RESERVED)
+    outputs = identifiers((p.name for p in ports.outputs), RESERVED)
     several = len(outputs) > 1
     result = ""
     if several:
-        fields = _listed(
+        fields = listed(
             f"val {name}: {_array(p)}" for name, p in zip(outputs, ports.outputs, strict=True)
         )
         result = f"\n    class Outputs({fields})\n"
@@ -66,25 +68,25 @@ def model_runner(file: str, ports: Ports) -> str:
         )
     quantized = [p for p in (*ports.inputs, *ports.outputs) if p.scale is not None]
     return Template(template("ModelRunner.kt")).substitute(
-        file=_plain(file),
-        asset=file.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$"),
-        litert=litert_version(),
+        file=plain(file),
+        asset=string(file),
+        release=release(),
         imports="import kotlin.math.round\n"
         if any(p.scale is not None for p in ports.inputs)
         else "",
         result=result,
         document="\n".join(
-            f"     * {kind} `{_plain(p.name)}`: {_array(p)} of {p.size}, {_shape(p)}"
+            f"     * {kind} `{plain(p.name)}`: {_array(p)} of {p.size}, {formula(p)}"
             for kind, group in (("Input", ports.inputs), ("Output", ports.outputs))
             for p in group
         ),
-        parameters=_listed(
+        parameters=listed(
             f"{name}: {_array(p)}" for name, p in zip(inputs, ports.inputs, strict=True)
         ),
         returns="Outputs" if several else _array(ports.outputs[0]),
         write="\n".join(_write(name, p) for name, p in zip(inputs, ports.inputs, strict=True)),
         read=read,
-        helpers=_helpers(ports) if quantized else "",
+        helpers=helpers(ports) if quantized else "",
     )
 
 
@@ -92,18 +94,11 @@ def _array(port: Port) -> str:
     return "FloatArray" if port.scale is not None else _KINDS[port.dtype].array
 
 
-def _shape(port: Port) -> str:
-    shape = "×".join(map(str, port.shape)) or "a single value"
-    layout = f", probably {port.layout}" if port.layout else ""
-    stored = f"; stored as {port.dtype}, real value = {port.formula}" if port.scale else ""
-    return f"{shape}{layout}{stored}"
-
-
 def _write(name: str, port: Port) -> str:
     values = name
     if port.scale is not None:
         low, high = port.integers
-        values = f"quantize({name}, {_float(port.scale)}, {port.zero_point}, {low}, {high})"
+        values = f"quantize({name}, {float_literal(port.scale)}, {port.zero_point}, {low}, {high})"
     return (
         f'        require({name}.size == {port.size}) {{ "{name} must hold {port.size} values" }}\n'
         f"        inputs[{port.position}].write{_KINDS[port.dtype].method}({values})"
@@ -115,41 +110,4 @@ def _read(port: Port) -> str:
     if port.scale is None:
         return values
     function = "dequantizeUnsigned" if port.dtype == "uint8" else "dequantize"
-    return f"{function}({values}, {_float(port.scale)}, {port.zero_point})"
-
-
-def _helpers(ports: Ports) -> str:
-    found = ""
-    if any(p.scale is not None for p in ports.inputs):
-        found += """
-    private fun quantize(real: FloatArray, scale: Float, zero: Int, low: Int, high: Int) =
-        ByteArray(real.size) {
-            val stored = round(real[it] / scale) + zero
-            stored.coerceIn(low.toFloat(), high.toFloat()).toInt().toByte()
-        }
-"""
-    dtypes = {p.dtype for p in ports.outputs if p.scale is not None}
-    if "int8" in dtypes:
-        found += """
-    private fun dequantize(stored: ByteArray, scale: Float, zero: Int) =
-        FloatArray(stored.size) { (stored[it] - zero) * scale }
-"""
-    if "uint8" in dtypes:
-        found += """
-    private fun dequantizeUnsigned(stored: ByteArray, scale: Float, zero: Int) =
-        FloatArray(stored.size) { ((stored[it].toInt() and 0xFF) - zero) * scale }
-"""
-    return found
-
-
-def _float(value: float) -> str:
-    return f"{value:.9g}f"
-
-
-def _listed(items) -> str:
-    return ", ".join(items)
-
-
-def _plain(text: str) -> str:
-    """Text that cannot end a comment."""
-    return " ".join(text.replace("*/", "* /").replace("/*", "/ *").split())
+    return f"{function}({values}, {float_literal(port.scale)}, {port.zero_point})"

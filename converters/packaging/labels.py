@@ -40,6 +40,11 @@ def output_labels(
     return wide[0], labels
 
 
+def _unwritable(text: str) -> bool:
+    """Whether it holds halves of characters, as undecodable bytes do."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _is_scores(port: Port, inputs: Sequence[Port]) -> bool:
     """Whether an output looks like class scores; one of an input's shape is a reconstruction."""
     return (
@@ -55,7 +60,7 @@ def _read(labels: Sequence[str] | str | os.PathLike) -> list[str]:
     if isinstance(labels, (str, os.PathLike)):
         source = f"`labels` {labels}"
         try:
-            lines = Path(existing_file(labels)).read_text(encoding="utf-8-sig").splitlines()
+            lines = Path(existing_file(labels)).read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError:
             raise ValueError(f"{source} is not a text file in UTF-8") from None
     else:
@@ -66,7 +71,9 @@ def _read(labels: Sequence[str] | str | os.PathLike) -> list[str]:
     if not lines:
         raise ValueError(f"{source} holds no labels")
     for number, line in enumerate(lines, 1):
-        if not line or "\n" in line:
+        if not line.isprintable() and _unwritable(line):
+            raise ValueError(f"{source}: label {number} cannot be written in UTF-8: {line!a}")
+        if not line or len(line.splitlines()) > 1:
             raise ValueError(
                 f"{source}: line {number} is blank, which would shift the classes after it: give "
                 "every class one line"

@@ -7,18 +7,19 @@ import numpy as np
 
 from converters.flatbuffer import Flatbuffer
 from converters.inspection import inspect
-from converters.packaging.arena import KERNELS, MARGIN_PERCENT, MicroRun, run_micro
-from converters.packaging.c_text import TYPES, c_identifier, comment, guarded
+from converters.packaging.arena import ALIGNMENT, KERNELS, MARGIN_PERCENT
+from converters.packaging.c_text import TYPES, c_identifier, comment, guarded, one_line
 from converters.packaging.contract import as_json, contract, used_ops
-from converters.packaging.golden import STEPS, golden_header, golden_test
+from converters.packaging.golden import STEPS, golden_header, golden_name, golden_test
+from converters.packaging.golden_run import golden_run
 from converters.packaging.model_data import model_header, model_source
-from converters.packaging.model_settings import label, model_settings
+from converters.packaging.model_settings import model_settings
 from converters.packaging.normalization import Normalization
-from converters.packaging.op_resolver import MICRO_ONLY, op_resolver
+from converters.packaging.op_resolver import CUSTOM, MICRO_ONLY, op_resolver
 from converters.packaging.ports import Port, Ports
-from converters.packaging.sample import Values, one_sample, run
+from converters.packaging.sample import Values
 from converters.packaging.templates import template
-from converters.packaging.words import in_words, table
+from converters.packaging.words import code, in_words, table
 from converters.samples import Samples
 from converters.targets import describe_target
 
@@ -54,24 +55,26 @@ def mcu_files(
     used = used_ops(source.content)
     resolver = op_resolver(name, (op["name"] for op in used))
     _check_ops(source)
-    inputs = one_sample(source, ports, sample)
-    golden_inputs = [inputs[port.name].stored for port in ports.inputs]
-    expected = _expected(source, inputs, used)
-    micro = run_micro(source.content, golden_inputs, len(ports.outputs))
-    outputs = _outputs(ports, micro)
+    only_micro = any(op["name"] in MICRO_ONLY for op in used)
+    golden = golden_run(source, ports, sample, only_micro)
+    micro = golden.micro
     found = contract("mcu", f"g_{name} in model_data.cc", source, ports, normalizations, labels)
     found["runtime"]["tflite_micro"] = micro.version
     found["arena"] = {
         "head": micro.head,
         "tail": micro.tail,
         "total": micro.total,
+        "least": micro.least,
         "margin_percent": MARGIN_PERCENT,
         "recommended": micro.arena,
+        "alignment": ALIGNMENT,
         "measured_with": KERNELS,
     }
     found["golden"] = {
-        "input": "seeded noise" if sample is None else "a sample of the user",
-        "against_litert": expected and _differences(ports, outputs, expected),
+        "input": golden.origin,
+        "against_litert": golden.litert and _differences(ports, golden.outputs, golden.litert),
+        "not_compared": golden.refusal,
+        "silent_outputs": list(golden.silent),
         "allowed_steps": STEPS,
     }
     digest = found["model"]["source_sha256"]
@@ -90,15 +93,17 @@ def mcu_files(
             name, about, ports, micro, labels[1] if labels else None
         ),
         "op_resolver.h": guarded(name, "op_resolver.h", about, resolver),
-        "golden.h": golden_header(name, vectors, source.content, ports, inputs, outputs),
+        "golden.h": golden_header(
+            name, vectors, source.content, ports, golden.inputs, golden.outputs
+        ),
         "golden_test.c": golden_test(name, ports),
         "main_example.cc": _main_example(name, ports, used),
         "contract.json": as_json(found),
         "CONTRACT.md": in_words(
             found,
             {
-                "Memory": _memory(found["arena"], source),
-                "Golden vector": _golden(found["golden"]),
+                "Memory": _memory(name, found["arena"], source),
+                "Golden vector": _golden(name, found["golden"]),
                 "Into the firmware": _into_the_firmware(name),
             },
         ),
@@ -122,35 +127,13 @@ def _check_dtypes(ports: Ports) -> None:
 def _check_ops(source: Flatbuffer) -> None:
     """Refuse what tflite-micro would refuse, or compute wrongly without a word."""
     found = inspect(source).unsupported("tflite-micro")
-    found = [op for op in found if op.op not in MICRO_ONLY]
+    found = [op for op in found if op.op not in CUSTOM]
     if found:
         verdict = describe_target("tflite-micro", found)
         raise ValueError(
             f"TensorFlow Lite Micro cannot run this model: {verdict}. "
             "Convert to float32, int8 or int16x8"
         )
-
-
-def _outputs(ports: Ports, micro: MicroRun) -> dict[str, Values]:
-    found = {}
-    for port, values in zip(ports.outputs, micro.outputs, strict=True):
-        stored = np.asarray(values).reshape(port.shape)
-        if not np.isfinite(stored).all():
-            raise ValueError(
-                f"output {port.name!r} is not finite on the golden input: give a `sample` on which "
-                "it is"
-            )
-        found[port.name] = Values(port.real(stored), stored)
-    return found
-
-
-def _expected(
-    source: Flatbuffer, inputs: dict[str, Values], used: list[dict]
-) -> dict[str, np.ndarray] | None:
-    """What LiteRT gives; None for a model of ops that only TensorFlow Lite Micro has."""
-    if any(op["name"] in MICRO_ONLY for op in used):
-        return None
-    return run(source, inputs, "reference")
 
 
 def _differences(
@@ -186,19 +169,19 @@ def _main_example(name: str, ports: Ports, used: list[dict]) -> str:
     variables = sum(op["count"] for op in used if op["name"] == "VAR_HANDLE")
     interpreter = (
         "  static tflite::MicroInterpreter interpreter(model, resolver, tensor_arena,\n"
-        "                                              kTensorArenaSize);"
+        f"                                              {name}_kTensorArenaSize);"
     )
     if variables:
         interpreter = (
             "  tflite::MicroAllocator* allocator =\n"
-            "      tflite::MicroAllocator::Create(tensor_arena, kTensorArenaSize);\n"
+            f"      tflite::MicroAllocator::Create(tensor_arena, {name}_kTensorArenaSize);\n"
             "  static tflite::MicroInterpreter interpreter(\n"
             "      model, resolver, allocator,\n"
             f"      tflite::MicroResourceVariables::Create(allocator, {variables}));"
         )
     copies = []
     for port in ports.inputs:
-        vector = f"kGolden{label('Input', port, ports.inputs)}"
+        vector = golden_name(name, "Input", port, ports.inputs)
         copies.append(
             f"  std::memcpy(interpreter.input({port.position})->data.raw, {vector}, "
             f"sizeof({vector}));"
@@ -215,49 +198,61 @@ def _main_example(name: str, ports: Ports, used: list[dict]) -> str:
     )
 
 
-def _memory(arena: dict, source: Flatbuffer) -> list[str]:
+def _memory(name: str, arena: dict, source: Flatbuffer) -> list[str]:
     return [
         *table(
             ["", "bytes"],
             [
                 ["flash: the model", f"{source.size:,}"],
-                ["RAM: arena, measured", f"{arena['total']:,}"],
+                ["RAM: arena, the least in which the model ran", f"{arena['least']:,}"],
                 ["of it tensors (head)", f"{arena['head']:,}"],
                 ["of it structures and scratch memory (tail)", f"{arena['tail']:,}"],
                 [
-                    f"`kTensorArenaSize`, {arena['margin_percent']} % more",
+                    "of it what planning the memory takes for a while",
+                    f"{arena['least'] - arena['total']:,}",
+                ],
+                [
+                    f"`{name}_kTensorArenaSize`, {arena['margin_percent']} % more",
                     f"{arena['recommended']:,}",
                 ],
             ],
         ),
         "",
-        f"Measured with tflite-micro's {arena['measured_with']}. Pointers are half as long on a "
-        "32-bit core; kernels made for it may take other scratch memory. `arena_used_bytes()` "
-        "tells on the device. Code is not counted.",
+        f"Measured with tflite-micro's {arena['measured_with']}, by running the model in arenas of "
+        f"more and more bytes that begin at a multiple of {arena['alignment']}. Pointers are half "
+        "as long on a 32-bit core; kernels made for it may take other scratch memory. "
+        "`arena_used_bytes()` tells on the device. Code is not counted.",
     ]
 
 
-def _golden(golden: dict) -> list[str]:
+def _golden(name: str, golden: dict) -> list[str]:
     lines = [f"The input is {golden['input']}. Against LiteRT's reference kernels:", ""]
     if golden["against_litert"] is None:
-        lines.append("- not compared: it has ops that LiteRT has not")
-    for name, apart in (golden["against_litert"] or {}).items():
+        lines.append(f"- not compared: {one_line(golden['not_compared'])}")
+    for output, apart in (golden["against_litert"] or {}).items():
         steps = "" if apart["steps"] is None else f", {apart['steps']} steps"
-        lines.append(f"- `{name}`: at most {apart['largest_difference']:.3g} apart{steps}")
+        lines.append(f"- {code(output)}: at most {apart['largest_difference']:.3g} apart{steps}")
+    if golden["silent_outputs"]:
+        lines += [
+            "",
+            f"**Not a check of {', '.join(map(code, golden['silent_outputs']))}**: on this input "
+            "that output is what memory holds before the model runs, so that firmware which never "
+            "runs it passes. Package with a `sample` (`--sample`) that gives another output.",
+        ]
     return [
         *lines,
         "",
-        "Firmware runs `kGoldenInput` and gives the outputs to `golden_check`, which counts the "
-        f"values more than {golden['allowed_steps']} step off. `golden_test.c` checks the folder "
-        "itself, on any computer; its first lines say how.",
+        f"Firmware runs `{name}_kGoldenInput` and gives the outputs to `{name}_golden_check`, "
+        f"which counts the values more than {golden['allowed_steps']} step off. "
+        "`golden_test.c` checks the folder itself, on any computer; its first lines say how.",
     ]
 
 
 def _into_the_firmware(name: str) -> list[str]:
     return [
         f"Compile `model_data.cc`, and run the model as `main_example.cc` does: `g_{name}` in "
-        f"`{name}::OpResolver`, with an arena of `kTensorArenaSize` bytes. Quantise with "
+        f"`{name}::OpResolver`, with an arena of `{name}_kTensorArenaSize` bytes. Quantize with "
         "`model_settings.h`. The versions of the ops below came with LiteRT; a TensorFlow Lite "
         "Micro from before September 2024 refuses a FULLY_CONNECTED with a scale per channel. "
-        "Two models go into one firmware if no source file includes the headers of both.",
+        "Several models go into one firmware: all names begin with that of their model.",
     ]

@@ -29,7 +29,7 @@ extern const unsigned int g_{name}_len;
 
 
 def model_source(name: str, about: str, content: bytes) -> str:
-    """The array, for C11 and C++11 alike; kernels need it at 16 bytes.
+    """The array, for C99 and C++11 alike; kernels need it at 16 bytes.
 
     Args:
         name: As in `model_header`.
@@ -40,11 +40,15 @@ def model_source(name: str, about: str, content: bytes) -> str:
     return f"""{about}
 #include "model_data.h"
 
-#ifndef __cplusplus
-#include <stdalign.h>
+#if defined(__cplusplus)
+#define MODEL_ALIGNED alignas(16)
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define MODEL_ALIGNED _Alignas(16)
+#else
+#define MODEL_ALIGNED __attribute__((aligned(16)))
 #endif
 
-alignas(16) const unsigned char g_{name}[] = {{
+MODEL_ALIGNED const unsigned char g_{name}[] = {{
 {data}
 }};
 const unsigned int g_{name}_len = {len(content)};

@@ -1,10 +1,11 @@
-"""`model_settings.h`: memory, shapes and quantisation of a model, as constants of C and C++."""
+"""`model_settings.h`: memory, shapes and quantization of a model, as constants of C and C++.
 
-from converters.packaging.arena import KERNELS, MARGIN_PERCENT, MicroRun
+All names begin with that of the model, so that a program takes several.
+"""
+
+from converters.packaging.arena import ALIGNMENT, KERNELS, MARGIN_PERCENT, MicroRun
 from converters.packaging.c_text import TYPES, comment, guarded, number, string
 from converters.packaging.ports import Port, Ports
-
-_CONSTANT = "MODEL_CONSTANT"
 
 
 def model_settings(
@@ -23,26 +24,21 @@ def model_settings(
         f"""#include <math.h>
 #include <stdint.h>
 
-#ifdef __cplusplus
-#define {_CONSTANT} constexpr
-#else
-#define {_CONSTANT} static const
-#endif
-
-/* Bytes of the tensor arena: {run.total} measured (head {run.head}, tail {run.tail}), and
-   {MARGIN_PERCENT} % more. Measured by tflite-micro {run.version}, {KERNELS}.
-   Pointers are half as long on a 32-bit core; kernels made for it may take other scratch memory.
-   arena_used_bytes() tells there. */
-{_CONSTANT} int kTensorArenaSize = {run.arena};
+/* Bytes of the tensor arena, which must begin at a multiple of {ALIGNMENT}: {run.least} are the
+   fewest in which the model ran, and {MARGIN_PERCENT} % more. Measured by tflite-micro
+   {run.version}, {KERNELS}. Pointers are half as long on a 32-bit core; kernels
+   made for it may take other scratch memory. arena_used_bytes() tells there. */
+{_integer(f"{name}_kTensorArenaSize", run.arena)}
 """
     ]
     for kind, group in (("Input", ports.inputs), ("Output", ports.outputs)):
-        parts.append(f"{_CONSTANT} int k{kind}Count = {len(group)};\n")
-        parts += [_port(label(kind, port, group), kind, port) for port in group]
+        parts.append(_integer(f"{name}_k{kind}Count", len(group)) + "\n")
+        parts += [_port(name, label(kind, port, group), kind, port) for port in group]
     if labels:
         listed = "\n".join(f"  {string(text)}," for text in labels)
-        parts.append(f"static const char *const kLabels[{len(labels)}] = {{\n{listed}\n}};\n")
-    parts.append(f"#undef {_CONSTANT}\n")
+        parts.append(
+            f"static const char *const {name}_kLabels[{len(labels)}] = {{\n{listed}\n}};\n"
+        )
     return guarded(name, "model_settings.h", about, "\n".join(parts))
 
 
@@ -51,37 +47,49 @@ def label(kind: str, port: Port, group: tuple[Port, ...]) -> str:
     return kind if len(group) == 1 else f"{kind}{port.position}"
 
 
-def _port(name: str, kind: str, port: Port) -> str:
+def _integer(name: str, value: int) -> str:
+    """A constant that C takes as an array's size too."""
+    return f"enum {{ {name} = {value} }};"
+
+
+def _port(name: str, port_name: str, kind: str, port: Port) -> str:
     layout = f", probably {port.layout}" if port.layout else ""
     shape = ", ".join(map(str, port.shape or (1,)))
     lines = [
         f'/* {kind} {port.position} "{comment(port.name)}": {port.dtype}{layout}; '
         f"real value = {port.formula} */",
-        f"{_CONSTANT} int k{name}Shape[{max(1, len(port.shape))}] = {{{shape}}};",
-        f"{_CONSTANT} int k{name}Size = {port.size};",
+        f"static const int {name}_k{port_name}Shape[{max(1, len(port.shape))}] = {{{shape}}};",
+        _integer(f"{name}_k{port_name}Size", port.size),
     ]
     if port.scale is not None:
+        constant = f"{name}_k{port_name}"
         lines += [
-            f"{_CONSTANT} float k{name}Scale = {number(port.scale, 'float32')};",
-            f"{_CONSTANT} int k{name}ZeroPoint = {port.zero_point};",
-            *(_quantize(name, port) if kind == "Input" else _dequantize(name, port)),
+            f"static const float {constant}Scale = {number(port.scale, 'float32')};",
+            _integer(f"{constant}ZeroPoint", port.zero_point),
         ]
+        if kind == "Input":
+            lines += _quantize(f"{name}_Quantize{port_name}", constant, port)
+        else:
+            lines += _dequantize(f"{name}_Dequantize{port_name}", constant, port)
     return "\n".join(lines) + "\n"
 
 
-def _quantize(name: str, port: Port) -> list[str]:
+def _quantize(function: str, constant: str, port: Port) -> list[str]:
     low, high = port.integers
+    kind = TYPES[port.dtype]
     return [
-        f"static inline {TYPES[port.dtype]} Quantize{name}(float real) {{",
-        f"  const float q = rintf(real / k{name}Scale) + (float)k{name}ZeroPoint;",
-        f"  return ({TYPES[port.dtype]})(q < {low}.0f ? {low}.0f : q > {high}.0f ? {high}.0f : q);",
+        "/* What is not a number is stored as 0.0; what is beyond the range, as its end. */",
+        f"static inline {kind} {function}(float real) {{",
+        f"  const float q = rintf(real / {constant}Scale) + (float){constant}ZeroPoint;",
+        f"  if (real != real) return ({kind}){constant}ZeroPoint;",
+        f"  return ({kind})(q > {low}.0f ? (q < {high}.0f ? q : {high}.0f) : {low}.0f);",
         "}",
     ]
 
 
-def _dequantize(name: str, port: Port) -> list[str]:
+def _dequantize(function: str, constant: str, port: Port) -> list[str]:
     return [
-        f"static inline float Dequantize{name}({TYPES[port.dtype]} q) {{",
-        f"  return (float)(q - k{name}ZeroPoint) * k{name}Scale;",
+        f"static inline float {function}({TYPES[port.dtype]} q) {{",
+        f"  return (float)(q - {constant}ZeroPoint) * {constant}Scale;",
         "}",
     ]

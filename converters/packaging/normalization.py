@@ -64,4 +64,18 @@ def _check(port: Port, pair: tuple[Numbers, Numbers]) -> Normalization:
             )
     if min(std) <= 0:
         raise ValueError(f"`std` must be above 0. Received: std={list(std)}")
+    for name, values in (("mean", mean), ("std", std)):
+        _check_float32(name, values)
     return Normalization(mean, std)
+
+
+def _check_float32(name: str, values: Sequence[float]) -> None:
+    """Refuse what is 0 or infinite as the float32 that files and programs hold it as."""
+    least, most = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+    for value in values:
+        if value and not least <= abs(value) <= most:
+            raise ValueError(
+                f"`{name}` must be between {least:.3g} and {most:.3g}, what a float32 "
+                f"holds, since models and apps store it as one. Received: {name}={value:g}. "
+                "Normalize with other units"
+            )

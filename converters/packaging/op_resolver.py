@@ -12,7 +12,7 @@ _SPELLED = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
 }
 # Custom ops that come with TensorFlow Lite Micro.
-_CUSTOM = {
+CUSTOM = {
     "CIRCULAR_BUFFER": "CircularBuffer",
     "TFLite_Detection_PostProcess": "DetectionPostprocess",
     "TFLM_DECODE": "Decode",
@@ -32,9 +32,8 @@ _CUSTOM = {
     "SignalStacker": "Stacker",
     "SignalWindow": "Window",
 }
-
-
-MICRO_ONLY = frozenset(_CUSTOM) - {"TFLite_Detection_PostProcess"}
+# Those of them that LiteRT lacks.
+MICRO_ONLY = frozenset(CUSTOM) - {"TFLite_Detection_PostProcess"}
 
 
 def add_method(op: str) -> str:
@@ -48,8 +47,8 @@ def add_method(op: str) -> str:
 
     Source: micro_mutable_op_resolver.h of tensorflow/tflite-micro.
     """
-    if op in _CUSTOM:
-        return f"Add{_CUSTOM[op]}"
+    if op in CUSTOM:
+        return f"Add{CUSTOM[op]}"
     if op not in TARGETS["tflite-micro"].ops:
         raise ValueError(
             f"TensorFlow Lite Micro has no op {op}: build the model without it, or run it with "

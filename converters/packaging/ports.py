@@ -61,11 +61,11 @@ class Port:
 
     @property
     def range(self) -> tuple[float, float] | None:
-        """Least and greatest real value; None where the file does not say."""
+        """Least and greatest real value; None where the file does not say or no float holds it."""
         if self.scale is None:
             return None
         low, high = ((q - self.zero_point) * self.scale for q in self.integers)
-        return low, high
+        return (low, high) if max(-low, high) <= np.finfo(np.float32).max else None
 
     def stored(self, real: np.ndarray) -> np.ndarray:
         """Real values as the file stores them; values of its own dtype are taken as stored."""
@@ -142,17 +142,22 @@ def _ports(model: ModelInfo, graph, kind: str) -> tuple[Port, ...]:
                 f"{kind} {name!r} is of dtype {tensor.dtype}: only numbers and booleans can be "
                 "packaged"
             )
-        open_shape = np.atleast_1d(graph.Tensors(index).ShapeSignatureAsNumpy()).tolist()
-        quantized = len(tensor.scales) == 1 and not tensor.dtype.startswith("float")
+        table = graph.Tensors(index)
+        signed = table.ShapeSignatureAsNumpy().tolist() if table.ShapeSignatureLength() else []
+        # A scale of 0 says that there is none.
+        quantized = tensor.scales not in ((), (0.0,)) and not tensor.dtype.startswith("float")
+        quantized = quantized and len(tensor.scales) == 1
+        if quantized and not 0 < tensor.scales[0] < float("inf"):
+            raise CorruptFlatbuffer(
+                f"damaged LiteRT flatbuffer: {kind} {name!r} has the scale {tensor.scales[0]:g}"
+            )
         found.append(
             Port(
                 name=name,
                 position=position,
                 tensor=tensor.name,
                 shape=tensor.shape,
-                open_shape=tuple(open_shape)
-                if len(open_shape) == len(tensor.shape) and tensor.shape
-                else tensor.shape,
+                open_shape=tuple(signed) if len(signed) == len(tensor.shape) else tensor.shape,
                 dtype=tensor.dtype,
                 scale=tensor.scales[0] if quantized else None,
                 zero_point=(tensor.zero_points[0] if tensor.zero_points else 0)

@@ -1,5 +1,8 @@
 """A contract in words: `CONTRACT.md`."""
 
+import re
+
+from converters.packaging.c_text import one_line
 from converters.packaging.contract import NOT_KNOWN
 
 _AXES = {
@@ -19,12 +22,12 @@ def in_words(found: dict, sections: dict[str, list[str]]) -> str:
         sections: `{heading: lines}` of what only the target has.
     """
     model = found["model"]
-    lines = [f"# {model['file']}: what to feed it, and what it gives", ""]
+    lines = [f"# {code(model['file'])}: what to feed it, and what it gives", ""]
     lines += [f"- sha256 of the model: `{model.get('sha256', model['source_sha256'])}`"]
     if model.get("sha256", model["source_sha256"]) != model["source_sha256"]:
         lines += [f"- sha256 before the metadata were added: `{model['source_sha256']}`"]
-    signature = f"`{model['signature']}`" if model["signature"] else "none: tensors by their names"
-    lines += [f"- signature: {signature}", f"- tried with LiteRT {found['runtime']['litert']}", ""]
+    signature = code(model["signature"]) if model["signature"] else "none: tensors by their names"
+    lines += [f"- signature: {signature}", f"- tried with {_runtimes(found['runtime'])}", ""]
     for kind in ("inputs", "outputs"):
         lines += [f"## {kind.capitalize()}", ""]
         for port in found[kind]:
@@ -35,13 +38,31 @@ def in_words(found: dict, sections: dict[str, list[str]]) -> str:
     return "\n".join(lines)
 
 
+def code(text: str) -> str:
+    """A name from a file as Markdown's code, in one line, whatever it holds."""
+    plain = one_line(text)
+    ticks = "`" * (1 + max(map(len, re.findall("`+", plain)), default=0))
+    return f"{ticks} {plain} {ticks}" if len(ticks) > 1 or not plain else f"`{plain}`"
+
+
+def _runtimes(runtime: dict) -> str:
+    tried = f"the Python package ai-edge-litert {runtime['litert']}"
+    if "tflite_micro" in runtime:
+        tried += f" and tflite-micro {runtime['tflite_micro']}"
+    return f"{tried}, on {runtime['machine']}"
+
+
 def table(columns: list[str], rows: list[list]) -> list[str]:
     """A Markdown table."""
     return [
         "| " + " | ".join(columns) + " |",
         "|" + "---|" * len(columns),
-        *("| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in rows),
+        *("| " + " | ".join(_cell(c) for c in row) + " |" for row in rows),
     ]
+
+
+def _cell(value) -> str:
+    return one_line(str(value)).replace("|", "\\|")
 
 
 def _ops(ops: list[dict]) -> list[list]:
@@ -49,17 +70,18 @@ def _ops(ops: list[dict]) -> list[list]:
 
 
 def _port(port: dict, is_input: bool) -> list[str]:
-    lines = [f"**{port['position']}: `{port['name']}`**, {by_x(port['shape'])}, {port['dtype']}"]
+    name = code(port["name"])
+    lines = [f"**{port['position']}: {name}**, {by_x(port['shape'])}, {port['dtype']}"]
     if port["open_shape"]:
         lines.append(f"- sizes that may change: {by_x(port['open_shape'])}, -1 stands for any")
     if port["layout"]:
         axes = _AXES[port["layout"]]
         lines.append(f"- layout: {port['layout']} ({axes}); a guess from the shape")
     if port["scale"] is not None:
-        low, high = port["range"]
+        spread = ": {:.6g} to {:.6g}".format(*port["range"]) if port["range"] else ""
         lines.append(
             f"- real value = {port['real_value']}, scale = {port['scale']:.9g}, zero_point = "
-            f"{port['zero_point']}: {low:.6g} to {high:.6g}"
+            f"{port['zero_point']}{spread}"
         )
         lines.append("- stored value = round(real / scale) + zero_point, kept in the dtype's range")
     else:
@@ -72,7 +94,7 @@ def _port(port: dict, is_input: bool) -> list[str]:
             text = (
                 f"real value = (x - mean) / std, mean = {', '.join(mean)}; std = {', '.join(std)}"
             )
-        lines.append(f"- normalisation: {text}")
+        lines.append(f"- normalization: {text}")
     elif port["labels"]:
         lines.append(f"- classes: {len(port['labels'])}, named in `contract.json` in their order")
     return [*lines, ""]

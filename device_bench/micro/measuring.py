@@ -76,6 +76,7 @@ def _measured(name: str, flatbuffer: Flatbuffer, given, seed: int) -> MicroMeasu
         **about,
         head=run.head,
         tail=run.tail,
+        least_arena=run.least,
         code_bytes=code_bytes(op.name for op in info.ops),
         parity=_parity(flatbuffer, ports, inputs, run.outputs),
         runs=runs,

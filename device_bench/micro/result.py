@@ -17,6 +17,8 @@ class MicroMeasurement:
         unsupported: Ops that it does not have or run, each with the reason.
         head: Bytes of the arena that tensors share.
         tail: Bytes of the arena that last, as structures and scratch memory do.
+        least_arena: Bytes of the smallest arena in which it ran: planning the memory takes some
+            for a while.
         code_bytes: Interpreter and kernels, estimated.
         parity: By output the share of values that are those of LiteRT's reference kernels to the
             bit (`equal`) and the `largest` difference, in steps of an integer output; None where
@@ -32,6 +34,7 @@ class MicroMeasurement:
     unsupported: tuple[str, ...] = ()
     head: int | None = None
     tail: int | None = None
+    least_arena: int | None = None
     code_bytes: int | None = None
     parity: dict[str, dict[str, float]] | None = None
     runs: int = 0
@@ -39,8 +42,8 @@ class MicroMeasurement:
 
     @property
     def arena_bytes(self) -> int | None:
-        """Head and tail: the least that `kTensorArenaSize` can be on this kind of processor."""
-        return None if self.error else self.head + self.tail
+        """The least that `kTensorArenaSize` can be on this kind of processor."""
+        return None if self.error else self.least_arena
 
     @property
     def flash_bytes(self) -> int | None:

@@ -4,7 +4,10 @@
 // of the app:
 //
 //   android { androidResources { noCompress += "tflite" } }  // so that it can be mapped
-//   dependencies { implementation("com.google.ai.edge.litert:litert:2.+") }  // tried with $litert
+//   dependencies { implementation("com.google.ai.edge.litert:litert:$release") }
+//
+// The model was tried with CompiledModel of the Python package of that release, on a computer; this
+// file was not compiled.
 package com.example.model
 
 import android.content.Context

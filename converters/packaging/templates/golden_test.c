@@ -1,9 +1,10 @@
 /* Checks that the files of this folder belong together. On any computer:
 
-     gcc -std=c11 -Wall -Wextra golden_test.c -x c model_data.cc -lm -o golden_test && ./golden_test
+     gcc -std=c99 -Wall -Wextra golden_test.c -x c model_data.cc -lm -o golden_test && ./golden_test
 
    Prints a line for each check; the exit code is 0 if all passed, else 1. What a device computes
-   is checked by firmware: it runs kGoldenInput and gives the outputs to golden_check. */
+   is checked by firmware: it runs ${name}_kGoldenInput and gives the outputs to
+   ${name}_golden_check. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,11 +32,11 @@ int main(void) {
   int i = 0, wrong = 0;
   (void)i;
   (void)wrong;
-  check("the model has its size", g_${name}_len == GOLDEN_MODEL_SIZE);
-  check("the model has its checksum", fnv1a(g_$name, g_${name}_len) == GOLDEN_MODEL_FNV1A);
+  check("the model has its size", g_${name}_len == ${name}_GOLDEN_MODEL_SIZE);
+  check("the model has its checksum", fnv1a(g_$name, g_${name}_len) == ${name}_GOLDEN_MODEL_FNV1A);
   check("the model lies at a multiple of 16 bytes", (uintptr_t)g_$name % 16 == 0);
 $values
-  check("golden_check takes the golden output", golden_check($golden) == 0);
+  check("golden_check takes the golden output", ${name}_golden_check($golden) == 0);
 $corrupt
   return failed;
 }

@@ -13,7 +13,7 @@
 #include "tensorflow/lite/schema/schema_generated.h"
 
 namespace {
-alignas(16) uint8_t tensor_arena[kTensorArenaSize];
+alignas(16) uint8_t tensor_arena[${name}_kTensorArenaSize];
 }  // namespace
 
 int main() {
@@ -25,10 +25,10 @@ int main() {
 $interpreter
   if (interpreter.AllocateTensors() != kTfLiteOk) return 1;
   MicroPrintf("arena: %d of %d bytes used", static_cast<int>(interpreter.arena_used_bytes()),
-              kTensorArenaSize);
+              static_cast<int>(${name}_kTensorArenaSize));
 $inputs
   if (interpreter.Invoke() != kTfLiteOk) return 1;
-  const int wrong = golden_check($outputs);
+  const int wrong = ${name}_golden_check($outputs);
   MicroPrintf("%d values depart from the golden output", wrong);
   return wrong == 0 ? 0 : 1;
 }
