@@ -136,15 +136,15 @@ def _calibration(content) -> dict[str, float]:
 
 def _decibel(model, ours, theirs, test) -> dict:
     from converters import Flatbuffer
+    from converters.signal_to_noise import signal_to_noise
 
     expected = model.predict(test, verbose=0)
     found = {}
     for name in ("int8", "int16x8"):
         files = {"edgekit": ours[name], "tensorflow": Flatbuffer(theirs[name])}
         found[name] = {
-            side: round(float(10 * np.log10(np.mean(expected**2) / np.mean(error**2))), 2)
+            side: round(signal_to_noise(expected, file.predict(test)), 2)
             for side, file in files.items()
-            for error in [file.predict(test) - expected]
         }
     return found
 

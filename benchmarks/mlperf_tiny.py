@@ -16,6 +16,8 @@ import numpy as np
 from figures import data_folder, save
 from posttraining import _images as cifar_images
 
+from converters.signal_to_noise import signal_to_noise
+
 NETS = ("resnet8", "kws", "vww", "ad01")
 CALIBRATION, TEST = 200, 400
 
@@ -42,8 +44,8 @@ def main(out):
             "bytes": {"edgekit": ours.size, "reference": reference.size},
             "more_bytes": round(ours.size / reference.size - 1, 4),
             "decibel": {
-                "edgekit": _decibel(expected, ours.predict(unseen)),
-                "reference": _decibel(expected, reference.predict(unseen)),
+                "edgekit": round(signal_to_noise(expected, ours.predict(unseen)), 2),
+                "reference": round(signal_to_noise(expected, reference.predict(unseen)), 2),
             },
             "same_bytes_again": ours.content == again.content,
         }
@@ -65,10 +67,6 @@ def _samples(net, data, original, reference):
         return rng.uniform(low, high, (count, *shape[1:])).astype("float32")
     middle, deviation = (low + high) / 2, (high - low) / 6
     return rng.normal(middle, deviation, (count, *shape[1:])).clip(low, high).astype("float32")
-
-
-def _decibel(expected, found) -> float:
-    return round(float(10 * np.log10(np.mean(expected**2) / np.mean((found - expected) ** 2))), 2)
 
 
 if __name__ == "__main__":

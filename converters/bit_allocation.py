@@ -11,6 +11,7 @@ from converters.checks import compare
 from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
 from converters.integer import quantize
+from converters.judgement import refuse_broken
 from converters.sensitivity_analysis import OpDamage, Sensitivity, sensitivity
 from converters.source import Convertible, as_source
 
@@ -115,6 +116,7 @@ class _Allocator:
         chosen = {op.name: bits.get(op.index, 8) for op in self.ops}
         noise = sum(op.noise[bits.get(op.index, 8)] for op in self.found.ops)
         check = compare(self.expected, file.outputs(self.found.samples))
+        refuse_broken("mixed precision", check)
         return MixedPrecision(Flatbuffer(file.content, check), chosen, noise)
 
     def within_bytes(self, budget: int) -> MixedPrecision:

@@ -2,13 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from converters.signal_to_noise import signal_to_noise
+
 # Samples that each file is run on once made.
 SAMPLES = 8
+# Below it, the noise of a channel is more than half as large as what it says.
+LEAST_CHANNEL_DECIBEL = 6.0
+# What is so much smaller than the largest value of an output is noise in float32 too.
+_SHARE_OF_FLOAT = 1e-6
+# A class that no sample is of has a probability below this, which nobody misses.
+_LEAST_PROBABILITY = 0.02
 
 
 @dataclass(frozen=True)
@@ -17,14 +25,24 @@ class Check:
 
     Attributes:
         samples: How many.
-        decibel: `{output: signal-to-noise ratio in dB}`; infinite where nothing differs.
+        decibel: `{output: signal-to-noise ratio in dB}`; `inf` where nothing differs, `-inf`
+            where the file answers NaN or infinity and the model does not.
         agreement: `{output: share of equal top-1 answers}`, of outputs with classes.
+        broken: `{output: number of samples}` on which the file answers NaN or infinity and the
+            model does not. Empty for a sound file.
+        uncompared: `{output: number of samples}` on which the model itself answers NaN or
+            infinity: what it says there was left out.
+        lost: `{output: channels}` of the last axis that are mostly noise, which may be while
+            the output as a whole is close to the model's.
         notes: What was done on the way that the user did not ask for, in words.
     """
 
     samples: int
     decibel: dict[str, float]
     agreement: dict[str, float]
+    broken: dict[str, int] = field(default_factory=dict)
+    uncompared: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, list[int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -35,14 +53,53 @@ class Check:
 
 def compare(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> Check:
     """The check of outputs by name."""
-    decibel, agreement = {}, {}
+    decibel, agreement, broken, uncompared, lost = {}, {}, {}, {}, {}
     for name, values in expected.items():
-        values, other = values.astype("float64"), found[name].astype("float64")
-        signal, noise = np.mean(values**2), np.mean((other - values) ** 2)
-        decibel[name] = float(10 * np.log10(signal / noise)) if signal * noise else np.inf
+        other = found[name]
+        decibel[name] = signal_to_noise(values, other)
         if values.ndim == 2 and values.shape[1] > 1:
             agreement[name] = float(np.mean(values.argmax(1) == other.argmax(1)))
-    return Check(len(next(iter(expected.values()))), decibel, agreement)
+        finite = np.isfinite(values)
+        if count := _samples(~np.isfinite(other) & finite):
+            broken[name] = count
+        if count := _samples(~finite):
+            uncompared[name] = count
+        if channels := lost_channels(values, other):
+            lost[name] = channels
+    samples = len(next(iter(expected.values())))
+    return Check(samples, decibel, agreement, broken, uncompared, lost)
+
+
+def lost_channels(expected: np.ndarray, found: np.ndarray) -> list[int]:
+    """The channels of the last axis that are mostly noise, as scores beside boxes in pixels.
+
+    Args:
+        expected: The right values, `(samples, ..., channels)`.
+        found: The values of the file.
+
+    Returns:
+        Their indices; none where there is one channel, nor channels that are zero as a rule.
+    """
+    if expected.ndim < 2 or expected.shape[-1] < 2 or not np.isfinite(expected).all():
+        return []
+    channels = expected.shape[-1]
+    right = expected.reshape(-1, channels).astype("float64")
+    values = found.reshape(-1, channels).astype("float64")
+    sizes = np.abs(right).max(axis=0, initial=0.0)
+    least = _SHARE_OF_FLOAT * sizes.max(initial=0.0)
+    if right.min(initial=0.0) >= 0.0 and right.max(initial=0.0) <= 1.0:
+        least = max(least, _LEAST_PROBABILITY)
+    speaks = (sizes > least) & (np.mean(right != 0, axis=0) > 0.5)
+    return [
+        int(i)
+        for i in np.flatnonzero(speaks)
+        if not signal_to_noise(right[:, i], values[:, i]) >= LEAST_CHANNEL_DECIBEL
+    ]
+
+
+def _samples(where: np.ndarray) -> int:
+    """In how many samples anything is true."""
+    return int(np.count_nonzero(where.reshape(len(where), -1).any(axis=1))) if where.size else 0
 
 
 def probe(shapes: Mapping[str, tuple], dtypes: Mapping[str, str], count: int) -> dict:

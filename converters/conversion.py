@@ -6,7 +6,6 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -14,25 +13,19 @@ import numpy as np
 
 from converters.calibration import check_estimator
 from converters.calibration.streams import CalibrationData, read_samples
-from converters.checks import SAMPLES, Check, probe, read_checks
+from converters.checks import SAMPLES, probe, read_checks
 from converters.child import ChildError, why_it_failed
 from converters.errors import ConversionError, first_line
 from converters.flatbuffer import Flatbuffer
 from converters.fork_server import ForkServer, Server
 from converters.formats import FORMATS, check_formats
-from converters.inspection import Inspection, inspect
+from converters.judgement import judged
 from converters.legacy.traced import foreign_variables
 from converters.progress import progress_of
 from converters.saved_model import named_outputs, save_for_conversion
 from converters.source import Convertible, Source, as_source
-from converters.sparse_inference import SparseInference, sparse_inference
 from converters.unrolling import unrolled
 from converters.weights import BLOCKS, FEWEST_ELEMENTS
-
-# Below it, the noise of an output is a third of its size.
-_LEAST_DECIBEL = 10.0
-# What the order of additions costs in float32 is far above it.
-_LEAST_FLOAT_DECIBEL = 40.0
 
 _SERVERS = {kind: ForkServer("converters.worker", kind) for kind in ("keras", "flatbuffer")}
 
@@ -123,7 +116,10 @@ def convert(
     with done_job(source, job, calibration if integer else None) as (folder, loops):
         checks = read_checks(folder / "checks.json")
         contents = {name: (folder / f"{name}.tflite").read_bytes() for name in formats}
-    return {name: _judged(name, contents[name], checks[name], loops, sparse) for name in formats}
+    files = {}
+    for name in formats:  # a loop, so that warnings are of the caller's line
+        files[name] = judged(name, contents[name], checks[name], loops, sparse)
+    return files
 
 
 @contextmanager
@@ -309,70 +305,7 @@ def _run(server: Server, folder: Path, source: Source) -> None:
     except ChildError as error:
         reason, output = str(error), error.output
     if reason:
+        reason = reason.removeprefix(f"{ConversionError.__module__}.{ConversionError.__name__}: ")
         marker = folder / "current"
         current = marker.read_text() if marker.exists() else "start-up"
         raise ConversionError(f"converting {source.name} to {current} failed: {reason}", output)
-
-
-def _judged(name: str, content: bytes, check: Check, loops: list[str], sparse: bool) -> Flatbuffer:
-    """The file; raises where a format changed nothing, says aloud what it left or lost."""
-    flatbuffer = Flatbuffer(content, check)
-    report, wanted = inspect(flatbuffer), FORMATS[name]
-    if wanted.integer and not any(d.startswith("int") for d in report.op_dtypes):
-        raise ConversionError(f"{name}: every op stayed in float: {report.op_dtypes}")
-    smaller = wanted.integer or wanted.weights == 32
-    if not smaller and set(report.weight_dtypes) <= {"float32"}:
-        raise ConversionError(
-            f"{name}: no weight became smaller, the file is as large as float32 (kernels under "
-            f"{FEWEST_ELEMENTS:,} elements are left alone); int8 quantises all"
-        )
-    if wanted.integer and report.float_islands:
-        islands = ", ".join(f"{op.name} ({op.outputs[0]})" for op in report.float_islands)
-        warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=4)
-    output, decibel = check.worst
-    if name == "float32" and decibel < _LEAST_FLOAT_DECIBEL:
-        warnings.warn(
-            f"float32: output {output!r} is not the model's, {decibel:.1f} dB of signal to noise: "
-            "a layer of it keeps a state, or draws random numbers",
-            stacklevel=4,
-        )
-    elif decibel < _LEAST_DECIBEL:
-        warnings.warn(
-            f"{name}: output {output!r} is far from the model's, {decibel:.1f} dB of signal to "
-            f"noise on {check.samples} samples: quantisation-aware training "
-            "(ek.quantize_aware), another `estimator` or int16x8 keep more",
-            stacklevel=4,
-        )
-    inference = sparse_inference(content) if sparse else None
-    return Flatbuffer(content, replace(check, notes=_notes(name, report, loops, inference)))
-
-
-def _notes(
-    name: str, report: Inspection, loops: list[str], inference: SparseInference | None
-) -> tuple[str, ...]:
-    notes = []
-    if loops and FORMATS[name].integer:
-        notes.append(
-            f"unrolled {', '.join(loops)} into one copy of the cell per step: LiteRT has no loops "
-            "in integers, microcontrollers none at all; the file grows with the steps"
-        )
-    floats = report.weight_dtypes.get("float32", 0)
-    if not FORMATS[name].integer and FORMATS[name].weights < 16 and floats:
-        notes.append(
-            f"{floats} weight tensors stayed float32: under {FEWEST_ELEMENTS:,} elements, or no "
-            "kernel takes them smaller"
-        )
-    whole = [op for op in report.ops if op.name == "DENSIFY"]
-    if whole:
-        stored = f"{len(whole)} kernels are stored sparse: microcontrollers cannot load them"
-        dense = "XNNPACK makes them dense at load"
-        reason = inference and inference.reason
-        notes.append(f"{stored}; {dense}{f': {reason}' if reason else ' on x86 with AVX'}")
-    elif inference and inference.harm:
-        notes.append(
-            "no kernel is stored sparse: where XNNPACK multiplies by such kernels, as on ARM, "
-            f"the net would fail or be wrong: {inference.harm}"
-        )
-    elif inference:
-        notes.append("no kernel is stored sparse: none is smaller so, or LiteRT would not run it")
-    return tuple(notes)

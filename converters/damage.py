@@ -8,6 +8,7 @@ from converters.integer import quantize
 from converters.integer.file import FlatFile
 from converters.integer.kernels import KERNELS
 from converters.runner import Runner
+from converters.signal_to_noise import noise_to_signal
 
 # Samples that each file is run on.
 SAMPLES = 64
@@ -75,12 +76,8 @@ def _size(file: FlatFile, op) -> int:
 
 def _outputs(content: bytes, samples) -> dict[str, np.ndarray]:
     found = Runner(content, "xnnpack").outputs(samples)
-    return {name: tensor.values.astype("float64") for name, tensor in found.items()}
+    return {name: tensor.values for name, tensor in found.items()}
 
 
 def _noise(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> float:
-    parts = (
-        np.sum((found[name] - values) ** 2) / max(np.sum(values**2), 1e-30)
-        for name, values in expected.items()
-    )
-    return float(sum(parts))
+    return sum(noise_to_signal(values, found[name]) for name, values in expected.items())

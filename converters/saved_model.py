@@ -96,9 +96,10 @@ def _frozen(model: keras.Model, specs: list):
     if sum(values.nbytes for _, values in weights) > _MOST_CONSTANT_BYTES:
         return None
     assigned = []
+    # Layers may look at what they hold while they are traced, as whether a range is known.
+    constants = [(variable, tf.constant(values)) for variable, values in weights]
 
     def serve(*tensors):
-        constants = [(variable, tf.constant(values)) for variable, values in weights]
         with keras.StatelessScope(state_mapping=constants) as scope:
             outputs = named_outputs(model, tensors)
         now = ((v, constant, scope.get_current_value(v)) for v, constant in constants)

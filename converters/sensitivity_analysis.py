@@ -10,6 +10,7 @@ from converters.calibration import check_estimator
 from converters.calibration.streams import CalibrationData
 from converters.conversion import done_job
 from converters.damage import SAMPLES
+from converters.signal_to_noise import decibel
 from converters.source import Convertible, as_source
 
 _BITS = (8, 4)
@@ -36,7 +37,7 @@ class OpDamage:
 
     def decibel(self, bits: int) -> float:
         """Signal to noise of the outputs with its weights in so many bits."""
-        return float(-10 * np.log10(self.noise[bits])) if self.noise[bits] else np.inf
+        return decibel(self.noise[bits])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Recurrent layers unrolled over time while a model is traced.
 
-LiteRT has no integer kernels for recurrent layers of its own here, and loops have control flow
-that microcontrollers lack; a fixed number of steps, one after the other, has neither.
+Integer files have no loops here: a fixed number of steps, one after the other, needs none, and is
+made of ops that every runtime has.
 """
 
 from collections.abc import Iterator

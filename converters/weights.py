@@ -1,5 +1,7 @@
 """Float flatbuffers with smaller weights, made by litert-quantizer."""
 
+import numpy as np
+
 from converters.errors import ConversionError
 from converters.formats import Format
 from converters.integer.file import FlatFile
@@ -25,7 +27,7 @@ def with_small_weights(content: bytes, format: Format, block: int | None = None)
             `dynamic_int4`. Defaults to `None`: a scale per channel.
 
     Raises:
-        ConversionError: litert-quantizer refuses the file.
+        ConversionError: litert-quantizer refuses the file, or a weight is beyond float16.
     """
     from litert_quantizer import quantizer
 
@@ -41,7 +43,31 @@ def with_small_weights(content: bytes, format: Format, block: int | None = None)
         raise ConversionError(
             f"{format.name}: litert-quantizer refuses the model: {error}"
         ) from None
-    return FlatFile(bytes(result.quantized_model)).tobytes()
+    file = FlatFile(bytes(result.quantized_model))
+    if half:
+        _check_range(FlatFile(content), file)
+    return file.tobytes()
+
+
+def _check_range(plain: FlatFile, half: FlatFile) -> None:
+    """Refuse a file in which a weight became infinite."""
+    limit = float(np.finfo("float16").max)
+    for index, tensor in enumerate(half.graph.tensors):
+        data = half.model.buffers[tensor.buffer].data
+        if half.dtype(index) != "float16" or data is None or not len(data):
+            continue
+        if np.isinf(np.asarray(data, "uint8").view("<f2")).any():
+            name = tensor.name.decode()
+            values = (
+                plain.constant(i)
+                for i, t in enumerate(plain.graph.tensors)
+                if t.name == tensor.name
+            )
+            largest = max((np.abs(v).max() for v in values if v is not None), default=np.inf)
+            raise ConversionError(
+                f"float16: weight {name!r} reaches {largest:g}, float16 ends at {limit:,.0f}: "
+                "scale the weights down, or convert to float32 or int8"
+            )
 
 
 def _configs(format: Format, block: int | None) -> dict:

@@ -150,13 +150,12 @@ def weight_grid(values: np.ndarray, axis: int | None) -> WeightGrid:
         largest = np.abs(values).max(initial=0.0, keepdims=True).reshape(1)
         return WeightGrid(largest, np.array([steps or 127]), None, steps is not None)
     channels = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
-    largest = np.abs(channels).max(axis=1)
-    counts = []
-    for channel in channels:
-        counts.append(_steps(channel))
-        if counts[-1] is None:  # no grid holds them all
-            return WeightGrid(largest, np.full(len(largest), 127), axis, False)
-    return WeightGrid(largest, np.array(counts), axis, True)
+    sizes = np.abs(channels)
+    largest = sizes.max(axis=1, initial=0.0)
+    counts = None if _steps(channels[0]) is None else _steps_of_channels(sizes)
+    if counts is None:  # no grid holds them all
+        return WeightGrid(largest, np.full(len(largest), 127), axis, False)
+    return WeightGrid(largest, counts, axis, True)
 
 
 def rounded_weight_grid(values: np.ndarray, axis: int | None, bits: int) -> WeightGrid:
@@ -194,8 +193,28 @@ def _steps(values: np.ndarray) -> int | None:
         return None
     if magnitudes[-1] == 0:
         return 1
-    counts = np.arange(1, 128)
-    places = magnitudes / magnitudes[-1] * counts[:, None]
-    fits = np.abs(places - np.round(places)).max(axis=1) < _ON_GRID
-    fits &= (np.round(places) > 0)[:, magnitudes > 0].all(axis=1)  # tiny is not zero
-    return int(counts[fits][0]) if fits.any() else None
+    found = _steps_of_channels(magnitudes[None])
+    return None if found is None else int(found[0])
+
+
+def _steps_of_channels(sizes: np.ndarray) -> np.ndarray | None:
+    """For each row of magnitudes the fewest steps, 127 at most; None if a row is on no grid."""
+    largest = sizes.max(axis=1, keepdims=True, initial=0.0).astype("float64")
+    shares = sizes / np.where(largest > 0, largest, 1.0)
+    # 127 is a prime: what is on its grid is on a coarser one only with nothing between 0 and it.
+    found = np.where(_all_on_grid(shares, 127), 127, 0)
+    found[(found > 0) & ((shares == 0) | (shares == 1)).all(axis=1)] = 1
+    for count in range(1, 127):
+        left = np.flatnonzero(found == 0)
+        if not len(left):
+            break
+        found[left[_all_on_grid(shares[left], count)]] = count
+    return found if found.all() else None
+
+
+def _all_on_grid(shares: np.ndarray, count: int) -> np.ndarray:
+    """Which rows have all their shares of the largest on steps of 1 / count."""
+    places = shares * count
+    steps = np.round(places)
+    fits = (np.abs(places - steps) < _ON_GRID) & ((steps > 0) | (shares == 0))  # tiny is not zero
+    return fits.all(axis=1)

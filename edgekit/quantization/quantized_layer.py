@@ -5,6 +5,7 @@ from keras import ops
 
 from edgekit.core.batchnorm import fold, full_precision, scale_channels
 from edgekit.core.kernel_layout import kernel_layout, kernel_of
+from edgekit.core.known_values import where_known
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.policy import ACTIVATIONS, activation_of
@@ -124,7 +125,9 @@ class QuantizedLayer(QuantizeWrapper):
         if self.batchnorm is None:
             return self._linear(inputs, training)
         if not training or not self.batchnorm.trainable or self.freeze_statistics:
-            return self._linear(inputs, training, *self._folded())
+            with where_known(self._kernel):
+                factor, shift = self._folded()
+            return self._linear(inputs, training, factor, shift)
         if self.scheme.per_channel:
             return self.batchnorm(self._linear(inputs, training), training=True)
         plain = self.layer(inputs)
@@ -137,9 +140,10 @@ class QuantizedLayer(QuantizeWrapper):
 
     def _linear(self, inputs, training, factor=None, shift=None):
         """The layer with its rounded kernel, scaled and shifted per output channel if asked."""
-        bias = self._bias(factor, shift)
-        kernel = self._scaled(full_precision(self._kernel), factor)
-        mapping = [(self._kernel, self.quantizer(kernel, bias=bias, factor=factor))]
+        with where_known(self._kernel):
+            bias = self._bias(factor, shift)
+            kernel = self._scaled(full_precision(self._kernel), factor)
+            mapping = [(self._kernel, self.quantizer(kernel, bias=bias, factor=factor))]
         if self.layer.use_bias:
             mapping.append((self.layer.bias, bias))
         with keras.StatelessScope(state_mapping=mapping):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from edgekit.core.batchnorm import full_precision, scale_channels
+from edgekit.core.known_values import where_known
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.quantized_layer import QuantizedLayer
 
@@ -41,10 +42,12 @@ class QuantizedSeparable(QuantizedLayer):
         return scale_channels(kernel, factor, (-1,))
 
     def _linear(self, inputs, training, factor=None, shift=None):
-        layer, bias = self.layer, self._bias(factor, shift)
-        depthwise = self.depthwise_quantizer(full_precision(layer.depthwise_kernel))
-        pointwise = self._scaled(full_precision(layer.pointwise_kernel), factor)
-        pointwise = self.quantizer(pointwise, bias=bias, factor=factor)
+        layer = self.layer
+        with where_known(self._kernel):
+            bias = self._bias(factor, shift)
+            depthwise = self.depthwise_quantizer(full_precision(layer.depthwise_kernel))
+            pointwise = self._scaled(full_precision(layer.pointwise_kernel), factor)
+            pointwise = self.quantizer(pointwise, bias=bias, factor=factor)
         outputs = ops.depthwise_conv(
             inputs,
             ops.cast(depthwise, inputs.dtype),

@@ -1,9 +1,12 @@
+import keras
 import numpy as np
 import pytest
 from keras import Input, Sequential, layers
 
 import edgekit as ek
+from converters import ConversionError
 from converters.checks import compare, probe
+from converters.judgement import refuse_broken
 
 
 def test_decibel_and_agreement():
@@ -44,3 +47,83 @@ def test_a_file_far_from_the_model_is_said():
     x = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
     with pytest.warns(UserWarning, match="int8: output 'output_0' is far from the model's"):
         ek.convert(model, "int8", calibration=x)
+
+
+def test_an_answer_of_nan_is_counted_and_never_passes():
+    right = {"y": np.ones((4, 2))}
+    found = {"y": np.array([[1, np.nan], [1, 1], [np.inf, 1], [1, 1.0]])}
+    check = compare(right, found)
+    assert check.broken == {"y": 2}
+    assert check.worst == ("y", -np.inf)
+    own = compare(found, right)  # the model itself answers NaN
+    assert own.broken == {}
+    assert own.uncompared == {"y": 2}
+
+
+def test_channels_that_drown_beside_larger_ones_are_found():
+    rng = np.random.default_rng(0)
+    boxes, scores = rng.uniform(0, 300, (8, 20, 4)), rng.uniform(0, 1, (8, 20, 2))
+    right = np.concatenate([boxes, scores], axis=-1)
+    step = 300 / 255
+    check = compare({"y": right}, {"y": np.round(right / step) * step})
+    assert check.decibel["y"] > 40
+    assert check.lost == {"y": [4, 5]}
+
+
+@pytest.mark.parametrize("kind", ["softmax", "dead", "exact"])
+def test_channels_that_say_nothing_are_not_missed(kind):
+    rng = np.random.default_rng(0)
+    right = rng.normal(size=(8, 6)) * 3
+    if kind == "softmax":
+        right[:, 3] = -8.0  # a class that no sample is of
+        right = np.exp(right) / np.exp(right).sum(axis=1, keepdims=True)
+    elif kind == "dead":
+        right = np.maximum(right, 0)
+        right[:, 3] = 0
+        right[0, 3] = 1e-3
+    step = np.ptp(right) / 255
+    found = right if kind == "exact" else np.round(right / step) * step
+    assert compare({"y": right}, {"y": found}).lost == {}
+
+
+def test_boxes_beside_scores_are_named_with_the_cure():
+    inputs = keras.Input((8,))
+    boxes = layers.Rescaling(300.0)(layers.Dense(4, activation="sigmoid")(inputs))
+    scores = layers.Rescaling(0.5)(layers.Dense(3, activation="sigmoid")(inputs))
+    model = keras.Model(inputs, layers.Concatenate(name="both")([boxes, scores]))
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    with pytest.warns(UserWarning, match="channels 4 to 6 of output 'output_0' are mostly noise"):
+        files = ek.convert(model, ["int8", "int16x8"], calibration=x)
+    assert files["int8"].check.worst[1] > 30
+    assert "Make each part an output of its own" in files["int8"].check.notes[0]
+    assert files["int16x8"].check.lost == {}
+    split = keras.Model(inputs, [boxes, scores])
+    assert ek.convert(split, "int8", calibration=x)["int8"].check.lost == {}
+
+
+@pytest.fixture(scope="module")
+def cancelling():
+    """A net of finite weights beyond float16 that cancel each other."""
+    model = Sequential([Input((8,)), layers.Dense(256, name="wide"), layers.Dense(4)])
+    kernel, bias = model.layers[0].get_weights()
+    kernel[0, :2] = 1e5
+    model.layers[0].set_weights([kernel, bias])
+    kernel, bias = model.layers[1].get_weights()
+    kernel[0], kernel[1] = 1, -1
+    model.layers[1].set_weights([kernel, bias])
+    return model
+
+
+def test_a_weight_beyond_float16_is_named(cancelling):
+    with pytest.raises(ConversionError, match=r"weight '.*wide.*' reaches 100000, float16 ends at"):
+        ek.convert(cancelling, "float16")
+
+
+def test_a_file_that_answers_nan_is_refused(cancelling):
+    """Where a product is beyond float32 in the file's order of additions only."""
+    check = compare({"y": np.ones((8, 1))}, {"y": np.full((8, 1), np.nan)})
+    for name in ("float32", "float16", "int8"):
+        with pytest.raises(
+            ConversionError, match=f"{name}: output 'y' is NaN or infinite on 8 of 8"
+        ):
+            refuse_broken(name, check)

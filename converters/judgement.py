@@ -1,0 +1,156 @@
+"""What is said of a converted file: refused where it is of no use, warned of where it lost."""
+
+import warnings
+from dataclasses import replace
+
+from converters.checks import LEAST_CHANNEL_DECIBEL, Check
+from converters.errors import ConversionError
+from converters.flatbuffer import Flatbuffer
+from converters.formats import FORMATS
+from converters.inspection import Inspection, inspect
+from converters.sparse_inference import SparseInference, sparse_inference
+from converters.weights import FEWEST_ELEMENTS
+
+# Below it, the noise of an output is a third of its size.
+_LEAST_DECIBEL = 10.0
+# What the order of additions costs in float32 is far above it.
+_LEAST_FLOAT_DECIBEL = 40.0
+# So many channels are named one by one.
+_NAMED_CHANNELS = 8
+
+
+def judged(name: str, content: bytes, check: Check, loops: list[str], sparse: bool) -> Flatbuffer:
+    """The file with its check and notes; warnings say aloud what it left or lost.
+
+    Args:
+        name: The format.
+        content: The bytes of the file.
+        check: How it compares with the model.
+        loops: Names of the layers that were unrolled.
+        sparse: Whether kernels were to be stored sparse.
+
+    Raises:
+        ConversionError: The format changed nothing, or the file answers NaN.
+    """
+    flatbuffer = Flatbuffer(content, check)
+    report, wanted = inspect(flatbuffer), FORMATS[name]
+    if wanted.integer and not any(d.startswith("int") for d in report.op_dtypes):
+        raise ConversionError(f"{name}: every op stayed in float: {report.op_dtypes}")
+    smaller = wanted.integer or wanted.weights == 32
+    if not smaller and set(report.weight_dtypes) <= {"float32"}:
+        raise ConversionError(
+            f"{name}: no weight became smaller, the file is as large as float32 (kernels under "
+            f"{FEWEST_ELEMENTS:,} elements are left alone); int8 quantises all"
+        )
+    refuse_broken(name, check)
+    lost = [*_far(name, check), *_lost(name, check), *_uncompared(check)]
+    if wanted.integer and report.float_islands:
+        islands = ", ".join(f"{op.name} ({op.outputs[0]})" for op in report.float_islands)
+        warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=3)
+    for text in lost:
+        warnings.warn(f"{name}: {text}", stacklevel=3)
+    inference = sparse_inference(content) if sparse else None
+    notes = (*lost, *_notes(name, report, loops, inference))
+    return Flatbuffer(content, replace(check, notes=notes))
+
+
+def refuse_broken(name: str, check: Check) -> None:
+    """Refuse a file that answers NaN or infinity where the model answers numbers.
+
+    Raises:
+        ConversionError: It does.
+    """
+    for output, count in check.broken.items():
+        raise ConversionError(
+            f"{name}: output {output!r} is NaN or infinite on {count} of {check.samples} samples "
+            "where the model's is a number: the file is of no use. Convert to another format"
+            f"{'' if name == 'float32' else ', float32 if need be'}"
+        )
+
+
+def _far(name: str, check: Check) -> list[str]:
+    """The output that is farthest from the model's, if it is too far."""
+    output, decibel = check.worst
+    if name == "float32":
+        if decibel >= _LEAST_FLOAT_DECIBEL:
+            return []
+        return [
+            f"output {output!r} is not the model's, {decibel:.1f} dB of signal to noise: a layer "
+            "of it keeps a state, or draws random numbers"
+        ]
+    if decibel >= _LEAST_DECIBEL:
+        return []
+    return [
+        f"output {output!r} is far from the model's, {decibel:.1f} dB of signal to noise on "
+        f"{check.samples} samples: quantisation-aware training (ek.quantize_aware), another "
+        "`estimator` or int16x8 keep more"
+    ]
+
+
+def _lost(name: str, check: Check) -> list[str]:
+    """Outputs that are close as a whole and have channels that are noise."""
+    found = []
+    for output, channels in check.lost.items():
+        decibel = check.decibel[output]
+        if decibel < _LEAST_DECIBEL:
+            continue  # all of it is said to be far
+        wide = "" if name == "int16x8" else ", or convert to int16x8"
+        found.append(
+            f"{_named(channels)} of output {output!r} {'is' if len(channels) == 1 else 'are'} "
+            f"mostly noise, under {LEAST_CHANNEL_DECIBEL:g} dB, while the output as a whole has "
+            f"{decibel:.1f} dB: its parts differ in size and share one scale. Make each part an "
+            f"output of its own, bring all to one size in the model{wide}"
+        )
+    return found
+
+
+def _named(channels: list[int]) -> str:
+    """`channel 4`, `channels 4, 7`, `channels 4 to 83`, or how many of them."""
+    if len(channels) == 1:
+        return f"channel {channels[0]}"
+    first, last = channels[0], channels[-1]
+    if last - first == len(channels) - 1:
+        return f"channels {first} to {last}"
+    if len(channels) <= _NAMED_CHANNELS:
+        return f"channels {', '.join(map(str, channels))}"
+    return f"{len(channels)} channels between {first} and {last}"
+
+
+def _uncompared(check: Check) -> list[str]:
+    """Outputs that are NaN in the model too."""
+    return [
+        f"the model's own output {output!r} is NaN or infinite on {count} of {check.samples} "
+        "samples, where the file could not be compared with it"
+        for output, count in check.uncompared.items()
+    ]
+
+
+def _notes(
+    name: str, report: Inspection, loops: list[str], inference: SparseInference | None
+) -> tuple[str, ...]:
+    notes = []
+    if loops and FORMATS[name].integer:
+        notes.append(
+            f"unrolled {', '.join(loops)} into one copy of the cell per step, as integer "
+            "files have no loops here; the file grows with the steps"
+        )
+    floats = report.weight_dtypes.get("float32", 0)
+    if not FORMATS[name].integer and FORMATS[name].weights < 16 and floats:
+        notes.append(
+            f"{floats} weight tensors stayed float32: under {FEWEST_ELEMENTS:,} elements, or no "
+            "kernel takes them smaller"
+        )
+    whole = [op for op in report.ops if op.name == "DENSIFY"]
+    if whole:
+        stored = f"{len(whole)} kernels are stored sparse: microcontrollers cannot load them"
+        dense = "XNNPACK makes them dense at load"
+        reason = inference and inference.reason
+        notes.append(f"{stored}; {dense}{f': {reason}' if reason else ' on x86 with AVX'}")
+    elif inference and inference.harm:
+        notes.append(
+            "no kernel is stored sparse: where XNNPACK multiplies by such kernels, as on ARM, "
+            f"the net would fail or be wrong: {inference.harm}"
+        )
+    elif inference:
+        notes.append("no kernel is stored sparse: none is smaller so, or LiteRT would not run it")
+    return tuple(notes)
