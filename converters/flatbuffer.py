@@ -130,9 +130,9 @@ class Flatbuffer:
             x: `(batch, ...)` array, or several as a dict by input name. Any batch size. Real
                 values are quantised where the model takes integers; an array already of the
                 input's dtype is taken as is.
-            kernels: `"xnnpack"`, what phones run, or `"reference"`, the plain kernels that
-                microcontrollers follow; they may differ in the last bit. Defaults to
-                `"xnnpack"`.
+            kernels: `"xnnpack"`, what phones run; `"builtin"`, LiteRT's own where XNNPACK has
+                none; or `"reference"`, the plain kernels that microcontrollers follow. They may
+                differ in the last bit. Defaults to `"xnnpack"`.
 
         Returns:
             `(batch, ...)` array, or `{output name: array}` for several outputs; integer

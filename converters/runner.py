@@ -9,7 +9,7 @@ import numpy as np
 from converters.errors import first_line
 from converters.reader import DAMAGE
 
-KERNELS = ("xnnpack", "reference")
+KERNELS = ("xnnpack", "builtin", "reference")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,11 @@ class Runner:
     def __init__(self, content: bytes, kernels: str, keep_tensors: bool = False):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        resolver = {"xnnpack": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}
+        resolver = {
+            "xnnpack": OpResolverType.AUTO,
+            "builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            "reference": OpResolverType.BUILTIN_REF,
+        }
         try:
             self.interpreter = Interpreter(
                 model_content=content,

@@ -9,12 +9,16 @@ import numpy as np
 
 from converters import Flatbuffer
 from converters.samples import match_inputs
+from edgekit.core.selection import all_layers
+from edgekit.pipeline.rounded_tensors import inputs_of, matched, rounded_values
 from edgekit.quantization import FakeQuantize
 
 # Comparing layer by layer keeps every tensor of so many samples.
 _SAMPLES_PER_LAYER = 32
 # Rounding differs in the last bit now and then; more than this is a departure.
 _SHARE_BEYOND_ONE_STEP = 0.001
+# What LiteRT says where its resolver has no kernel of an op.
+_MISSING_OP = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Difference:
     """How far a tensor of the file is from what Keras computes, in steps of its integers.
 
     Args:
-        name: Of the output, or of the layer that rounds the tensor.
+        name: Of the output; or of the layer that rounds the tensor, with the nested models and
+            wrappers it is in before it, and which call it was if not the first.
         largest: The largest difference.
         mean: The mean difference.
         share_beyond_one: Share of the elements more than one step away, 0 to 1.
@@ -51,13 +56,15 @@ class Verification:
         layers: The rounded tensors inside, in the order in which they are computed.
         top1_agreement: Share of samples whose largest output is the same, 0 to 1; None where
             the model has several outputs or one that is no vector.
-        kernels: The kernels that ran.
+        kernels: The kernels that ran, `"reference"`, `"builtin"` or `"xnnpack"`.
+        instead: Why these ran and not the ones asked for; None where they did.
     """
 
     outputs: tuple[Difference, ...]
     layers: tuple[Difference, ...]
     top1_agreement: float | None
     kernels: str
+    instead: str | None = None
 
     @property
     def exact(self) -> bool:
@@ -78,9 +85,18 @@ class Verification:
         ]
         if self.top1_agreement is not None:
             parts.append(f"top-1 agreement {self.top1_agreement:.2%}")
-        first = self.first_departure
-        parts.append(f"first departs at {first.name}" if first else "no layer departs")
+        parts.append(self._departures())
+        if self.instead:
+            parts.append(f"by LiteRT's {self.kernels} kernels: {self.instead}")
         return ", ".join(parts)
+
+    def _departures(self) -> str:
+        first = self.first_departure
+        if first is None:
+            return "no layer departs"
+        if self.exact:
+            return f"no output departs (inside, {first.share_beyond_one:.2%} of {first.name})"
+        return f"first departs at {first.name}"
 
     def table(self):
         """Outputs and layers as a `rich` table."""
@@ -114,8 +130,9 @@ def verify(
         flatbuffer: The file, or its path.
         x: Samples like those the model sees: `(samples, ...)`, or one array per input as a
             dict by name or a list. Layers are compared on the first 32.
-        kernels: `"reference"`, what microcontrollers follow, or `"xnnpack"`. Defaults to
-            `"reference"`.
+        kernels: `"reference"`, what microcontrollers follow; where there is none of an op,
+            LiteRT's own (`"builtin"`) run instead, which the result says. Or `"builtin"` or
+            `"xnnpack"`. Defaults to `"reference"`.
 
     Returns:
         The differences in units of each tensor's step, the top-1 agreement, and the layer
@@ -125,7 +142,9 @@ def verify(
         ValueError: The model is not quantisation-aware, the file is none of it, or the samples
             do not fit.
     """
-    if not isinstance(qat_model, keras.Model) or not _roundings(qat_model):
+    if not isinstance(qat_model, keras.Model) or not any(
+        isinstance(layer, FakeQuantize) for layer in all_layers(qat_model)
+    ):
         raise ValueError("`qat_model` must be a Functional model from ek.quantize_aware")
     if not isinstance(flatbuffer, Flatbuffer):
         flatbuffer = Flatbuffer.from_file(flatbuffer)
@@ -137,12 +156,33 @@ def verify(
     own = dict(zip(by_name, (names[keras_names.index(k)] for k in by_name), strict=True))
     shapes = {own[k]: flatbuffer.input_shapes[own[k]] for k in by_name}
     arrays = match_inputs(x, shapes, "x", in_order=True)
-    inputs = [arrays[own[k]] for k in by_name]
-    expected = qat_model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
-    outputs, agreement = _compare_outputs(flatbuffer, expected, arrays, kernels)
+    expected = qat_model.predict(inputs_of(qat_model, [arrays[own[k]] for k in by_name]), verbose=0)
     few = {name: array[:_SAMPLES_PER_LAYER] for name, array in arrays.items()}
-    layers = _compare_layers(qat_model, flatbuffer, [few[own[k]] for k in by_name], few, kernels)
-    return Verification(tuple(outputs), tuple(layers), agreement, kernels)
+    ran, instead = _kernels_that_run(flatbuffer, few, kernels)
+    outputs, agreement = _compare_outputs(flatbuffer, expected, arrays, ran)
+    inputs = inputs_of(qat_model, [few[own[k]] for k in by_name])
+    layers = _compare_layers(qat_model, flatbuffer, inputs, few, ran)
+    return Verification(tuple(outputs), tuple(layers), agreement, ran, instead)
+
+
+def _kernels_that_run(flatbuffer, arrays, kernels: str) -> tuple[str, str | None]:
+    """The kernels asked for, or LiteRT's own where the reference kernels lack an op, and why."""
+    if kernels != "reference":
+        return kernels, None
+    try:
+        flatbuffer.outputs(
+            {name: array[: _batch(flatbuffer)] for name, array in arrays.items()}, kernels
+        )
+    except ValueError as error:
+        missing = _MISSING_OP.search(str(error))
+        if not missing:
+            raise
+        return "builtin", f"there is no reference kernel of {missing.group(1)}"
+    return kernels, None
+
+
+def _batch(flatbuffer) -> int:
+    return next(iter(flatbuffer.input_shapes.values()))[0]
 
 
 def _compare_outputs(flatbuffer, expected, arrays, kernels):
@@ -170,25 +210,19 @@ def _compare_outputs(flatbuffer, expected, arrays, kernels):
 
 
 def _compare_layers(model, flatbuffer, inputs, arrays, kernels) -> list[Difference]:
-    roundings = _roundings(model)
-    values = keras.Model(model.inputs, [output for _, output in roundings]).predict(
-        inputs if len(inputs) > 1 else inputs[0], verbose=0
-    )
+    roundings = rounded_values(model, inputs)
     tensors = flatbuffer.tensors(arrays, kernels=kernels)
-    found = []
-    for (layer, _), expected in zip(roundings, keras.tree.flatten(values), strict=True):
-        pattern = re.compile(rf"(^|/){re.escape(layer.name)}(_\d+)?/(Reshape|FakeQuant)")
-        name = next((n for n in tensors if pattern.search(n)), None)
-        if name is not None and tensors[name].values.size == expected.size:
-            actual = tensors[name].values.reshape(expected.shape)
-            found.append(_difference(layer.name, expected, actual, tensors[name].scale))
-    return found
-
-
-def _roundings(model) -> list[tuple[FakeQuantize, keras.KerasTensor]]:
-    """The roundings of the model's own graph, with what their first call gives."""
-    layers = [layer for layer in model.layers if isinstance(layer, FakeQuantize)]
-    return [(layer, layer._inbound_nodes[0].outputs[0]) for layer in layers]
+    names = matched(roundings, {name: tensor.values for name, tensor in tensors.items()})
+    return [
+        _difference(
+            rounding.name,
+            rounding.values,
+            tensors[name].values.reshape(rounding.values.shape),
+            tensors[name].scale,
+        )
+        for rounding, name in zip(roundings, names, strict=True)
+        if name is not None
+    ]
 
 
 def _difference(name, expected, found, step) -> Difference:

@@ -4,6 +4,7 @@ import pytest
 from keras import layers
 
 import edgekit as ek
+from edgekit.pipeline.verify import Difference, Verification
 
 
 def test_a_trained_model_and_its_file_agree(trained_qat, files, data, tmp_path):
@@ -14,9 +15,14 @@ def test_a_trained_model_and_its_file_agree(trained_qat, files, data, tmp_path):
     assert found.first_departure is None
     assert found.top1_agreement >= 0.99
     assert [layer.name for layer in found.layers][:2] == ["image_range", "conv_relu_range"]
-    assert len(found.layers) == len(
-        [x for x in trained_qat.layers if isinstance(x, ek.quantization.FakeQuantize)]
-    )
+    roundings = [
+        layer
+        for layer in trained_qat._flatten_layers(include_self=False)
+        if isinstance(layer, ek.quantization.FakeQuantize)
+    ]
+    assert len(found.layers) == len(roundings)
+    assert found.kernels == "reference"
+    assert found.instead is None
     assert max(layer.largest for layer in found.layers) <= 2.01
     assert "no layer departs" in found.summary()
     assert found.table().row_count == len(found.layers) + 1
@@ -47,6 +53,98 @@ def test_several_inputs_and_outputs():
     assert found.exact
     assert found.top1_agreement is None
     assert ek.verify(qat, file, {"b": x[1], "a": x[0]}) == found
+
+
+def test_inputs_by_name_of_a_model_that_takes_a_dict():
+    """Its order is another than that of the names."""
+    inputs = {"b": keras.Input((6,), name="b"), "a": keras.Input((6,), name="a")}
+    joined = layers.Concatenate(name="joined")([inputs["a"], inputs["b"]])
+    qat = ek.quantize_aware(keras.Model(inputs, layers.Dense(2, name="head")(joined)))
+    rng = np.random.default_rng(0)
+    x = {name: rng.normal(size=(40, 6)).astype("float32") * n for name, n in (("a", 1), ("b", 9))}
+    qat(x, training=True)
+    found = ek.verify(qat, ek.convert(qat, "int8")["int8"], x)
+    assert found.exact
+    assert [layer.name for layer in found.layers] == ["joined_range", "head"]
+
+
+def encoder():
+    inputs = keras.Input((8, 8, 2))
+    x = layers.Conv2D(4, 3, activation="relu", name="conv")(inputs)
+    x = layers.Flatten()(layers.Conv2D(2, 3, strides=2)(x))
+    return keras.Model(inputs, layers.Dense(4, name="code")(x), name="encoder")
+
+
+@pytest.fixture(scope="module")
+def nested():
+    """A model called twice, inside of a model and twice nested; its file and data."""
+    keras.utils.set_random_seed(0)
+    shared, other = encoder(), keras.Input((8, 8, 2))
+    middle = keras.Model(other, layers.ReLU(name="clipped")(shared(other)), name="middle")
+    first, second = keras.Input((8, 8, 2), name="first"), keras.Input((8, 8, 2), name="second")
+    difference = layers.Subtract(name="difference")([middle(first), shared(second)])
+    qat = ek.quantize_aware(keras.Model([first, second], layers.Dense(2, name="head")(difference)))
+    x = [np.random.default_rng(i).normal(size=(32, 8, 8, 2)).astype("float32") for i in range(2)]
+    qat(x, training=True)
+    return qat, ek.convert(qat, "int8")["int8"], x
+
+
+def test_nested_models_are_looked_into(nested):
+    qat, file, x = nested
+    found = ek.verify(qat, file, x)
+    names = [layer.name for layer in found.layers]
+    assert "middle/encoder/conv_range" in names
+    assert "encoder/conv_range" in names
+    assert "middle/clipped_range" in names
+    assert all(layer.largest <= 1.01 for layer in found.layers if "conv_range" in layer.name)
+
+
+def test_the_layer_that_departs_in_a_nested_model_is_named(nested):
+    qat, file, x = nested
+    wrapper = next(layer for layer in qat._flatten_layers() if layer.name == "quant_conv")
+    kernel = wrapper.layer.kernel.numpy()
+    wrapper.layer.kernel.assign(-kernel)
+    try:
+        assert "encoder/conv_range" in ek.verify(qat, file, x).first_departure.name
+    finally:
+        wrapper.layer.kernel.assign(kernel)
+
+
+def test_a_model_called_twice_is_compared_call_by_call():
+    shared = encoder()
+    first, second = keras.Input((8, 8, 2), name="first"), keras.Input((8, 8, 2), name="second")
+    model = keras.Model([first, second], layers.Subtract()([shared(first), shared(second)]))
+    qat = ek.quantize_aware(model)
+    x = [np.random.default_rng(i).normal(size=(32, 8, 8, 2)).astype("float32") for i in range(2)]
+    qat(x, training=True)
+    found = ek.verify(qat, ek.convert(qat, "int8")["int8"], x)
+    calls = [layer for layer in found.layers if "encoder/conv_range" in layer.name]
+    assert [layer.name for layer in calls] == ["encoder/conv_range", "encoder/conv_range, call 2"]
+    assert all(layer.largest <= 1.01 for layer in calls)
+
+
+def test_an_op_without_a_reference_kernel_is_verified_by_others():
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(4, activation="elu")])
+    qat = ek.quantize_aware(model)
+    x = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
+    qat(x, training=True)
+    found = ek.verify(qat, ek.convert(qat, "int8")["int8"], x)
+    assert found.exact
+    assert (found.kernels, found.instead) == ("builtin", "there is no reference kernel of ELU")
+    assert "there is no reference kernel of ELU" in found.summary()
+
+
+def test_the_summary_does_not_contradict_itself():
+    same = Difference("y", 1.0, 0.1, 0.0, 0.5)
+    inside = Difference("conv", 2.0, 0.1, 0.0031, 0.5)
+    found = Verification((same,), (inside,), None, "reference")
+    assert found.exact
+    assert found.summary().endswith("no output departs (inside, 0.31% of conv)")
+    assert (
+        Verification((inside,), (inside,), None, "reference")
+        .summary()
+        .endswith("first departs at conv")
+    )
 
 
 def test_bad_arguments(trained, trained_qat, files, data):

@@ -1,0 +1,171 @@
+"""Which tensor of a file is which rounding of the quantization-aware model it was made from."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import tree
+
+from edgekit.core.call_hooks import hooked
+from edgekit.core.selection import all_layers
+from edgekit.quantization import FakeQuantize
+
+# What the converter names the ops that round, or that it has moved behind one that does.
+_ROUNDS = re.compile(r"(Reshape|FakeQuant)")
+_SUFFIX = re.compile(r"_(\d+)$")
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """What one call of a rounding gave.
+
+    Args:
+        path: Names of the layers it was called in, outermost first, without the model's own, and
+            that of the rounding.
+        call: How often it had been called before.
+        values: `(samples, ...)`.
+    """
+
+    path: tuple[str, ...]
+    call: int
+    values: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The path, and which call it was, in words."""
+        path = "/".join(self.path)
+        return f"{path}, call {self.call + 1}" if self.call else path
+
+
+def rounded_values(model: keras.Model, inputs) -> list[Rounded]:
+    """What every rounding of a model gives, inside nested models and wrappers too, call by call.
+
+    Args:
+        model: A quantization-aware model.
+        inputs: As the model takes them.
+    """
+    with _recording(model) as found:
+        model(inputs, training=False)
+    return found
+
+
+@contextmanager
+def _recording(model: keras.Model) -> Iterator[list[Rounded]]:
+    found: list[Rounded] = []
+    inside: list[str] = []
+    calls: dict[tuple[str, ...], int] = {}
+
+    def wrap(layer, call):
+        def watched(*args, **kwargs):
+            inside.append(layer.name)
+            try:
+                outputs = call(*args, **kwargs)
+            finally:
+                path = tuple(inside)
+                inside.pop()
+            if isinstance(layer, FakeQuantize):
+                count = calls[path] = calls.get(path, -1) + 1
+                values = np.asarray(keras.ops.convert_to_numpy(outputs))
+                found.append(Rounded(path, count, values))
+            return outputs
+
+        return watched
+
+    with hooked(all_layers(model), wrap):
+        yield found
+
+
+def matched(roundings: Iterable[Rounded], tensors: Mapping[str, np.ndarray]) -> list[str | None]:
+    """For each rounding the name of the tensor it became; None where no name tells.
+
+    The converter names a tensor by the scopes it was computed in, and each scope by its layer with
+    a number behind it where the name is taken: `encoder_1/conv_range_2/FakeQuant` may be of
+    `encoder/conv_range`, called again. Every rounding has one tensor, and the other way round.
+
+    Args:
+        roundings: From `rounded_values`.
+        tensors: `{name: values}` of the file.
+    """
+    roundings = list(roundings)
+    scopes = {name: list(_scopes(name)) for name in tensors}
+    open_calls: dict[int, list[str]] = {}
+    for i, rounding in enumerate(roundings):
+        open_calls[i] = [
+            name
+            for name, paths in scopes.items()
+            if tensors[name].size == rounding.values.size
+            and any(_fits(rounding.path, path) for path in paths)
+        ]
+    _keep_deepest(open_calls, roundings)
+    found: list[str | None] = [None] * len(roundings)
+    while open_calls:
+        chosen, name = _surest(open_calls, roundings, tensors, scopes)
+        del open_calls[chosen]
+        found[chosen] = name
+        for i, names in open_calls.items():
+            # Calls that compute the same are one tensor in the file.
+            same = roundings[i].path == roundings[chosen].path and len(names) == 1
+            if name in names and not same:
+                names.remove(name)
+    return found
+
+
+def _surest(open_calls, roundings, tensors, scopes) -> tuple[int, str | None]:
+    """The call whose tensor is known best, and that tensor."""
+    single = [i for i, names in open_calls.items() if len(names) == 1]
+    if single:  # where several want the same one, whose values it has
+
+        def distance(i: int) -> float:
+            values = tensors[open_calls[i][0]].reshape(roundings[i].values.shape)
+            return float(np.mean(np.abs(values - roundings[i].values)))
+
+        rivals = [i for i in single if open_calls[i] == open_calls[single[0]]]
+        chosen = rivals[0] if len(rivals) == 1 else min(rivals, key=distance)
+        return chosen, open_calls[chosen][0]
+    first = min(open_calls)  # calls of one rounding are numbered in their order
+    names = sorted(open_calls[first], key=lambda name: _numbers(scopes[name][0]))
+    return first, names[0] if names else None
+
+
+def _keep_deepest(open_calls: dict[int, list[str]], roundings: list[Rounded]) -> None:
+    """A tensor is of the roundings with the longest path that fits it."""
+    depth: dict[str, int] = {}
+    for i, names in open_calls.items():
+        for name in names:
+            depth[name] = max(depth.get(name, 0), len(roundings[i].path))
+    for i, names in open_calls.items():
+        names[:] = [name for name in names if depth[name] == len(roundings[i].path)]
+
+
+def _scopes(name: str) -> Iterator[tuple[str, ...]]:
+    """The scopes that a tensor's name tells of; ops that became one are joined in it."""
+    for part in name.split(";"):
+        *path, op = part.split("/")
+        if path and _ROUNDS.match(op):
+            yield tuple(path)
+
+
+def _fits(path: tuple[str, ...], scopes: tuple[str, ...]) -> bool:
+    """Whether the innermost scopes are those of the path, each with a number or without."""
+    if len(scopes) < len(path):
+        return False
+    return all(
+        scope == name or (scope.startswith(f"{name}_") and scope[len(name) + 1 :].isdigit())
+        for name, scope in zip(path, scopes[-len(path) :], strict=True)
+    )
+
+
+def _numbers(scopes: tuple[str, ...]) -> tuple[int, ...]:
+    """The numbers behind the scopes' names, 0 for none."""
+    found = (_SUFFIX.search(scope) for scope in scopes)
+    return tuple(int(match.group(1)) if match else 0 for match in found)
+
+
+def inputs_of(model: keras.Model, arrays: list[np.ndarray]):
+    """The arrays, in the order of `model.inputs`, as the model takes them: alone or by name."""
+    if isinstance(model, keras.Sequential):
+        return arrays[0]
+    return tree.pack_sequence_as(model.input, arrays)
