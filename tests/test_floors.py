@@ -24,6 +24,7 @@ BENCH_MAY_IMPORT = {
     "converters.samples",
     "converters.files",
     "converters.child",
+    "converters.signal_to_noise",
 }
 
 
