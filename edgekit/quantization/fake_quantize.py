@@ -1,11 +1,10 @@
 """Rounding activations to the integer grid of their range."""
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
 
+from edgekit.quantization.call_sites import running_site
 from edgekit.quantization.range_estimators import batch_extremes, batch_percentiles, extremes
 from edgekit.quantization.scheme import QuantScheme
 
@@ -32,6 +31,8 @@ class FakeQuantize(keras.layers.Layer):
         estimator: `"ema"`, `"minmax"`, `"percentile"` or `"lsq"`, see `QuantScheme`. Defaults
             to `"ema"`.
         percentile: See `QuantScheme`. Defaults to `99.99`.
+        sites: From how many places the graph that it is in is run, see `at_site`: each has a
+            range of its own. Defaults to `1`.
 
     Call arguments:
         inputs: Tensor of any shape.
@@ -56,6 +57,7 @@ class FakeQuantize(keras.layers.Layer):
         symmetric: bool = False,
         estimator: str = "ema",
         percentile: float = 99.99,
+        sites: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -64,12 +66,15 @@ class FakeQuantize(keras.layers.Layer):
         self.symmetric = symmetric or bits == 16
         self.estimator = estimator
         self.percentile = percentile
+        self.sites = sites
         self.supports_masking = True
         self.frozen = False
         self.delayed = False
 
     @classmethod
-    def of(cls, scheme: QuantScheme, fixed_range=None, name: str | None = None) -> "FakeQuantize":
+    def of(
+        cls, scheme: QuantScheme, fixed_range=None, name: str | None = None, sites: int = 1
+    ) -> "FakeQuantize":
         """The rounding that a scheme asks for."""
         return cls(
             bits=scheme.activation_bits,
@@ -77,6 +82,7 @@ class FakeQuantize(keras.layers.Layer):
             symmetric=scheme.symmetric,
             estimator=scheme.estimator,
             percentile=scheme.percentile,
+            sites=sites,
             name=name,
         )
 
@@ -86,8 +92,10 @@ class FakeQuantize(keras.layers.Layer):
         if self.fixed_range is not None:
             return True
         # Whole variables: in a distributed model their values have no one number.
-        state = {variable.name: float(np.asarray(variable)) for variable in self.variables}
-        return state["seen_data"] > 0 and all(map(math.isfinite, state.values()))
+        state = {variable.name: np.asarray(variable) for variable in self.variables}
+        return bool(np.all(state["seen_data"] > 0)) and all(
+            np.isfinite(values).all() for values in state.values()
+        )
 
     def build(self, input_shape):
         if self.fixed_range:
@@ -95,15 +103,15 @@ class FakeQuantize(keras.layers.Layer):
 
         if self.estimator == "lsq":
             # The step is learned as the logarithm of its change, see KernelQuantizer.
-            self.start = _state("start")
+            self.start = self._state("start")
             self.change = self.add_weight(
-                name="change", shape=(), initializer="zeros", autocast=False
+                name="change", shape=self._shape, initializer="zeros", autocast=False
             )
-            self.zero_point = _state("zero_point")
+            self.zero_point = self._state("zero_point")
         else:
-            self.range_min = _state("range_min")
-            self.range_max = _state("range_max")
-        self.seen_data = _state("seen_data")
+            self.range_min = self._state("range_min")
+            self.range_max = self._state("range_max")
+        self.seen_data = self._state("seen_data")
 
     def call(self, inputs, observe=True, training=None):
         if self.fixed_range:
@@ -116,7 +124,7 @@ class FakeQuantize(keras.layers.Layer):
             return self._round_with_learned_step(inputs)
         low, high = self._range()
         if not (training and observe) and not self._surely_calibrated():
-            unseen = ops.equal(self.seen_data, 0)
+            unseen = ops.equal(self._of_site(self.seen_data), 0)
             input_low, input_high = self._widened(*extremes(inputs))
             low = ops.where(unseen, input_low, low)
             high = ops.where(unseen, input_high, high)
@@ -135,13 +143,39 @@ class FakeQuantize(keras.layers.Layer):
             "symmetric": self.symmetric,
             "estimator": self.estimator,
             "percentile": self.percentile,
+            "sites": self.sites,
         }
+
+    @property
+    def _shape(self):
+        return () if self.sites == 1 else (self.sites,)
+
+    def _state(self, name):
+        """A number per site that each replica of a distributed model follows; read, their mean."""
+        return keras.Variable(
+            np.zeros(self._shape, "float32"),
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            aggregation="mean",
+            synchronization="on_read",
+            name=name,
+        )
+
+    def _of_site(self, variable):
+        """The variable's number for the call that is running."""
+        return variable.value if self.sites == 1 else variable.value[running_site()]
+
+    def _set(self, variable, value):
+        if self.sites > 1:
+            value = ops.where(np.arange(self.sites) == running_site(), value, variable.value)
+        variable.assign(value)
 
     def _range(self):
         if self.estimator != "lsq":
-            return self.range_min.value, self.range_max.value
-        step = self.start.value * ops.exp(self.change.value)
-        low = -self.zero_point.value * step
+            return self._of_site(self.range_min), self._of_site(self.range_max)
+        step = self._of_site(self.start) * ops.exp(self._of_site(self.change))
+        low = -self._of_site(self.zero_point) * step
         return low, low + (2**self.bits - 1) * step
 
     def _follow(self, inputs):
@@ -152,24 +186,27 @@ class FakeQuantize(keras.layers.Layer):
         else:
             low, high = batch_extremes(inputs)
         low, high = self._widened(low, high)
-        seen = self.seen_data.value
+        seen = self._of_site(self.seen_data)
         if self.estimator == "lsq":
             self._start_from(low, high, seen)
         elif self.estimator == "minmax":
             # The zeros it starts from are inside every range.
-            self.range_min.assign(ops.minimum(self.range_min, low))
-            self.range_max.assign(ops.maximum(self.range_max, high))
+            before = self._range()
+            self._set(self.range_min, ops.minimum(before[0], low))
+            self._set(self.range_max, ops.maximum(before[1], high))
         else:
             keep = _MOMENTUM * seen  # nothing of the zeros it starts from
-            self.range_min.assign(keep * self.range_min + (1 - keep) * low)
-            self.range_max.assign(keep * self.range_max + (1 - keep) * high)
-        self.seen_data.assign(ops.ones_like(seen))
+            before = self._range()
+            self._set(self.range_min, keep * before[0] + (1 - keep) * low)
+            self._set(self.range_max, keep * before[1] + (1 - keep) * high)
+        self._set(self.seen_data, ops.ones_like(seen))
 
     def _start_from(self, low, high, seen):
         """The first batch gives the step that then is learned, and the zero point."""
         step = (high - low) / (2**self.bits - 1)
-        self.start.assign(ops.where(seen > 0, self.start, step))
-        self.zero_point.assign(ops.where(seen > 0, self.zero_point, ops.round(-low / step)))
+        start, zero = self._of_site(self.start), self._of_site(self.zero_point)
+        self._set(self.start, ops.where(seen > 0, start, step))
+        self._set(self.zero_point, ops.where(seen > 0, zero, ops.round(-low / step)))
 
     def _widened(self, low, high):
         """The range as the scheme allows it: on both sides of zero alike if symmetric."""
@@ -187,10 +224,11 @@ class FakeQuantize(keras.layers.Layer):
         levels = 2**self.bits - 1
         per_sample = ops.cast(ops.size(values) // ops.shape(values)[0], "float32")
         gradient_scale = ops.rsqrt(per_sample * (levels / 2))  # LSQ, section 2.2
-        change = self.change.value * gradient_scale
-        change = change + ops.stop_gradient(self.change.value - change)
-        step = self.start.value * ops.exp(change)
-        zero = self.zero_point.value
+        learned = self._of_site(self.change)
+        change = learned * gradient_scale
+        change = change + ops.stop_gradient(learned - change)
+        step = self._of_site(self.start) * ops.exp(change)
+        zero = self._of_site(self.zero_point)
         places = ops.clip(values / step + zero, 0.0, float(levels))
         places = places + ops.stop_gradient(ops.round(places) - places)
         return ops.cast((places - zero) * step, inputs.dtype)
@@ -205,19 +243,6 @@ class FakeQuantize(keras.layers.Layer):
             return False  # a replica cannot look at the value while tracing
         with tf.init_scope():
             return tf.executing_eagerly() and self.built and self.calibrated
-
-
-def _state(name):
-    """A number that each replica of a distributed model follows; read, it is their mean."""
-    return keras.Variable(
-        0.0,
-        dtype="float32",
-        trainable=False,
-        autocast=False,
-        aggregation="mean",
-        synchronization="on_read",
-        name=name,
-    )
 
 
 def _round_passing_gradients(inputs, low, high, bits):

@@ -1,6 +1,7 @@
 """A graph of calls with rounding put where LiteRT rounds: the heart of quantize_aware."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import keras
@@ -9,6 +10,7 @@ from keras import ops, tree
 
 from edgekit.core.graph import Cloner, Graph, fill_in, follow_training, source_name
 from edgekit.core.tracing import placeholder, trace
+from edgekit.quantization.call_sites import RepeatedModel, count_sites
 from edgekit.quantization.expansions import expansion_of
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
@@ -67,6 +69,7 @@ def quantize_graph(
     rounded: list[bool],
     constants: list[keras.KerasTensor] = (),
     round_outputs: bool = False,
+    runs: int = 1,
 ) -> QuantizedGraph:
     """The graph with its layers wrapped in place and its tensors rounded.
 
@@ -77,8 +80,16 @@ def quantize_graph(
         constants: The inputs that hold weights. Defaults to none.
         round_outputs: Whether outputs are rounded too, rather than by whoever reads them.
             Defaults to `False`.
+        runs: From how many places the graph is run; each has ranges of its own. Defaults to
+            `1`.
     """
-    quantizer = GraphQuantizer(lambda operation: scheme, own=lambda layer: layer, inside=True)
+    quantizer = GraphQuantizer(
+        lambda operation: scheme,
+        own=lambda layer: layer,
+        inside=True,
+        sites=count_sites(graph, runs),
+        runs=runs,
+    )
     weights = {id(tensor) for tensor in constants}
     values = {}
     for tensor, on_grid in zip(graph.inputs, rounded, strict=True):
@@ -108,16 +119,21 @@ class GraphQuantizer:
         own: Gives the layer to use for one of the graph: a clone, or the layer itself.
         inside: Whether the graph is that of a layer, which runs it.
         solitary: Ids of layers that several graphs call: nothing is computed inside them.
+        sites: How often each operation is called in all, see `count_sites`.
+        runs: From how many places the graph is run.
     """
 
     scheme_of: Callable[[keras.Operation], QuantScheme | None]
     own: Cloner | Callable[[keras.Operation], keras.Operation]
     inside: bool = False
     solitary: frozenset[int] = frozenset()
+    sites: Mapping[int, int] = field(default_factory=dict)
+    runs: int = 1
     layers: list[keras.layers.Layer] = field(default_factory=list)
     left_float: list[tuple[str, str]] = field(default_factory=list)
     wrappers: dict[int, QuantizeWrapper] = field(default_factory=dict)
     nested: dict[int, tuple[keras.Model, list[bool]]] = field(default_factory=dict)
+    _calls: Counter[int] = field(default_factory=Counter)
     _reported: set[QuantizeWrapper] = field(default_factory=set)
     _kept: set[int] = field(default_factory=set)
     _names: dict[str, int] = field(default_factory=dict)
@@ -210,7 +226,7 @@ class GraphQuantizer:
             self.nested[id(model)] = self._quantize_nested(model)
         new_model, on_grid = self.nested[id(model)]
         args, kwargs = fill_in(call, tensors)
-        outputs = tree.flatten(new_model(*args, **kwargs))
+        outputs = tree.flatten(new_model(*args, **kwargs, **self._site(model)))
         for old, new, rounded in zip(call.outputs, outputs, on_grid, strict=True):
             values[id(old)] = Value(new, model.name, rounded=new if rounded else None)
 
@@ -219,7 +235,8 @@ class GraphQuantizer:
         return next((scheme for scheme in found if scheme is not None), QuantScheme())
 
     def _quantize_nested(self, model) -> tuple[keras.Model, list[bool]]:
-        inner = replace(self, layers=[], left_float=[], _names={})  # what is shared stays so
+        # What is shared stays so.
+        inner = replace(self, layers=[], left_float=[], runs=self._sites_of(model), _names={})
         new, values = inner.rebuild(Graph(model), inputs_rounded=True)
         self.left_float += [(f"{model.name}/{what}", why) for what, why in inner.left_float]
         self.layers += inner.layers
@@ -232,9 +249,11 @@ class GraphQuantizer:
         key = id(call.operation)
         if key not in self.wrappers:
             followers = [self.own(follower.operation) for follower in tail]
-            self.wrappers[key] = wrap(self.own(call.operation), followers, call, scheme)
+            self.wrappers[key] = wrap(
+                self.own(call.operation), followers, call, scheme, self._sites_of(call.operation)
+            )
         wrapper = self.wrappers[key]
-        flags = {}
+        flags = self._site(call.operation)
         for part in (call, *tail):
             if part.arguments.kwargs.get("training") is not None:
                 flags["training"] = part.arguments.kwargs["training"]
@@ -342,6 +361,17 @@ class GraphQuantizer:
         scheme = self.scheme_of(call.operation)
         values[id(previous)] = Value(output, name, fixed_range=fixed_range, scheme=scheme)
 
+    def _sites_of(self, operation) -> int:
+        return self.sites.get(id(operation), self.runs)
+
+    def _site(self, operation) -> dict[str, int]:
+        """What a call of a layer or model is told, where several are: how many come before."""
+        if self._sites_of(operation) == 1:
+            return {}
+        before = self._calls[id(operation)]
+        self._calls[id(operation)] += self.runs
+        return {"site": before}
+
     def _keep(self, layer) -> None:
         if id(layer) not in self._kept:
             self._kept.add(id(layer))
@@ -368,7 +398,10 @@ class GraphQuantizer:
             self._keep(quantizer)
             return
         value.rounding = FakeQuantize.of(
-            scheme, value.fixed_range, name=name or self._name(f"{value.name}_range")
+            scheme,
+            value.fixed_range,
+            name=name or self._name(f"{value.name}_range"),
+            sites=self.runs,
         )
         value.rounded = value.rounding(value.raw)
         self._follow_training(value.rounding)
@@ -395,7 +428,8 @@ class GraphQuantizer:
                 # What names the output names the loss that is on it.
                 free = value.name not in {layer.name for layer in self.layers}
                 self._round(value, value.scheme, name=value.name if free else None)
-        model = keras.Model(
+        kind = keras.Model if self.runs == 1 else RepeatedModel
+        model = kind(
             tree.map_structure(lambda old: inputs[id(old)], graph.model.input),
             tree.map_structure(lambda old: values[id(old)].tensor, graph.model.output),
             name=graph.model.name,

@@ -7,6 +7,7 @@ import keras
 
 from edgekit.core.graph import Cloner, Graph
 from edgekit.core.selection import LayerFilter, chosen_values
+from edgekit.quantization.call_sites import count_sites, operations_of
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.graph_quantizer import GraphQuantizer
 from edgekit.quantization.policy import Kind, kind_of
@@ -52,13 +53,16 @@ def quantize_aware(model: keras.Model, scheme="int8", layers: LayerFilter = None
     """
     patterns = scheme_per_pattern(scheme)
     graph = Graph(model)
-    operations = _operations(graph)
+    operations = operations_of(graph)
     if any(isinstance(op, (FakeQuantize, QuantizeWrapper)) for op in operations):
         raise ValueError(f"model {model.name!r} is quantisation-aware already")
     schemes = _schemes(graph, patterns if isinstance(scheme, dict) else as_scheme(scheme), layers)
     clone = Cloner()
     quantizer = GraphQuantizer(
-        lambda op: schemes.get(id(op)), clone, solitary=_in_several_graphs(graph)
+        lambda op: schemes.get(id(op)),
+        clone,
+        solitary=_in_several_graphs(graph),
+        sites=count_sites(graph),
     )
     quantized, _ = quantizer.rebuild(graph)
     clone.copy_weights()
@@ -71,20 +75,10 @@ def quantize_aware(model: keras.Model, scheme="int8", layers: LayerFilter = None
     return quantized
 
 
-def _operations(graph: Graph) -> list[keras.Operation]:
-    """The graph's operations, those of models in it too."""
-    found = []
-    for call in graph.calls:
-        found.append(call.operation)
-        if kind_of(call.operation) == Kind.NESTED:
-            found += _operations(Graph(call.operation))
-    return found
-
-
 def _in_several_graphs(graph: Graph) -> frozenset[int]:
     """Ids of the layers that more than one of the model's graphs calls."""
     graphs = {id(graph): graph}
-    for operation in _operations(graph):
+    for operation in operations_of(graph):
         if kind_of(operation) == Kind.NESTED:
             graphs[id(operation)] = Graph(operation)
     counts = Counter(id(op) for g in graphs.values() for op in {c.operation for c in g.calls})
@@ -98,7 +92,7 @@ def _schemes(graph: Graph, scheme, layers: LayerFilter) -> dict[int, QuantScheme
     and outside of one with the first chosen layer, unless `layers` picks some.
     """
     candidates = list(
-        dict.fromkeys(op for op in _operations(graph) if isinstance(op, keras.layers.Layer))
+        dict.fromkeys(op for op in operations_of(graph) if isinstance(op, keras.layers.Layer))
     )
     own = chosen_values(candidates, layers, scheme, "scheme")
     found: dict[int, QuantScheme] = {}
@@ -117,5 +111,5 @@ def _spread(graph, own, inherited, all_chosen, found) -> None:
             found[id(operation)] = scheme
         if kind_of(operation) == Kind.NESTED:
             _spread(Graph(operation), own, own.get(operation, inherited), all_chosen, found)
-            if any(id(op) in found for op in _operations(Graph(operation))):
+            if any(id(op) in found for op in operations_of(Graph(operation))):
                 found.setdefault(id(operation), next(iter(own.values())))

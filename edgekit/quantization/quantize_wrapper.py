@@ -5,6 +5,7 @@ from dataclasses import asdict
 import keras
 
 from edgekit.core.graph import copy_layer
+from edgekit.quantization.call_sites import at_site
 from edgekit.quantization.scheme import QuantScheme
 
 
@@ -17,6 +18,13 @@ class QuantizeWrapper(keras.layers.Wrapper):
     Args:
         layer: The layer that gives the wrapper its name and shape.
         scheme: How to quantise. Defaults to that of `"int8"`.
+        sites: How often the layer is called in all: each call has activation ranges of its own.
+            Defaults to `1`.
+
+    Call arguments:
+        inputs: As the layer takes them.
+        training: Whether this is a training call.
+        site: See `at_site`. Defaults to `0`.
 
     Attributes:
         output_range: The range LiteRT prescribes for the output, or None.
@@ -27,15 +35,24 @@ class QuantizeWrapper(keras.layers.Wrapper):
     parts: tuple[str, ...] = ("layer",)
     output_range: tuple[float, float] | None = None
 
-    def __init__(self, layer, scheme: QuantScheme | None = None, **kwargs):
+    def __init__(self, layer, scheme: QuantScheme | None = None, sites: int = 1, **kwargs):
         kwargs.setdefault("name", f"quant_{layer.name}")
         super().__init__(layer, **kwargs)
         self.scheme = scheme or QuantScheme()
+        self.sites = sites
         self.supports_masking = True
         self.left_float: list[tuple[str, str]] = []
         # The loss is on what the user's layer gives out, which is not what it computes in here.
         self.activity_regularizer = layer.activity_regularizer
         layer.activity_regularizer = None
+
+    def call(self, inputs, training=None, site=0):
+        with at_site(site):
+            return self.compute(inputs, training)
+
+    def compute(self, inputs, training):
+        """What the wrapper gives for its inputs, with the ranges of the call that is running."""
+        raise NotImplementedError
 
     def compute_mask(self, inputs, previous_mask=None):
         return self.layer.compute_mask(inputs, previous_mask)
@@ -76,7 +93,7 @@ class QuantizeWrapper(keras.layers.Wrapper):
         layer.activity_regularizer = self.activity_regularizer
 
     def get_config(self):
-        config = {**super().get_config(), "scheme": asdict(self.scheme)}
+        config = {**super().get_config(), "scheme": asdict(self.scheme), "sites": self.sites}
         regularizer = self.activity_regularizer
         config.pop("activity_regularizer", None)
         inner = config["layer"]["config"]

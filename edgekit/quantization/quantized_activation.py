@@ -13,15 +13,17 @@ class QuantizedActivation(keras.layers.Layer):
     Args:
         function: The activation, of one tensor.
         scheme: How to quantise.
+        sites: How often it is called in all. Defaults to `1`.
 
     Attributes:
         left_float: `[(what, why)]` that has no integer arithmetic; known when it is built.
     """
 
-    def __init__(self, function, scheme: QuantScheme, **kwargs):
+    def __init__(self, function, scheme: QuantScheme, sites: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.function = function
         self.scheme = scheme
+        self.sites = sites
         self.left_float: list[tuple[str, str]] = []
         self.roundings: list[keras.layers.Layer] = []
 
@@ -37,7 +39,7 @@ class QuantizedActivation(keras.layers.Layer):
             name = getattr(self.function, "__name__", type(self.function).__name__)
             self.left_float = [(name, "its operations cannot be followed")]
             return
-        found = quantize_graph(graph, self.scheme, rounded=[True])
+        found = quantize_graph(graph, self.scheme, rounded=[True], runs=self.sites)
         self.roundings = found.layers
         self.left_float = found.left_float
         self.quantized = found.function

@@ -17,6 +17,7 @@ class QuantizedBatchNorm(QuantizeWrapper):
         layer: The BatchNormalization, over the last axis.
         activation: An activation layer after it that LiteRT fuses. Defaults to `None`.
         scheme: How to quantise. Defaults to that of `"int8"`.
+        sites: How often it is called in all. Defaults to `1`.
 
     Attributes:
         freeze_statistics: Whether training uses the moving statistics and leaves them.
@@ -24,12 +25,12 @@ class QuantizedBatchNorm(QuantizeWrapper):
 
     parts = ("layer", "activation")
 
-    def __init__(self, layer, activation=None, scheme=None, **kwargs):
-        super().__init__(layer, scheme, **kwargs)
+    def __init__(self, layer, activation=None, scheme=None, sites=1, **kwargs):
+        super().__init__(layer, scheme, sites, **kwargs)
         self.activation = activation
         self.freeze_statistics = False
 
-    def call(self, inputs, training=None):
+    def compute(self, inputs, training):
         layer = self.layer
         if training and layer.trainable and not self.freeze_statistics:
             outputs = layer(inputs, training=True)

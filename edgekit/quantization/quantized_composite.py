@@ -28,10 +28,11 @@ class QuantizedComposite(QuantizeWrapper):
             `{"tensor": i}`.
         dtypes: Of these tensors.
         scheme: How to quantise. Defaults to that of `"int8"`.
+        sites: How often it is called in all. Defaults to `1`.
     """
 
-    def __init__(self, layer, arguments, dtypes, scheme=None, **kwargs):
-        super().__init__(layer, scheme, **kwargs)
+    def __init__(self, layer, arguments, dtypes, scheme=None, sites=1, **kwargs):
+        super().__init__(layer, scheme, sites, **kwargs)
         self.arguments = arguments
         self.dtypes = list(dtypes)
         self.quantized = None
@@ -51,7 +52,7 @@ class QuantizedComposite(QuantizeWrapper):
         try:
             graph, weights = self._trace(inputs)
             rounded = [True] * len(inputs) + [False] * len(weights)
-            found = quantize_graph(graph, self.scheme, rounded, weights)
+            found = quantize_graph(graph, self.scheme, rounded, weights, runs=self.sites)
         except Exception as error:  # it is the user's code: it may raise anything
             self._build_unfollowed(error)
             return
@@ -60,7 +61,7 @@ class QuantizedComposite(QuantizeWrapper):
         self.quantized = found.function
         self._facts = [(v.rounded is not None, v.fixed_range) for v in found.outputs]
 
-    def call(self, inputs, training=None):
+    def compute(self, inputs, training):
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if self.quantized is None:
             return self._call_unfollowed(tensors, training)
@@ -70,7 +71,7 @@ class QuantizedComposite(QuantizeWrapper):
         outputs = self.quantized([*tensors, *map(full_precision, self._variables)])
         return tree.map_structure(self._to_compute_dtype, outputs)
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(self, inputs, training=None, site=0):
         tensors = tree.flatten(inputs)
         if self.quantized is None:
             args, kwargs = self._call_arguments(tensors)

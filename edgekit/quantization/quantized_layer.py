@@ -28,6 +28,7 @@ class QuantizedLayer(QuantizeWrapper):
         batchnorm: The BatchNormalization after it, on the last axis. Defaults to `None`.
         activation: The activation layer after that, one that LiteRT fuses. Defaults to `None`.
         scheme: How to quantise. Defaults to that of `"int8"`.
+        sites: How often it is called in all. Defaults to `1`.
 
     Attributes:
         freeze_statistics: Whether training uses BatchNorm's moving statistics and leaves them.
@@ -39,8 +40,8 @@ class QuantizedLayer(QuantizeWrapper):
 
     parts = ("layer", "batchnorm", "activation")
 
-    def __init__(self, layer, batchnorm=None, activation=None, scheme=None, **kwargs):
-        super().__init__(layer, scheme, **kwargs)
+    def __init__(self, layer, batchnorm=None, activation=None, scheme=None, sites=1, **kwargs):
+        super().__init__(layer, scheme, sites, **kwargs)
         self.batchnorm = batchnorm
         self.activation = activation
         self.freeze_statistics = False
@@ -51,9 +52,11 @@ class QuantizedLayer(QuantizeWrapper):
         layer.activation = keras.activations.linear
         self.before_activation = self.own_activation = None
         if name is None or not ACTIVATIONS[name].fused:
-            self.before_activation = FakeQuantize.of(self.scheme, name="before_activation")
+            self.before_activation = FakeQuantize.of(
+                self.scheme, name="before_activation", sites=sites
+            )
             self.own_activation = QuantizedActivation(
-                self._layer_activation, self.scheme, name="activation"
+                self._layer_activation, self.scheme, sites, name="activation"
             )
             if name is not None:
                 self.output_range = ACTIVATIONS[name].fixed_range(self.scheme.activation_bits)
@@ -98,7 +101,7 @@ class QuantizedLayer(QuantizeWrapper):
             kernel = self._scaled(kernel, self._folded()[0])
         self.quantizer.start_from(kernel)
 
-    def call(self, inputs, training=None):
+    def compute(self, inputs, training):
         outputs = self._normalized(inputs, training)
         if self.before_activation is None:
             outputs = self._layer_activation(outputs)

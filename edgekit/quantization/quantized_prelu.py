@@ -14,17 +14,18 @@ class QuantizedPReLU(QuantizeWrapper):
     Args:
         layer: The PReLU.
         scheme: How to quantise. Defaults to that of `"int8"`.
+        sites: How often it is called in all. Defaults to `1`.
     """
 
-    def __init__(self, layer, scheme=None, **kwargs):
-        super().__init__(layer, scheme, **kwargs)
+    def __init__(self, layer, scheme=None, sites=1, **kwargs):
+        super().__init__(layer, scheme, sites, **kwargs)
         self.quantizer = KernelQuantizer(name="quantizer")
 
     def build(self, input_shape):
         super().build(input_shape)
         self.quantizer.build(self.layer.alpha.shape)
 
-    def call(self, inputs):
+    def compute(self, inputs, training):
         slopes = self.quantizer(full_precision(self.layer.alpha))
         with keras.StatelessScope(state_mapping=[(self.layer.alpha, slopes)]):
             return self.layer(inputs)

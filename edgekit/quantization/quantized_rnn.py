@@ -7,6 +7,7 @@ from keras import ops, tree
 
 from edgekit.core.batchnorm import full_precision
 from edgekit.core.tracing import own_variables, trace_layer
+from edgekit.quantization.call_sites import at_site
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 
 
@@ -20,14 +21,15 @@ class QuantizedRNN(QuantizeWrapper):
     Args:
         layer: The recurrent layer, not stateful and without dropout between steps.
         scheme: How to quantise. Defaults to that of `"int8"`.
+        sites: How often it is called in all. Defaults to `1`.
     """
 
-    def __init__(self, layer, scheme=None, **kwargs):
-        super().__init__(layer, scheme, **kwargs)
+    def __init__(self, layer, scheme=None, sites=1, **kwargs):
+        super().__init__(layer, scheme, sites, **kwargs)
         # Ranges are those of all steps of a sequence: the first ones, where states are zero,
         # say nothing of the last.
         over_steps = replace(self.scheme, estimator="minmax")
-        self.cell = QuantizedCell(layer.cell, over_steps, name="cell")
+        self.cell = QuantizedCell(layer.cell, over_steps, sites, name="cell")
         self.loop = keras.layers.RNN(
             self.cell,
             return_sequences=layer.return_sequences,
@@ -42,7 +44,11 @@ class QuantizedRNN(QuantizeWrapper):
         self.loop.build(input_shape)
         self.left_float = self.cell.left_float
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs, training=None, mask=None, site=0):
+        with at_site(site):
+            return self._loop_over(inputs, training, mask)
+
+    def _loop_over(self, inputs, training, mask):
         # Where shapes are open the loop cannot be unrolled.
         self.loop.unroll = not training and inputs.shape[1] is not None
         cell = self.layer.cell
@@ -66,12 +72,14 @@ class QuantizedCell(keras.layers.Layer):
     Args:
         cell: The cell; it owns the weights.
         scheme: How to quantise.
+        sites: How often the layer is called in all; its steps are one call. Defaults to `1`.
     """
 
-    def __init__(self, cell, scheme, **kwargs):
+    def __init__(self, cell, scheme, sites=1, **kwargs):
         super().__init__(**kwargs)
         self.cell = cell
         self.scheme = scheme
+        self.sites = sites
         self.state_size = cell.state_size
         self.output_size = getattr(cell, "output_size", None)
         self.left_float: list[tuple[str, str]] = []
@@ -92,7 +100,9 @@ class QuantizedCell(keras.layers.Layer):
 
         graph, weights = trace_layer(self.cell, self._variables, step, [inputs, *states])
         rounded = [True] * (1 + len(states)) + [False] * len(weights)
-        found = quantize_graph(graph, self.scheme, rounded, weights, round_outputs=True)
+        found = quantize_graph(
+            graph, self.scheme, rounded, weights, round_outputs=True, runs=self.sites
+        )
         self.inner = found.layers
         self.left_float = found.left_float
         self.step = found.function

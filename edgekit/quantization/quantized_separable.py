@@ -19,7 +19,7 @@ class QuantizedSeparable(QuantizedLayer):
 
     def __init__(self, layer, **kwargs):
         super().__init__(layer, **kwargs)
-        self.between = FakeQuantize.of(self.scheme, name="between")
+        self.between = FakeQuantize.of(self.scheme, name="between", sites=self.sites)
 
     def _make_quantizers(self):
         self.depthwise_quantizer = self._quantizer((-2, -1), "depthwise_quantizer")

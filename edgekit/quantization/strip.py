@@ -58,6 +58,7 @@ class _Stripper:
             values[id(call.outputs[0])] = values[id(call.input_tensors[0])]
             return
         args, kwargs = fill_in(call, values)
+        kwargs.pop("site", None)  # of a call that has ranges of its own
         if isinstance(layer, QuantizeWrapper):
             outputs = layer.apply_plain(self._plain_layers(layer, names), args[0], **kwargs)
         elif kind_of(layer) == Kind.NESTED:

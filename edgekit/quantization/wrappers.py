@@ -22,6 +22,7 @@ def wrap(
     followers: list[keras.layers.Layer],
     call: Any,
     scheme: QuantScheme,
+    sites: int = 1,
 ) -> QuantizeWrapper:
     """The wrapper for a layer and what is computed inside the same op.
 
@@ -30,6 +31,7 @@ def wrap(
         followers: The layers after it that go inside: BatchNorm, an activation.
         call: The call of the original layer in its graph.
         scheme: How to quantise.
+        sites: How often the layer is called in all. Defaults to `1`.
     """
     kind = kind_of(layer)
     if kind == Kind.WEIGHTED:
@@ -40,15 +42,16 @@ def wrap(
             batchnorm=parts.get(Kind.BATCHNORM),
             activation=parts.get(Kind.ACTIVATION),
             scheme=scheme,
+            sites=sites,
         )
     if kind == Kind.BATCHNORM and layer.axis in (-1, len(call.outputs[0].shape) - 1):
-        return QuantizedBatchNorm(layer, followers[0] if followers else None, scheme)
+        return QuantizedBatchNorm(layer, followers[0] if followers else None, scheme, sites)
     if type(layer) is kl.PReLU:
-        return QuantizedPReLU(layer, scheme)
+        return QuantizedPReLU(layer, scheme, sites)
     if is_rnn(layer) and len(call.input_tensors) == 1 + is_masked(call):
-        return QuantizedRNN(layer, scheme)
+        return QuantizedRNN(layer, scheme, sites)
     arguments, dtypes = call_arguments(call)
-    return QuantizedComposite(layer, arguments, dtypes, scheme)
+    return QuantizedComposite(layer, arguments, dtypes, scheme, sites)
 
 
 def is_rnn(layer: keras.layers.Layer) -> bool:
