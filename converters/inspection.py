@@ -11,6 +11,7 @@ import numpy as np
 
 from converters.flatbuffer import Flatbuffer
 from converters.macs import multiply_accumulates
+from converters.metadata import Metadata, read_metadata
 from converters.reader import (
     DAMAGE,
     CorruptFlatbuffer,
@@ -121,6 +122,15 @@ class Inspection:
         """Bytes after `gzip -9`."""
         return len(gzip.compress(self._content, compresslevel=9, mtime=0))
 
+    @cached_property
+    def metadata(self) -> Metadata:
+        """What the file says of itself: description, normalization, labels, files behind it.
+
+        Raises:
+            CorruptFlatbuffer: Its metadata are damaged, which keeps no runtime from running it.
+        """
+        return read_metadata(self._content)
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one run, zeros included; a loop's body counts once."""
@@ -175,7 +185,15 @@ class Inspection:
         return (
             f"{self.bytes:,} bytes ({self.gzip_bytes:,} gzip), {self.macs:,} multiply-accumulates, "
             f"{self.sparsity:.1%} of the weights are zero{as_sparse}, float islands: {islands}"
+            f"{self._said()}"
         )
+
+    def _said(self) -> str:
+        try:
+            found = self.metadata.summary()
+        except CorruptFlatbuffer as error:
+            found = str(error)
+        return f"\nmetadata: {found}" if found else ""
 
     def tables(self) -> list:
         """Edges, ops and weights as `rich` tables."""
@@ -213,11 +231,18 @@ class Inspection:
             "sparsity": self.sparsity,
             "op_dtypes": self.op_dtypes,
             "float_islands": [op.index for op in self.float_islands],
+            "metadata": self._metadata(),
             "inputs": [asdict(edge) for edge in self.inputs],
             "outputs": [asdict(edge) for edge in self.outputs],
             "ops": [{**asdict(op), "dtype": op.dtype} for op in self.ops],
             "weights": [{**asdict(w), "sparsity": w.sparsity} for w in self.weights],
         }
+
+    def _metadata(self) -> dict:
+        try:
+            return self.metadata.to_dict()
+        except CorruptFlatbuffer as error:
+            return {"error": str(error)}
 
     def to_json(self) -> str:
         """`to_dict` as text."""

@@ -1,7 +1,5 @@
 """The folder for an Android app."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from converters.flatbuffer import Flatbuffer
@@ -13,8 +11,8 @@ from converters.packaging.kotlin import model_runner
 from converters.packaging.kotlin_interpreter import INTERPRETER_RELEASE, interpreter_runner
 from converters.packaging.kotlin_text import release
 from converters.packaging.metadata import LABELS_FILE, lines, with_metadata
-from converters.packaging.normalization import Normalization
-from converters.packaging.ports import Port, Ports
+from converters.packaging.ports import Ports
+from converters.packaging.said import Said
 from converters.packaging.sample import run
 from converters.packaging.words import code, in_words, table
 from converters.targets import TARGETS
@@ -27,8 +25,7 @@ def android_files(
     stem: str,
     source: Flatbuffer,
     ports: Ports,
-    normalizations: Mapping[str, Normalization],
-    labels: tuple[Port, list[str]] | None,
+    said: Said,
 ) -> dict[str, bytes | str]:
     """`{file name: content}` of the folder.
 
@@ -36,18 +33,19 @@ def android_files(
         stem: Of the model's file name.
         source: The model.
         ports: Its inputs and outputs.
-        normalizations: `{input name: Normalization}` where known.
-        labels: The output that scores classes, and their names.
+        said: What is known of it.
 
     Raises:
         ValueError: LiteRT cannot run the model.
     """
     file = f"{stem}.tflite"
     tried = try_out(source, ports)
-    model = Flatbuffer(with_metadata(source.content, stem, ports, normalizations, labels))
+    model = Flatbuffer(
+        with_metadata(source.content, stem, ports, said.normalizations, said.labels, said.metadata)
+    )
     if tried.sample is not None:
         _check_same(tried.outputs, run(model, tried.sample, "xnnpack"))
-    found = contract("android", file, source, ports, normalizations, labels)
+    found = contract("android", file, source, ports, said)
     found["model"] |= {"sha256": sha256(model.content), "bytes": model.size}
     found["sizes"] = {
         "raw_bytes": model.size,
@@ -60,8 +58,7 @@ def android_files(
         values = tried.outputs.get(port["name"])
         port["shape_of_a_run"] = None if values is None else list(values.shape)
     files: dict[str, bytes | str] = {file: model.content}
-    if labels is not None:
-        files[LABELS_FILE] = lines(labels[1])
+    files |= _label_files(ports, said)
     if tried.interface == "CompiledModel":
         files["ModelRunner.kt"] = model_runner(file, ports)
     elif tried.interface == "InterpreterApi":
@@ -76,6 +73,15 @@ def android_files(
         },
     )
     return files
+
+
+def _label_files(ports: Ports, said: Said) -> dict[str, str]:
+    """`{file name: text}` of the names of classes, one file an output that has any."""
+    found = said.all_labels(ports)
+    if len(found) == 1:
+        return {LABELS_FILE: lines(next(iter(found.values())))}
+    places = {port.name: port.position for port in ports.outputs}
+    return {f"labels_{places[name]}.txt": lines(names) for name, names in found.items()}
 
 
 def _check_same(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> None:

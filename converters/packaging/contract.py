@@ -3,15 +3,17 @@
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
 
 from converters.flatbuffer import Flatbuffer
+from converters.metadata import TensorMetadata
 from converters.packaging.normalization import Normalization
 from converters.packaging.ports import Port, Ports
+from converters.packaging.said import Said
 from converters.reader import DAMAGE, CorruptFlatbuffer
 
 SCHEMA_VERSION = 1
 REAL_VALUE = "(q - zero_point) * scale"
+_ABOUT = ("name", "description", "version", "author", "license")
 NOT_KNOWN = "as in training: not known to the file"
 
 
@@ -20,8 +22,7 @@ def contract(
     file: str,
     source: Flatbuffer,
     ports: Ports,
-    normalizations: Mapping[str, Normalization],
-    labels: tuple[Port, list[str]] | None,
+    said: Said,
 ) -> dict:
     """What any program needs to know of a model, as JSON-ready values.
 
@@ -30,9 +31,10 @@ def contract(
         file: Name of the model.
         source: The model as it was given.
         ports: Its inputs and outputs.
-        normalizations: `{input name: Normalization}` where known.
-        labels: The output that scores classes, and their names.
+        said: What is known of it.
     """
+    normalizations, labels = said.all_normalizations(ports), said.all_labels(ports)
+    metadata = said.metadata
     return {
         "schema_version": SCHEMA_VERSION,
         "target": target,
@@ -42,12 +44,17 @@ def contract(
             "source_bytes": source.size,
             "signature": ports.signature,
         },
+        "metadata": {key: getattr(metadata, key) for key in _ABOUT},
         "inputs": [
-            {**_port(port), "normalization": _normalization(normalizations.get(port.name))}
+            {
+                **_port(port),
+                **_described(metadata.inputs, port),
+                "normalization": _normalization(normalizations.get(port.name)),
+            }
             for port in ports.inputs
         ],
         "outputs": [
-            {**_port(port), "labels": labels[1] if labels and port is labels[0] else None}
+            {**_port(port), **_described(metadata.outputs, port), "labels": labels.get(port.name)}
             for port in ports.outputs
         ],
         "ops": used_ops(source.content),
@@ -122,7 +129,23 @@ def _port(port: Port) -> dict:
     }
 
 
+def _described(tensors: tuple[TensorMetadata, ...], port: Port) -> dict:
+    """What the file's metadata say of an input or output."""
+    found = tensors[port.position] if port.position < len(tensors) else TensorMetadata()
+    return {
+        "metadata": {
+            key: list(value) if isinstance(value := getattr(found, key), tuple) else value
+            for key in ("name", "description", "minimum", "maximum")
+        }
+    }
+
+
 def _normalization(found: Normalization | None) -> dict:
     if found is None:
-        return {"mean": None, "std": None, "note": NOT_KNOWN}
-    return {"mean": list(found.mean), "std": list(found.std), "note": "(x - mean) / std"}
+        return {"mean": None, "std": None, "note": NOT_KNOWN, "source": None}
+    return {
+        "mean": list(found.mean),
+        "std": list(found.std),
+        "note": "(x - mean) / std",
+        "source": found.source,
+    }

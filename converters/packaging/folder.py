@@ -8,9 +8,11 @@ from pathlib import Path
 from converters.files import place_for_folder, write_whole
 from converters.flatbuffer import Flatbuffer
 from converters.inspection import inspect
-from converters.packaging.labels import output_labels
-from converters.packaging.normalization import Numbers, input_normalizations
+from converters.metadata import read_metadata
+from converters.packaging.labels import given_labels
+from converters.packaging.normalization import Numbers, given_normalizations
 from converters.packaging.ports import read_ports
+from converters.packaging.said import Said
 from converters.samples import Samples
 
 TARGETS = ("android", "mcu")
@@ -27,7 +29,8 @@ def package(
 ) -> list[Path]:
     """Write a folder with a model, its contract, and code that runs it.
 
-    For `"android"`, the model with metadata, and a Kotlin class on LiteRT. For `"mcu"`, the model
+    For `"android"`, the model with metadata, those that it has and what is given here, and a
+    Kotlin class on LiteRT. For `"mcu"`, the model
     as a C array, its ops, its measured memory, and a golden vector for TensorFlow Lite Micro. The
     same arguments give the same bytes; other files in the folder stay.
 
@@ -39,11 +42,12 @@ def package(
         model: A `Flatbuffer`, or the path of a `.tflite` file.
         target: `"android"` or `"mcu"`.
         out: The folder; made if missing.
-        labels: Names of the classes, or a file with one a line. Defaults to `None`: for
-            Android, `class_0`, `class_1`, … where an output looks like class scores.
+        labels: Names of the classes, or a file with one a line. Defaults to `None`: those in the
+            file's metadata; for Android without metadata, `class_0`, `class_1`, … where an output
+            looks like class scores.
         normalization: `(mean, std)` by which data become real inputs, `(x − mean) / std`: numbers
             or one per channel; `{input name: (mean, std)}` for several inputs. Defaults to
-            `None`: not known.
+            `None`: as the file's metadata say, or not known.
         sample: The golden input of `"mcu"`, as in `Flatbuffer.predict`; the first is taken.
             Defaults to `None`: seeded noise.
         name: What files and code call the model. Defaults to `None`: as its file is called.
@@ -66,18 +70,21 @@ def package(
     source = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
     stem = _stem(model, name)
     ports = read_ports(source.content)
-    normalizations = input_normalizations(ports, normalization)
-    scores = output_labels(ports, labels, default=target == "android")
+    metadata = read_metadata(source.content)
+    normalizations = given_normalizations(ports, normalization)
+    # A file that says something of itself says what it wants to.
+    scores = given_labels(ports, labels, default=target == "android" and not metadata.tree)
+    said = Said(metadata, normalizations, scores)
     folder = place_for_folder(out)
     if target == "android":
         from converters.packaging.android import android_files
 
         _check_place(model, folder / f"{stem}.tflite")
-        files = android_files(stem, source, ports, normalizations, scores)
+        files = android_files(stem, source, ports, said)
     else:
         from converters.packaging.mcu import mcu_files
 
-        files = mcu_files(stem, source, ports, normalizations, scores, sample)
+        files = mcu_files(stem, source, ports, said, sample)
     folder.mkdir(parents=True, exist_ok=True)
     return [write_whole(folder / file, content) for file, content in files.items()]
 

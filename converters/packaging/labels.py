@@ -1,16 +1,18 @@
 """Labels: the names of the classes that an output scores."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from converters.files import existing_file
+from converters.metadata import Metadata
 from converters.packaging.ports import Port, Ports
 
 _MOST_CLASSES = 10_000
 
 
-def output_labels(
+def given_labels(
     ports: Ports, labels: Sequence[str] | str | os.PathLike | None, default: bool
 ) -> tuple[Port, list[str]] | None:
     """The output that scores classes, and their names; None where there are none.
@@ -38,6 +40,36 @@ def output_labels(
             f"labels; the outputs' widths: {widths}"
         )
     return wide[0], labels
+
+
+def labels_by_output(
+    ports: Ports, metadata: Metadata, given: tuple[Port, list[str]] | None
+) -> dict[str, list[str]]:
+    """`{output name: names}` of all outputs that have any: those given, then those of the file.
+
+    Names of a detector's classes are those of its output's values; of all others there is one for
+    each place of the last axis.
+
+    Args:
+        ports: Of the model.
+        metadata: That the file has.
+        given: From `given_labels`.
+    """
+    found = {}
+    for port, said in zip(ports.outputs, metadata.outputs, strict=False):
+        width = port.shape[-1] if port.shape else 1
+        if said.labels and len(said.labels) != width:
+            warnings.warn(
+                f"the file names {len(said.labels)} classes for output {port.name!r}, which has "
+                f"{width} values: they stay in its metadata, and the contract leaves them out. "
+                "Give `labels` (--labels) that fit",
+                stacklevel=2,
+            )
+        elif said.labels or said.value_labels:
+            found[port.name] = list(said.labels or said.value_labels)
+    if given is not None:
+        found[given[0].name] = given[1]
+    return found
 
 
 def _unwritable(text: str) -> bool:

@@ -1,6 +1,5 @@
 """The folder for firmware with TensorFlow Lite Micro."""
 
-from collections.abc import Mapping
 from string import Template
 
 import numpy as np
@@ -14,9 +13,9 @@ from converters.packaging.golden import STEPS, golden_header, golden_name, golde
 from converters.packaging.golden_run import golden_run
 from converters.packaging.model_data import model_header, model_source
 from converters.packaging.model_settings import model_settings
-from converters.packaging.normalization import Normalization
 from converters.packaging.op_resolver import CUSTOM, MICRO_ONLY, op_resolver
 from converters.packaging.ports import Port, Ports
+from converters.packaging.said import Said
 from converters.packaging.sample import Values
 from converters.packaging.templates import template
 from converters.packaging.words import code, in_words, table
@@ -32,8 +31,7 @@ def mcu_files(
     stem: str,
     source: Flatbuffer,
     ports: Ports,
-    normalizations: Mapping[str, Normalization],
-    labels: tuple[Port, list[str]] | None,
+    said: Said,
     sample: Samples | None,
 ) -> dict[str, str]:
     """`{file name: content}` of the folder.
@@ -42,8 +40,7 @@ def mcu_files(
         stem: Of the model's file name, from which its name in code comes.
         source: The model.
         ports: Its inputs and outputs.
-        normalizations: `{input name: Normalization}` where known.
-        labels: The output that scores classes, and their names.
+        said: What is known of it.
         sample: The golden input; None for seeded noise.
 
     Raises:
@@ -58,7 +55,7 @@ def mcu_files(
     only_micro = any(op["name"] in MICRO_ONLY for op in used)
     golden = golden_run(source, ports, sample, only_micro)
     micro = golden.micro
-    found = contract("mcu", f"g_{name} in model_data.cc", source, ports, normalizations, labels)
+    found = contract("mcu", f"g_{name} in model_data.cc", source, ports, said)
     found["runtime"]["tflite_micro"] = micro.version
     found["arena"] = {
         "head": micro.head,
@@ -89,9 +86,7 @@ def mcu_files(
     return {
         "model_data.h": model_header(name, about),
         "model_data.cc": model_source(name, about, source.content),
-        "model_settings.h": model_settings(
-            name, about, ports, micro, labels[1] if labels else None
-        ),
+        "model_settings.h": model_settings(name, about, ports, micro, said.all_labels(ports)),
         "op_resolver.h": guarded(name, "op_resolver.h", about, resolver),
         "golden.h": golden_header(
             name, vectors, source.content, ports, golden.inputs, golden.outputs

@@ -1,29 +1,34 @@
-"""TensorFlow Lite metadata: a description inside the `.tflite`, with its files behind it as a zip.
+"""The metadata of a packaged model: what the file says already, and what packaging adds.
 
-Source: metadata_schema.fbs 1.1.0 of tensorflow/tflite-support, file identifier M001. The numbers
-here are its field ids.
+What the user gives takes the place of what the file says; all else stays as it is.
 """
 
-import io
-import zipfile
+import copy
+import warnings
 from collections.abc import Mapping, Sequence
 
-import flatbuffers
 import numpy as np
 
 from converters.integer.file import FlatFile
+from converters.metadata import Metadata
+from converters.metadata.attached_files import with_files
+from converters.metadata.schema import (
+    FEATURE_PROPERTIES,
+    IDENTIFIER,
+    IMAGE_PROPERTIES,
+    NAME,
+    NORMALIZATION_OPTIONS,
+    RGB,
+    ROOT,
+    TENSOR_AXIS_LABELS,
+)
+from converters.metadata.tree import UNKNOWN, Table, write_tree
 from converters.packaging.normalization import Normalization
 from converters.packaging.ports import Port, Ports
 
-NAME = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
-_IDENTIFIER = b"M001"
 # That of the oldest parser that knows all fields written here.
 _MIN_PARSER_VERSION = "1.0.0"
-_TENSOR_AXIS_LABELS = 2
-_NORMALIZATION_OPTIONS = 1
-_FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2
-_RGB = 1
 
 
 def with_metadata(
@@ -32,17 +37,41 @@ def with_metadata(
     ports: Ports,
     normalizations: Mapping[str, Normalization],
     labels: tuple[Port, list[str]] | None,
+    metadata: Metadata,
 ) -> bytes:
-    """The model with metadata, which replace any that it has.
+    """The model with metadata.
 
     Args:
         content: The bytes of a `.tflite`.
         name: Of the model.
         ports: Its inputs and outputs.
-        normalizations: `{input name: Normalization}` where known.
-        labels: The output that scores classes, and their names.
+        normalizations: `{input name: Normalization}` that the metadata are to say.
+        labels: The output that scores classes, and their names that the metadata are to say.
+        metadata: Those that the file has, from `read_metadata`.
     """
-    described = np.frombuffer(_model_metadata(name, ports, normalizations, labels), "uint8")
+    if metadata.tree and not normalizations and labels is None:
+        return content
+    tree = copy.deepcopy(metadata.tree) if metadata.tree else _about(name)
+    files = dict(metadata.files)
+    inputs, outputs = _tensors(tree, ports)
+    for port, table in zip(ports.inputs, inputs, strict=True):
+        if port.name in normalizations:
+            _normalize(table, port, normalizations[port.name])
+    for port, table in zip(ports.outputs, outputs, strict=True):
+        if labels is not None and port is labels[0]:
+            _name_classes(table, labels[1], files)
+    if tree == metadata.tree and files == metadata.files:
+        return content
+    _warn_of_unknown(tree)
+    return with_files(_with_buffer(content, write_tree(tree, ROOT, IDENTIFIER)), files)
+
+
+def lines(labels: Sequence[str]) -> str:
+    """Labels as the text of a file."""
+    return "".join(f"{label}\n" for label in labels)
+
+
+def _with_buffer(content: bytes, described: bytes) -> bytes:
     file = FlatFile(content)
     model = file.model
     model.metadata = model.metadata or []
@@ -52,88 +81,97 @@ def with_metadata(
         entry.name, entry.buffer = NAME, len(model.buffers)
         model.metadata.append(entry)
         model.buffers.append(file.schema.BufferT())
-    model.buffers[entry.buffer].data = described
-    found = file.with_all_tensors()
-    return found if labels is None else _with_files(found, {LABELS_FILE: lines(labels[1])})
+    model.buffers[entry.buffer].data = np.frombuffer(described, "uint8")
+    return file.with_all_tensors()
 
 
-def lines(labels: Sequence[str]) -> str:
-    """Labels as the text of a file."""
-    return "".join(f"{label}\n" for label in labels)
+def _about(name: str) -> Table:
+    return {
+        "name": name,
+        "description": "Packaged by edgekit",
+        "min_parser_version": _MIN_PARSER_VERSION,
+    }
 
 
-def _with_files(content: bytes, files: Mapping[str, str]) -> bytes:
-    """The model with files behind it, where a zip reader finds them."""
-    whole = io.BytesIO(content)
-    with zipfile.ZipFile(whole, "a", zipfile.ZIP_STORED) as archive:
-        for name, text in files.items():
-            # Without a date of its own, each run would give other bytes.
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text)
-    return whole.getvalue()
+def _tensors(tree: Table, ports: Ports) -> tuple[list[Table], list[Table]]:
+    """The tables of the inputs and of the outputs; where there are none, they are added."""
+    graphs = tree.setdefault("subgraph_metadata", [])
+    if not graphs:
+        graphs.append({})
+    found = []
+    for kind, group in (("input", ports.inputs), ("output", ports.outputs)):
+        tables = graphs[0].setdefault(f"{kind}_tensor_metadata", [])
+        if not tables:
+            tables += [_described(port) for port in group]
+        tables += [{} for _ in group[len(tables) :]]  # of which nothing is said
+        found.append(tables[: len(group)])
+    return found[0], found[1]
 
 
-def _model_metadata(name, ports: Ports, normalizations, labels) -> bytes:
-    builder = flatbuffers.Builder(1024)
-    write = _Writer(builder)
-    inputs = [_input(write, p, normalizations.get(p.name)) for p in ports.inputs]
-    outputs = [_output(write, p, labels and p is labels[0]) for p in ports.outputs]
-    graph = write.table({2: write.tables(inputs), 3: write.tables(outputs)})
-    model = write.table(
-        {
-            0: write.text(name),
-            1: write.text("Packaged by edgekit"),
-            3: write.tables([graph]),
-            7: write.text(_MIN_PARSER_VERSION),
-        }
-    )
-    builder.Finish(model, _IDENTIFIER)
-    return bytes(builder.Output())
-
-
-def _input(write: "_Writer", port: Port, normalization: Normalization | None) -> int:
-    units = None
-    if normalization is not None:
-        options = write.table(
-            {0: write.floats(normalization.mean), 1: write.floats(normalization.std)}
-        )
-        units = write.tables(
-            [write.table({1: options}, numbers={0: ("Uint8", _NORMALIZATION_OPTIONS)})]
-        )
-    return _tensor(write, port, _content(write, port, normalization), units, None)
-
-
-def _output(write: "_Writer", port: Port, labelled: bool) -> int:
-    files = None
-    if labelled:
-        file = {0: write.text(LABELS_FILE), 1: write.text("The classes, one a line")}
-        files = write.tables([write.table(file, numbers={2: ("Int8", _TENSOR_AXIS_LABELS)})])
-    return _tensor(write, port, _content(write, port, None), None, files)
-
-
-def _content(write: "_Writer", port: Port, normalization: Normalization | None) -> int:
-    """An image where a normalised input has the shape of one, else plain features."""
-    if normalization is None or port.layout != "NHWC" or port.shape[-1] != 3:
-        properties, kind = write.table({}), _FEATURE_PROPERTIES
-    else:
-        properties, kind = write.table({}, numbers={0: ("Int8", _RGB)}), _IMAGE_PROPERTIES
-    return write.table({1: properties}, numbers={0: ("Uint8", kind)})
-
-
-def _tensor(write: "_Writer", port: Port, content: int, units: int | None, files: int | None):
-    stats = None
+def _described(port: Port) -> Table:
+    table = {
+        "name": port.name,
+        "description": _description(port),
+        "content": {"content_properties": (FEATURE_PROPERTIES, {})},
+    }
     if port.range is not None:
         low, high = port.range
-        stats = write.table({0: write.floats([high]), 1: write.floats([low])})
-    return write.table(
-        {
-            0: write.text(port.name),
-            1: write.text(_description(port)),
-            3: content,
-            4: units,
-            5: stats,
-            6: files,
-        }
+        table["stats"] = {"max": [high], "min": [low]}
+    return table
+
+
+def _normalize(table: Table, port: Port, normalization: Normalization) -> None:
+    options = {"mean": list(normalization.mean), "std": list(normalization.std)}
+    units = table.setdefault("process_units", [])
+    unit = {"options": (NORMALIZATION_OPTIONS, options)}
+    for place, old in enumerate(units):
+        if old.get("options", (0,))[0] == NORMALIZATION_OPTIONS:
+            if not _same(old["options"][1], options):
+                units[place] = unit
+            break
+    else:
+        units.append(unit)
+    plain = table.get("content", {}).get("content_properties", (FEATURE_PROPERTIES, {}))
+    if plain == (FEATURE_PROPERTIES, {}) and port.layout == "NHWC" and port.shape[-1] == 3:
+        table["content"] = {"content_properties": (IMAGE_PROPERTIES, {"color_space": RGB})}
+
+
+def _same(old: Table, new: Table) -> bool:
+    return all(
+        np.array_equal(np.float32(old.get(key, [])), np.float32(values))
+        for key, values in new.items()
     )
+
+
+def _name_classes(table: Table, labels: Sequence[str], files: dict[str, bytes]) -> None:
+    """The names of the classes, in the file that has them or in one of their own."""
+    entries = table.setdefault("associated_files", [])
+    old = [e for e in entries if e.get("type") == TENSOR_AXIS_LABELS]
+    name = old[0]["name"] if old and old[0].get("name") in files else LABELS_FILE
+    if not old:
+        description = "The classes, one a line"
+        entries.append({"name": name, "description": description, "type": TENSOR_AXIS_LABELS})
+    elif len(old) > 1 or old[0].get("name") != name:  # in other languages, or that are not there
+        old[0]["name"] = name
+        entries[:] = [e for e in entries if e is old[0] or e not in old]
+    files[name] = lines(labels).encode()
+
+
+def _warn_of_unknown(tree) -> None:
+    """Say what cannot be written back, since this version does not know what it is."""
+    tables, unknown = [tree], 0
+    for table in tables:  # which grows while it is walked
+        unknown += table.get(UNKNOWN, 0)
+        for value in table.values():
+            values = value if isinstance(value, (list, tuple)) else [value]
+            tables += [item for item in values if isinstance(item, dict)]
+    if unknown:
+        warnings.warn(
+            f"the model's metadata have {unknown} fields that this version of edgekit does not "
+            "know, and that the packaged file leaves out; without labels and normalization of your "
+            "own, the metadata stay as they are",
+            stacklevel=2,
+        )
 
 
 def _description(port: Port) -> str:
@@ -142,37 +180,3 @@ def _description(port: Port) -> str:
     if port.scale is not None:
         words += f", real value = {port.formula}"
     return words if port.layout is None else f"{words}, probably {port.layout}"
-
-
-class _Writer:
-    """Tables of a flatbuffer by their field ids."""
-
-    def __init__(self, builder: flatbuffers.Builder):
-        self.builder = builder
-
-    def text(self, value: str) -> int:
-        return self.builder.CreateString(value)
-
-    def floats(self, values: Sequence[float]) -> int:
-        return self.builder.CreateNumpyVector(np.asarray(values, "float32"))
-
-    def tables(self, offsets: Sequence[int]) -> int:
-        self.builder.StartVector(4, len(offsets), 4)
-        for offset in reversed(offsets):
-            self.builder.PrependUOffsetTRelative(offset)
-        return self.builder.EndVector()
-
-    def table(
-        self,
-        offsets: Mapping[int, int | None],
-        numbers: Mapping[int, tuple[str, int]] | None = None,
-    ) -> int:
-        """A table of `{field id: offset}` and `{field id: (flatbuffers type, value)}`."""
-        numbers = numbers or {}
-        self.builder.StartObject(max([*offsets, *numbers], default=-1) + 1)
-        for field, (kind, value) in numbers.items():
-            getattr(self.builder, f"Prepend{kind}Slot")(field, value, 0)
-        for field, offset in offsets.items():
-            if offset is not None:
-                self.builder.PrependUOffsetTRelativeSlot(field, offset, 0)
-        return self.builder.EndObject()

@@ -3,13 +3,15 @@
 All names begin with that of the model, so that a program takes several.
 """
 
+from collections.abc import Mapping
+
 from converters.packaging.arena import ALIGNMENT, KERNELS, MARGIN_PERCENT, MicroRun
 from converters.packaging.c_text import TYPES, comment, guarded, number, string
 from converters.packaging.ports import Port, Ports
 
 
 def model_settings(
-    name: str, about: str, ports: Ports, run: MicroRun, labels: list[str] | None
+    name: str, about: str, ports: Ports, run: MicroRun, labels: Mapping[str, list[str]]
 ) -> str:
     """The header.
 
@@ -18,7 +20,7 @@ def model_settings(
         about: Where the model comes from, as a comment.
         ports: Its inputs and outputs.
         run: What it took in TensorFlow Lite Micro.
-        labels: Names of the classes, where known.
+        labels: `{output name: names of its classes}` where known.
     """
     parts = [
         f"""#include <math.h>
@@ -34,12 +36,16 @@ def model_settings(
     for kind, group in (("Input", ports.inputs), ("Output", ports.outputs)):
         parts.append(_integer(f"{name}_k{kind}Count", len(group)) + "\n")
         parts += [_port(name, label(kind, port, group), kind, port) for port in group]
-    if labels:
-        listed = "\n".join(f"  {string(text)}," for text in labels)
-        parts.append(
-            f"static const char *const {name}_kLabels[{len(labels)}] = {{\n{listed}\n}};\n"
-        )
+    for port in ports.outputs:
+        if port.name in labels:
+            place = label("Output", port, ports.outputs).removeprefix("Output")
+            parts.append(_labels(f"{name}_kLabels{place}", labels[port.name]))
     return guarded(name, "model_settings.h", about, "\n".join(parts))
+
+
+def _labels(name: str, labels: list[str]) -> str:
+    listed = "\n".join(f"  {string(text)}," for text in labels)
+    return f"static const char *const {name}[{len(labels)}] = {{\n{listed}\n}};\n"
 
 
 def label(kind: str, port: Port, group: tuple[Port, ...]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters.metadata import Metadata
 from converters.packaging.ports import Port, Ports
 
 Numbers = float | Sequence[float]
@@ -12,13 +13,32 @@ Numbers = float | Sequence[float]
 
 @dataclass(frozen=True)
 class Normalization:
-    """Mean and standard deviation, one for all channels or one per channel."""
+    """Mean and standard deviation, one for all channels or one per channel.
+
+    Attributes:
+        mean: What is subtracted.
+        std: What is divided by then.
+        source: Who says so.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    source: str = "given when it was packaged"
 
 
-def input_normalizations(
+def said_normalizations(ports: Ports, metadata: Metadata) -> dict[str, Normalization]:
+    """`{input name: Normalization}` of the inputs for which the file's metadata say one."""
+    found = {}
+    for port, said in zip(ports.inputs, metadata.inputs, strict=False):
+        channels = port.shape[-1] if port.shape else 1
+        pair = (said.mean or (), said.std or ())
+        fits = all(len(v) in (1, channels) and np.isfinite(v).all() for v in pair)
+        if fits and min(pair[1]) > 0:
+            found[port.name] = Normalization(*pair, "in the file's metadata")
+    return found
+
+
+def given_normalizations(
     ports: Ports,
     normalization: tuple[Numbers, Numbers] | Mapping[str, tuple[Numbers, Numbers]] | None,
 ) -> dict[str, Normalization]:

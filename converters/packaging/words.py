@@ -27,7 +27,11 @@ def in_words(found: dict, sections: dict[str, list[str]]) -> str:
     if model.get("sha256", model["source_sha256"]) != model["source_sha256"]:
         lines += [f"- sha256 before the metadata were added: `{model['source_sha256']}`"]
     signature = code(model["signature"]) if model["signature"] else "none: tensors by their names"
-    lines += [f"- signature: {signature}", f"- tried with {_runtimes(found['runtime'])}", ""]
+    lines += [f"- signature: {signature}", f"- tried with {_runtimes(found['runtime'])}"]
+    for key, value in found["metadata"].items():
+        if value:
+            lines.append(f"- {key} in the file's metadata: {code(value)}")
+    lines.append("")
     for kind in ("inputs", "outputs"):
         lines += [f"## {kind.capitalize()}", ""]
         for port in found[kind]:
@@ -86,13 +90,20 @@ def _port(port: dict, is_input: bool) -> list[str]:
         lines.append("- stored value = round(real / scale) + zero_point, kept in the dtype's range")
     else:
         lines.append("- holds the values themselves: no scale")
+    said = port["metadata"]
+    if said["description"]:
+        lines.append(f"- in the file's metadata: {code(said['description'])}")
+    if said["minimum"] and said["maximum"]:
+        low, high = (", ".join(f"{v:.6g}" for v in said[k]) for k in ("minimum", "maximum"))
+        lines.append(f"- values by the file's metadata: {low} to {high}")
     if is_input:
         found = port["normalization"]
         text = NOT_KNOWN
         if found["mean"]:
             mean, std = ([f"{v:.9g}" for v in found[name]] for name in ("mean", "std"))
             text = (
-                f"real value = (x - mean) / std, mean = {', '.join(mean)}; std = {', '.join(std)}"
+                f"real value = (x - mean) / std, mean = {', '.join(mean)}; std = {', '.join(std)}, "
+                f"{found['source']}"
             )
         lines.append(f"- normalization: {text}")
     elif port["labels"]:
