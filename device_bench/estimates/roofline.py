@@ -7,7 +7,7 @@ from converters.as_flatbuffer import as_flatbuffer
 from converters.flatbuffer import Flatbuffer
 from converters.macs import multiply_accumulates
 from converters.reader import OpInfo, TensorInfo, read_model
-from device_bench.estimates.processors import ENERGY, PROCESSORS, Processor
+from device_bench.estimates.processors import PROCESSORS, Processor, Range
 from device_bench.finding import Finding
 
 _BITS = {"int4": 4, "int2": 2}
@@ -22,17 +22,17 @@ class OpEstimate:
         op: Its name.
         macs: Multiply-accumulates.
         bytes: Read and written: inputs, constants, outputs.
-        milliseconds: The longer of computing and moving.
-        bound: `"compute"` or `"memory"`: which that is.
-        microjoules: With activations on the chip, and constants where the processor has them.
+        milliseconds_range: The longer of computing and moving, at the processor's best and worst.
+        bound: `"compute"` or `"memory"`: which that is, in the middle.
+        microjoules_range: At best and worst; None where energy was not measured.
     """
 
     op: str
     macs: int
     bytes: int
-    milliseconds: float
+    milliseconds_range: Range
     bound: str
-    microjoules: float
+    microjoules_range: Range | None
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,26 @@ class Estimate(Finding):
     kind = "estimate"
 
     @property
-    def milliseconds(self) -> float:
-        """Of all ops."""
-        return sum(op.milliseconds for op in self.ops)
+    def milliseconds_range(self) -> Range:
+        """Of all ops, from best to worst."""
+        return _sum(op.milliseconds_range for op in self.ops)
 
     @property
-    def microjoules(self) -> float:
-        """Of all ops."""
-        return sum(op.microjoules for op in self.ops)
+    def milliseconds(self) -> float:
+        """The middle of the range."""
+        return self.milliseconds_range.middle
+
+    @property
+    def microjoules_range(self) -> Range | None:
+        """Of all ops, from best to worst; None where energy was not measured."""
+        found = [op.microjoules_range for op in self.ops]
+        return None if None in found else _sum(found)
+
+    @property
+    def microjoules(self) -> float | None:
+        """The middle of the range; None where energy was not measured."""
+        found = self.microjoules_range
+        return None if found is None else found.middle
 
     @property
     def macs(self) -> int:
@@ -64,11 +76,13 @@ class Estimate(Finding):
         return sum(op.macs for op in self.ops)
 
     def _content(self) -> dict:
+        joules = self.microjoules_range
         return {
             "processor": asdict(self.processor),
-            "energy": asdict(ENERGY),
             "milliseconds": self.milliseconds,
+            "milliseconds_range": asdict(self.milliseconds_range),
             "microjoules": self.microjoules,
+            "microjoules_range": joules and asdict(joules),
             "macs": self.macs,
             "ops": [asdict(op) for op in self.ops],
         }
@@ -78,25 +92,16 @@ class Estimate(Finding):
         from rich import box
         from rich.table import Table
 
-        caption = (
-            f"Estimates, on paper: {self.processor.name}, {self.processor.source}. "
-            f"Energy: {ENERGY.source}"
-        )
+        caption = f"Estimates, on paper: {self.processor.name}. {self.processor.source}"
         table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
         for column in ("op", "MACs", "bytes", "ms ≈", "bound by", "µJ ≈"):
             table.add_column(column, justify="left" if column in ("op", "bound by") else "right")
         for op in self.ops:
-            table.add_row(
-                op.op,
-                f"{op.macs:,}",
-                f"{op.bytes:,}",
-                f"{op.milliseconds:.4f}",
-                op.bound,
-                f"{op.microjoules:.3f}",
-            )
+            figures = _between(op.milliseconds_range), op.bound, _between(op.microjoules_range)
+            table.add_row(op.op, f"{op.macs:,}", f"{op.bytes:,}", *figures)
         table.add_section()
         total = sum(op.bytes for op in self.ops)
-        figures = (f"{self.milliseconds:.4f}", "", f"{self.microjoules:.3f}")
+        figures = _between(self.milliseconds_range), "", _between(self.microjoules_range)
         table.add_row("all", f"{self.macs:,}", f"{total:,}", *figures)
         return table
 
@@ -104,16 +109,17 @@ class Estimate(Finding):
 def estimate(
     model: Flatbuffer | str | os.PathLike, processor: str | Processor = "cortex-m4"
 ) -> Estimate:
-    """Time and energy of each op, from its multiply-accumulates and bytes.
+    """Time and energy of each op, from its multiply-accumulates and bytes, as a range.
 
     Example:
-        >>> found = estimate("model.tflite", "cortex-m4")
-        >>> found.milliseconds, found.microjoules
+        >>> found = estimate("model.tflite", "cortex-m4-st")
+        >>> found.milliseconds_range, found.microjoules_range
         >>> estimate("model.tflite", Processor("mine", 1e9, 5e8, 4e9, "data sheet"))
 
     Args:
         model: A Flatbuffer or a path.
-        processor: A name out of `PROCESSORS`, or one of your own. Defaults to `"cortex-m4"`.
+        processor: A name out of `PROCESSORS`, or one of your own. Defaults to `"cortex-m4"`,
+            whatever the runtime.
 
     Raises:
         ValueError: No such processor, one that does not compute what the model needs, or a file
@@ -137,27 +143,39 @@ def estimate(
 def _estimated(op: OpInfo, processor: Processor) -> OpEstimate:
     macs = multiply_accumulates(op)
     floats = any("float" in tensor.dtype for tensor in op.output_tensors)
-    rate = processor.float_macs_per_second if floats else processor.int8_macs_per_second
-    if macs and not rate:
+    rate = processor.macs_per_second(floats)
+    if macs and not rate.least:
         raise ValueError(
             f"`processor` {processor.name} does not compute {op.name} in floats: convert to int8"
         )
     constants = sum(tensor.stored_bytes for tensor in op.input_tensors if tensor.constant)
     moving = [*(t for t in op.input_tensors if not t.constant), *op.output_tensors]
-    moved = sum(_size(tensor) for tensor in moving)
-    compute = macs / rate if macs else 0.0
-    memory = (constants + moved) / processor.bytes_per_second
-    each = ENERGY.float_mac if floats else ENERGY.int8_mac
-    stored = ENERGY.sram_byte if processor.constants_on_chip else ENERGY.dram_byte
-    joules = macs * each + constants * stored + moved * ENERGY.sram_byte
+    activations = sum(_size(tensor) for tensor in moving)
+    memory = constants / processor.bytes_per_second + activations / (
+        processor.activation_bytes_per_second or processor.bytes_per_second
+    )
+    best, worst = (macs / figure if macs else 0.0 for figure in (rate.most, rate.least))
+    each = processor.picojoules_per_mac(floats)
     return OpEstimate(
         op.name,
         macs,
-        constants + moved,
-        1000 * max(compute, memory),
-        "compute" if compute > memory else "memory",
-        joules / 1e6,
+        constants + activations,
+        Range(1000 * max(best, memory), 1000 * max(worst, memory)),
+        "compute" if (best * worst) ** 0.5 > memory else "memory",
+        None if each is None else Range(macs * each.least / 1e6, macs * each.most / 1e6),
     )
+
+
+def _sum(ranges) -> Range:
+    ranges = list(ranges)
+    return Range(sum(r.least for r in ranges), sum(r.most for r in ranges))
+
+
+def _between(found: Range | None) -> str:
+    if found is None:
+        return "not measured"
+    least, most = f"{found.least:,.4g}", f"{found.most:,.4g}"
+    return least if least == most else f"{least} to {most}"
 
 
 def _size(tensor: TensorInfo) -> int:
