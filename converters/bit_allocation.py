@@ -81,7 +81,7 @@ def mixed_precision(
         source = as_source(model)
         if max_drop is not None:  # streams are read once
             calibration = read_samples(
-                calibration, source.shapes, in_order=source.model is not None
+                calibration, source.shapes, source.model is not None, source.aliases
             )
         found = sensitivity(model, calibration, estimator=estimator)
     allocator = _Allocator(found)

@@ -6,12 +6,14 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from converters.calibration import check_estimator
+from converters.calibration.sample_scale import scale_notes
 from converters.calibration.streams import CalibrationData, read_samples
 from converters.checks import SAMPLES, probe, read_checks
 from converters.child import ChildError, why_it_failed
@@ -61,11 +63,14 @@ def convert(
             learned. A model of `ek.tfmot` in a process of its own is converted there.
         formats: Names out of `FORMATS`. Defaults to `("float32",)`.
         calibration: Samples like those the model will see, which integer formats need to
-            measure ranges: a `(samples, ...)` array, one per input as a list or dict by name,
-            the path of a `.npy` or `.npz` file, a `tf.data.Dataset` or generator of batches or
-            of `(x, y)`, or a folder of images, whose pixels are 0 to 255 as Keras's own image
-            datasets give them. A few hundred are enough; of streams and folders 1,000 are
-            used. Defaults to `None`.
+            measure ranges: a `(samples, ...)` array, or one per input as a list or dict by name;
+            `(x, y)` of these; a list of batches or samples; a stream of batches or `(x, y)`, as a
+            `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator, or a function without
+            arguments that returns one (a `representative_dataset`); the path of a `.npy` or
+            `.npz` file, in which an array named as the input, `x`, `x_train`, or the only one is
+            taken; or a folder of images, whose pixels are 0 to 255 as Keras's own image datasets
+            give them. A few hundred are enough; of streams and folders 1,000 are used. Defaults
+            to `None`.
         edges: What goes in and comes out of an integer file: `"integer"`, or `"float32"` with
             a quantising op at each edge. Defaults to `"integer"`.
         estimator: How ranges come from samples: `"minmax"`, `"ema"`, `"percentile"`, `"mse"`,
@@ -113,20 +118,36 @@ def convert(
         _check_sizes(source, formats)
     job = {"formats": formats, "quantization_aware": quantization_aware, **options}
     integer = not quantization_aware and any(FORMATS[f].integer for f in formats)
-    with done_job(source, job, calibration if integer else None) as (folder, loops):
-        checks = read_checks(folder / "checks.json")
-        contents = {name: (folder / f"{name}.tflite").read_bytes() for name in formats}
+    with done_job(source, job, calibration if integer else None) as done:
+        checks = read_checks(done.folder / "checks.json")
+        contents = {name: (done.folder / f"{name}.tflite").read_bytes() for name in formats}
+    for note in done.notes:
+        warnings.warn(note, stacklevel=2)
     files = {}
     for name in formats:  # a loop, so that warnings are of the caller's line
-        files[name] = judged(name, contents[name], checks[name], loops, sparse)
+        notes = done.notes if FORMATS[name].integer else []
+        files[name] = judged(name, contents[name], checks[name], done.loops, sparse, notes)
     return files
 
 
+@dataclass(frozen=True)
+class DoneJob:
+    """What came of a job.
+
+    Attributes:
+        folder: Where the worker left its files.
+        loops: Names of the layers that were unrolled.
+        notes: What seems wrong with the samples.
+    """
+
+    folder: Path
+    loops: list[str]
+    notes: list[str]
+
+
 @contextmanager
-def done_job(
-    source: Source, job: dict, calibration: CalibrationData | None
-) -> Iterator[tuple[Path, list[str]]]:
-    """What the worker made of a job: its folder, and the names of the layers that were unrolled.
+def done_job(source: Source, job: dict, calibration: CalibrationData | None) -> Iterator["DoneJob"]:
+    """What the worker made of a job.
 
     Args:
         source: The model.
@@ -143,15 +164,17 @@ def done_job(
         _SERVERS[kind].server() as server,  # loads TensorFlow meanwhile, once
     ):
         folder = Path(temporary)
-        samples = None
+        samples, notes = None, []
         if calibration is not None:
-            samples = _calibration(source, calibration)
+            samples, pixels = _calibration(source, calibration)
             np.savez(folder / "calibration.npz", **samples)
         loops = _write_model(folder, source, unroll=samples is not None)
         _write_probe(folder, source, samples)
+        if samples is not None and source.model is not None:
+            notes = scale_notes(source.model, samples, pixels)
         (folder / "job.json").write_text(json.dumps(job))
         _run(server, folder, source)
-        yield folder, loops
+        yield DoneJob(folder, loops, notes)
 
 
 def _check_options(formats, edges, symmetric, block, sparse) -> None:
@@ -251,10 +274,10 @@ def _trained_for(rounding: dict[str, list]) -> str:
     return "int16x8" if widths[16] > widths[8] else "int8"
 
 
-def _calibration(source: Source, data) -> dict[str, np.ndarray]:
-    if isinstance(data, Mapping):  # by the names the user gave, or by the file's
-        data = {source.aliases.get(name, name): array for name, array in data.items()}
-    arrays = read_samples(data, source.shapes, in_order=source.model is not None)
+def _calibration(source: Source, data) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Samples as the model takes them, and the float inputs whose samples were bytes."""
+    in_order = source.model is not None
+    arrays = read_samples(data, source.shapes, in_order, source.aliases)
     count = len(next(iter(arrays.values())))
     if count < source.batch:
         raise ValueError(
@@ -268,7 +291,13 @@ def _calibration(source: Source, data) -> dict[str, np.ndarray]:
                 "measured on it say little",
                 stacklevel=5,
             )
-    return {name: array.astype(source.dtypes[name]) for name, array in arrays.items()}
+    typed = {name: array.astype(source.dtypes[name]) for name, array in arrays.items()}
+    pixels = [
+        name
+        for name, array in arrays.items()
+        if array.dtype == np.uint8 and typed[name].dtype.kind == "f"
+    ]
+    return typed, pixels
 
 
 def _write_probe(folder: Path, source: Source, samples) -> None:

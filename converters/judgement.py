@@ -1,6 +1,7 @@
 """What is said of a converted file: refused where it is of no use, warned of where it lost."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 from converters.checks import LEAST_CHANNEL_DECIBEL, Check
@@ -19,7 +20,14 @@ _LEAST_FLOAT_DECIBEL = 40.0
 _NAMED_CHANNELS = 8
 
 
-def judged(name: str, content: bytes, check: Check, loops: list[str], sparse: bool) -> Flatbuffer:
+def judged(
+    name: str,
+    content: bytes,
+    check: Check,
+    loops: list[str],
+    sparse: bool,
+    said: Sequence[str] = (),
+) -> Flatbuffer:
     """The file with its check and notes; warnings say aloud what it left or lost.
 
     Args:
@@ -28,6 +36,7 @@ def judged(name: str, content: bytes, check: Check, loops: list[str], sparse: bo
         check: How it compares with the model.
         loops: Names of the layers that were unrolled.
         sparse: Whether kernels were to be stored sparse.
+        said: What was said aloud already, for the notes. Defaults to nothing.
 
     Raises:
         ConversionError: The format changed nothing, or the file answers NaN.
@@ -50,7 +59,7 @@ def judged(name: str, content: bytes, check: Check, loops: list[str], sparse: bo
     for text in lost:
         warnings.warn(f"{name}: {text}", stacklevel=3)
     inference = sparse_inference(content) if sparse else None
-    notes = (*lost, *_notes(name, report, loops, inference))
+    notes = (*said, *lost, *_notes(name, report, loops, inference))
     return Flatbuffer(content, replace(check, notes=notes))
 
 

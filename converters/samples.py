@@ -7,6 +7,11 @@ import numpy as np
 
 from converters.files import existing_file
 
+# Which array of a file with several is taken, where none has the input's name: what ranges or
+# weights come from never sees the test set unasked, what is judged is judged on it.
+LEARNS = ("x", "x_train")
+JUDGES = ("x", "x_test", "x_train")
+
 Samples = np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray] | str | os.PathLike
 
 
@@ -27,58 +32,94 @@ def load_samples(path: str | os.PathLike) -> np.ndarray | dict[str, np.ndarray]:
 
 
 def match_inputs(
-    samples: Samples, inputs: Mapping[str, tuple], argument: str, in_order: bool = False
+    samples: Samples,
+    inputs: Mapping[str, tuple],
+    argument: str,
+    in_order: bool = False,
+    names: Sequence[str] = JUDGES,
 ) -> dict[str, np.ndarray]:
     """The samples as one array per input name.
 
     Args:
         samples: An array for a model with one input; `{name: array}` (or a sequence, where
-            `in_order`) for several; or the path of a `.npy` or `.npz` file. A `.npz` may also
-            name its only array anything, or hold the samples as `x`, `x_train` or `x_test`
-            beside labels.
+            `in_order`) for several; or the path of a `.npy` or `.npz` file. A dict or `.npz` for
+            one input may also name its only array anything, or hold one of `names` beside labels.
         inputs: `{input name: shape with batch}`.
         argument: What the error messages call the samples.
         in_order: Whether `inputs` are in the order of the user's model, so that a sequence can
             be told apart; a flatbuffer's are not. Defaults to `False`.
+        names: Names that mean the samples, the first that is there. Defaults to `JUDGES`.
 
     Raises:
         ValueError: Empty, NaN or infinite samples, wrong shapes, names or counts.
     """
     if isinstance(samples, (str, os.PathLike)):
         samples = load_samples(samples)
-    names = list(inputs)
+    wanted = list(inputs)
     if isinstance(samples, Mapping):
-        samples = _pick(dict(samples), names, argument)
-    elif isinstance(samples, (list, tuple)) and len(names) > 1 and in_order:
-        if len(samples) != len(names):
+        samples = _pick(dict(samples), wanted, argument, names)
+    elif isinstance(samples, (list, tuple)) and len(wanted) > 1 and in_order:
+        if len(samples) != len(wanted):
             raise ValueError(
-                f"`{argument}` must hold one array for each of the inputs {names}. Received "
+                f"`{argument}` must hold one array for each of the inputs {wanted}. Received "
                 f"{len(samples)}"
             )
-        samples = dict(zip(names, samples, strict=True))
+        samples = dict(zip(wanted, samples, strict=True))
     else:
-        samples = {names[0]: samples}
-        if len(names) > 1:
+        if len(wanted) > 1:
             raise ValueError(
-                f"`{argument}` must be a dict with an array for each of the inputs {names}"
+                f"`{argument}` must be a dict with an array for each of the inputs {wanted}"
             )
-    arrays = {name: _check(name, samples[name], inputs[name], argument) for name in names}
+        (shape,) = inputs.values()
+        if isinstance(samples, (list, tuple)) and len(samples) == 1 and fits_batch(*samples, shape):
+            (samples,) = samples  # a list of the model's inputs, of which there is one
+        samples = {wanted[0]: samples}
+    arrays = {name: _check(name, samples[name], inputs[name], argument) for name in wanted}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"`{argument}` must hold as many samples for each input: {lengths}")
     return arrays
 
 
-def _pick(samples: dict, names: list[str], argument: str) -> dict:
-    if set(names) <= set(samples):
-        return {name: samples[name] for name in names}
-    if len(names) == 1:
-        known = [key for key in ("x", "x_test", "x_train") if key in samples]
+def fits_batch(values, shape: tuple) -> bool:
+    """Whether `values` are numbers of shape `(samples, *shape[1:])`."""
+    found = _numbers_shape(values)
+    return found is not None and _fits(found[1:], shape[1:]) and len(found) == len(shape)
+
+
+def fits_sample(values, shape: tuple) -> bool:
+    """Whether `values` are numbers of shape `shape[1:]`."""
+    found = _numbers_shape(values)
+    return found is not None and _fits(found, shape[1:])
+
+
+def _numbers_shape(values) -> tuple | None:
+    try:
+        values = np.asarray(values)
+    except (ValueError, TypeError):  # parts of different lengths
+        return None
+    return values.shape if np.issubdtype(values.dtype, np.number) else None
+
+
+def _fits(found: tuple, wanted: tuple) -> bool:
+    return len(found) == len(wanted) and all(
+        want in (None, have) for have, want in zip(found, wanted, strict=True)
+    )
+
+
+def _pick(samples: dict, wanted: list[str], argument: str, names: Sequence[str]) -> dict:
+    if set(wanted) <= set(samples):
+        return {name: samples[name] for name in wanted}
+    if len(wanted) == 1:
+        known = [name for name in names if name in samples]
         candidates = known or (list(samples) if len(samples) == 1 else [])
         if candidates:
-            return {names[0]: samples[candidates[0]]}
+            return {wanted[0]: samples[candidates[0]]}
+        either = f", or one of {', '.join(names)}"
+    else:
+        either = ""
     raise ValueError(
-        f"`{argument}` must hold arrays named {names}. Received names: {list(samples)}"
+        f"`{argument}` must hold arrays named {wanted}{either}. Received names: {list(samples)}"
     )
 
 
@@ -87,7 +128,12 @@ def _check(name: str, array: np.ndarray, shape: tuple, argument: str) -> np.ndar
         array = np.asarray(array)
     except ValueError as error:
         raise ValueError(f"`{argument}` for {name!r} is not an array: {error}") from None
-    if array.dtype == object or not np.issubdtype(array.dtype, np.number):
+    if array.dtype == object:
+        raise ValueError(
+            f"`{argument}` for {name!r} is an array of Python objects, not of numbers: stack them "
+            "into one array (numpy.stack)"
+        )
+    if not np.issubdtype(array.dtype, np.number):
         raise ValueError(f"`{argument}` for {name!r} must be numbers. Received: {array.dtype}")
     if array.ndim != len(shape) or any(
         want is not None and have != want

@@ -112,7 +112,8 @@ def sensitivity(
     ):
         raise ValueError("the model is quantisation-aware already: pass ek.strip(model)")
     job = {"bits": bits, "estimator": estimator, "quantization_aware": False}
-    with done_job(source, job, calibration) as (folder, _):
+    with done_job(source, job, calibration) as done:
+        folder = done.folder
         found = json.loads((folder / "damage.json").read_text())
         ranges = dict(json.loads((folder / "ranges.json").read_text()))
         content = (folder / "countable.tflite").read_bytes()
