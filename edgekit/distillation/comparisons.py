@@ -8,10 +8,10 @@ import keras
 import tensorflow as tf
 from keras import tree
 
+from edgekit.distillation.endings import LOG_SOFTMAX, SIGMOID, SOFTMAX
 from edgekit.distillation.feature_sizes import one_extent
 from edgekit.distillation.loss import sample_weights, without_masked
 from edgekit.distillation.open_shapes import alike
-from edgekit.distillation.output_activation import SIGMOID, SOFTMAX, logits_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Batch:
         answers: The teacher's, by name.
         labels: As they are given to `fit`.
         outputs: The student's.
+        logits: Those of each of the student's outputs.
         sample_weight: As it is given to `fit`.
         features: `{layer name: what the student's layer puts out}`.
     """
@@ -29,6 +30,7 @@ class Batch:
     answers: dict[str, Any]
     labels: Any
     outputs: Any
+    logits: list
     sample_weight: Any
     features: dict[str, Any]
 
@@ -80,18 +82,18 @@ def _between_outputs(distiller, number: int, batch: Batch) -> list:
     labels = _for_each(batch.labels, distiller.output_names)
     weights = _for_each(batch.sample_weight, distiller.output_names)
     found = []
-    for place in range(len(students)) if chosen is None else [chosen]:
+    for place in distiller.places_compared(chosen):
         kind = distiller.student_activation[place]
-        taught = distiller.teacher_activation[places[place] if places else place]
-        both = _answer(batch.answers, f"logits {place}"), logits_of(students[place], kind)
+        taught = distiller.teacher_activation[places[place]]
+        both = _answer(batch.answers, f"logits {place}"), batch.logits[place]
         _check_shapes(*both)
         if kind == SIGMOID and not loss.takes_pairs:
             both = [logits[..., 0] for logits in both]
         found.append(
             loss.compute_loss(
                 *both,
-                labels=labels[place],
-                softmax=SOFTMAX in (kind, taught),
+                labels=distiller.labels_last(place, labels[place]),
+                softmax=bool({SOFTMAX, LOG_SOFTMAX} & {kind, taught}),
                 sample_weight=sample_weights(students[place], weights[place]),
             )
         )
@@ -103,17 +105,20 @@ def _of_keras(distiller, number: int, batch: Batch):
     loss, chosen = distiller.distillation_losses[number], distiller.distillation_outputs[number]
     students, name = tree.flatten(batch.outputs), "output"
     if isinstance(loss, keras.distillation.LogitsDistillation):
-        name = "logits"
-        kinds = zip(students, distiller.student_activation, strict=True)
-        students = [logits_of(student, kind) for student, kind in kinds]
-    teachers = [_answer(batch.answers, f"{name} {place}") for place in range(len(students))]
+        students, name = batch.logits, "logits"
+    places = distiller.places_compared(chosen)
+    teachers = [_answer(batch.answers, f"{name} {place}") for place in places]
+    students = [students[place] for place in places]
     if name == "logits":
         for both in zip(teachers, students, strict=True):
             _check_shapes(*both)
     if chosen is not None:
-        return loss.compute_loss(teachers[chosen], students[chosen])
-    packed = (tree.pack_sequence_as(batch.outputs, each) for each in (teachers, students))
-    return loss.compute_loss(*packed)
+        return loss.compute_loss(teachers[0], students[0])
+    if len(places) == len(distiller.output_names):
+        teachers, students = (
+            tree.pack_sequence_as(batch.outputs, each) for each in (teachers, students)
+        )
+    return loss.compute_loss(teachers, students)
 
 
 def _of_features(loss) -> bool:

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from edgekit.distillation.endings import SIGMOID
 from edgekit.distillation.loss import Loss
-from edgekit.distillation.output_activation import SIGMOID
 from edgekit.distillation.soft_targets import check_classes, check_positive, divergence
 
 # Takes a class out of a softmax.
@@ -35,6 +35,7 @@ class Decoupled(Loss):
     """
 
     needs_labels = True
+    compares_classes = True
 
     def __init__(self, temperature: float = 4.0, target: float = 1.0, others: float = 8.0):
         check_positive("temperature", temperature)

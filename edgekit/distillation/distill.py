@@ -6,7 +6,9 @@ from typing import Any
 
 import keras
 
+from edgekit.distillation.alignment import aligned
 from edgekit.distillation.distiller import Distiller
+from edgekit.distillation.endings import LINEAR
 from edgekit.distillation.ensemble import Ensemble
 from edgekit.distillation.features import layer_named
 from edgekit.distillation.function_teacher import FunctionTeacher
@@ -17,7 +19,7 @@ from edgekit.distillation.model_pair import (
     check_student,
     check_teacher,
 )
-from edgekit.distillation.output_activation import LINEAR, check_activation
+from edgekit.distillation.output_activation import check_activation
 from edgekit.distillation.outputs import Outputs, outputs_of
 from edgekit.distillation.soft_targets import SoftTargets
 
@@ -54,13 +56,16 @@ def distill(
         losses: One or several of `ek.distillation`, or Keras's; or `{output name: losses}` where
             the student has several outputs. Defaults to `None`: `SoftTargets()` of every output
             that is a softmax or sigmoid, and of a single linear one with several classes, taken as
-            logits; `LogitMatching()` of other linear ones.
+            logits; `LogitMatching()` of other linear ones. Where one of the models has more
+            outputs than the other, those of a name that both have are compared.
         student_weight: λ, the weight of the student's own loss, from 0 to 1. Defaults to `0.1`.
         weights: One number per loss that it is multiplied with. Defaults to `None`: the loss's own.
         student_activation: What the student's output has been through: `"softmax"`, `"sigmoid"` or
-            `"linear"`, a list for several outputs. Defaults to `None`: found in the model, or in
-            its answers; where these may be those of a sigmoid, it has to be told.
-        teacher_activation: Alike for the teacher's. Defaults to `None`: found in the same way.
+            `"linear"`, or `"log_softmax"`, a list for several outputs. Defaults to `None`: found in
+            what the model computes, whatever moves or rounds the values behind it, or in its
+            answers; where these may be those of a sigmoid, it has to be told.
+        teacher_activation: What the teacher's output has been through. Defaults to `None`: found
+            in the same way.
 
     Returns:
         A `keras.distillation.Distiller`, to be compiled; its `student` is the model given.
@@ -75,14 +80,15 @@ def distill(
     """
     check_student(student)
     _check_share(student_weight)
-    teacher = _as_model(teacher, student)
+    own = _told("student_activation", student_activation, outputs_of(student))
+    teacher = _as_model(teacher, student, own)
     check_teacher(teacher, student)
     check_inputs(student, teacher)
-    own = _told("student_activation", student_activation, outputs_of(student))
     theirs = _told("teacher_activation", teacher_activation, outputs_of(teacher))
     if isinstance(teacher, FunctionTeacher):
-        teacher.check(theirs.activations)
-    found, outputs = _listed(losses, own)
+        teacher.check(theirs.ends)
+    own, theirs = aligned(own, theirs)
+    found, outputs = _listed(losses, own, own.places_in(theirs))
     _check_losses(found)
     _check_layers(found, student, teacher)
     _check_compared(found, outputs, own, theirs)
@@ -95,6 +101,7 @@ def distill(
         outputs,
         own.activations,
         theirs.activations,
+        (own, theirs),
     )
 
 
@@ -105,9 +112,9 @@ def _check_share(value) -> None:
         )
 
 
-def _as_model(teacher, student) -> keras.Model:
+def _as_model(teacher, student, outputs: Outputs) -> keras.Model:
     def one(each):
-        return each if isinstance(each, keras.Model) else FunctionTeacher(each, student)
+        return each if isinstance(each, keras.Model) else FunctionTeacher(each, student, outputs)
 
     if not isinstance(teacher, (list, tuple)):
         return one(teacher)
@@ -130,10 +137,12 @@ def _told(argument: str, given, outputs: Outputs) -> Outputs:
     return outputs.known_as(found)
 
 
-def _listed(losses, outputs: Outputs) -> tuple[list, list[int | None]]:
-    """The losses, and for each the number of its output, or None for all."""
+def _listed(losses, outputs: Outputs, places) -> tuple[list, list[int | None]]:
+    """The losses, and for each the number of its output, or None for all the teacher has."""
+    if losses is None and any(place is not None for place in places):
+        return _usual(outputs, places)
     if losses is None:
-        return _usual(outputs)
+        return [SoftTargets()], [None]
     if not isinstance(losses, Mapping):
         found = list(losses) if isinstance(losses, (list, tuple)) else [losses]
         return found, [None] * len(found)
@@ -149,13 +158,14 @@ def _listed(losses, outputs: Outputs) -> tuple[list, list[int | None]]:
     return found, places
 
 
-def _usual(outputs: Outputs) -> tuple[list, list[int | None]]:
+def _usual(outputs: Outputs, places) -> tuple[list, list[int | None]]:
     """Soft targets of classes; of single numbers, and beside classes, the numbers themselves."""
-    losses = []
-    for kind, shape in zip(outputs.activations, outputs.shapes, strict=True):
-        numbers = kind == LINEAR and (len(outputs) > 1 or shape[-1] == 1)
+    losses, compared = [], [at for at, place in enumerate(places) if place is not None]
+    for at in compared:
+        end, shape = outputs.ends[at], outputs.shapes[at]
+        numbers = end.kind == LINEAR and (end.mixed or len(outputs) > 1 or shape[-1] == 1)
         losses.append(LogitMatching() if numbers else SoftTargets())
-    return losses, list(range(len(outputs)))
+    return losses, compared
 
 
 def _check_losses(losses: list) -> None:
@@ -181,16 +191,30 @@ def _check_layers(losses, student, teacher) -> None:
 
 
 def _check_compared(losses, places, student: Outputs, teacher: Outputs) -> None:
-    chosen = set()
-    for loss, place in zip(losses, places, strict=True):
-        if getattr(loss, "takes", "outputs") != "features":
-            chosen.update(range(len(student)) if place is None else [place])
-    check_outputs(student, teacher, chosen)
-    for loss, place in zip(losses, places, strict=True):
-        if getattr(loss, "takes", "") == "logits":
-            for at in range(len(student)) if place is None else [place]:
-                width, activation = student.shapes[at][-1], student.activations[at]
-                loss.check_output(student.names[at], width, activation)
+    theirs = student.places_in(teacher)
+    everything = [at for at, place in enumerate(theirs) if place is not None]
+    chosen = [
+        (loss, everything if place is None else [place])
+        for loss, place in zip(losses, places, strict=True)
+        if getattr(loss, "takes", "outputs") != "features"
+    ]
+    if chosen:
+        check_outputs(student, teacher, {at for _, several in chosen for at in several})
+    for loss, several in chosen:
+        for at in several if getattr(loss, "takes", "") == "logits" else ():
+            _check_output(loss, student, at)
+
+
+def _check_output(loss, student: Outputs, at: int) -> None:
+    name, end = student.names[at], student.ends[at]
+    if end.mixed and loss.compares_classes:
+        raise ValueError(
+            f"{type(loss).__name__} compares classes, and parts of output {name!r} end in "
+            "different activations: let the model give each part as an output of its own, or "
+            "compare its values by LogitMatching()"
+        )
+    width = student.shapes[at][-1] if end.classes is None else end.classes.count
+    loss.check_output(name, width, end.kind)
 
 
 def _weights(weights, losses: list) -> list[float]:

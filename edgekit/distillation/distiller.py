@@ -11,16 +11,15 @@ import tensorflow as tf
 from keras import ops, tree
 
 from edgekit.core.arguments import check_whole
+from edgekit.distillation.alignment import aligned
 from edgekit.distillation.comparisons import Batch, asks_for_outputs, compared
-from edgekit.distillation.decoupled import Decoupled
+from edgekit.distillation.endings import LINEAR, watching
 from edgekit.distillation.feature_pairs import projections
 from edgekit.distillation.features import Features
 from edgekit.distillation.loss import replica_count
 from edgekit.distillation.loss_kinds import loss_of, of_numbers, warn_of_numbers
 from edgekit.distillation.model_pair import input_order, reordered
-from edgekit.distillation.output_activation import LINEAR, logits_of
-from edgekit.distillation.outputs import outputs_of
-from edgekit.distillation.soft_targets import SoftTargets
+from edgekit.distillation.outputs import Outputs, outputs_of
 from edgekit.distillation.stored_answers import (
     array_answers,
     dataset_answers,
@@ -49,14 +48,17 @@ class Distiller(keras.distillation.Distiller):
         student_loss_weight: λ, from 0 to 1.
         distillation_outputs: For each loss the number of the output it is for, or None: all.
         student_activation: What each of the student's outputs has been through: `"softmax"`,
-            `"sigmoid"` or `"linear"`.
-        teacher_activation: Alike.
+            `"log_softmax"`, `"sigmoid"` or `"linear"`.
+        teacher_activation: The same of each of the teacher's outputs.
+        outputs: Of the student and of the teacher, where both are known already. Defaults to
+            `None`: they are looked at.
 
     Attributes:
         student: The student.
         teacher: The teacher.
         strength: A variable, 1 at first, that (1 − λ) is multiplied with.
-        teacher_places: Where the teacher has each of the student's outputs; None where alike.
+        teacher_places: Where the teacher has each of the student's outputs; None of those that it
+            does not have.
         projections: For each loss the layer that widens the student's features, or None.
     """
 
@@ -70,6 +72,7 @@ class Distiller(keras.distillation.Distiller):
         distillation_outputs: Sequence[int | None],
         student_activation: Sequence[str],
         teacher_activation: Sequence[str],
+        outputs: tuple[Outputs, Outputs] | None = None,
         name: str = "distiller",
         **kwargs,
     ):
@@ -94,8 +97,10 @@ class Distiller(keras.distillation.Distiller):
         self.teacher_changes = False
         # Functions whose stored answers are this teacher's.
         self.asked: set[str] = set()
-        own, theirs = outputs_of(student), outputs_of(teacher)
+        own, theirs = outputs or (outputs_of(student), outputs_of(teacher))
+        own, theirs = aligned(own.known_as(student_activation), theirs.known_as(teacher_activation))
         self.output_names = list(own.names)
+        self._ends = _Ends(own, theirs)
         self.teacher_places = own.places_in(theirs)
         self._input_order = input_order(student, teacher)
         self._runs = _Runs(
@@ -130,7 +135,10 @@ class Distiller(keras.distillation.Distiller):
         self._step.answers, inputs = _apart(inputs)
         if not training and self._compile_loss is not None:
             return self.student(inputs, training=training)
-        outputs, self._step.features = self._runs.student(inputs, training=training)
+        with watching() as computation:
+            outputs, self._step.features = self._runs.student(inputs, training=training)
+        pairs = zip(self._ends.student, tree.flatten(outputs), strict=False)
+        self._step.logits = [end.logits(output, computation) for end, output in pairs]
         return outputs
 
     def ask_once(
@@ -185,15 +193,16 @@ class Distiller(keras.distillation.Distiller):
         options = {"training": False}
         if getattr(self.teacher, "needs_labels", False):
             options["labels"] = labels
-        outputs, features = self._runs.teacher(reordered(inputs, self._input_order), **options)
+        with watching() as computation:
+            outputs, features = self._runs.teacher(reordered(inputs, self._input_order), **options)
         found = {f"layer {name}": value for name, value in features.items()}
         flat = tree.flatten(outputs)
-        for number, place in enumerate(self.teacher_places or range(len(flat))):
+        for number, place in enumerate(self.teacher_places):
+            if place is None:
+                continue
             if any(map(asks_for_outputs, self.distillation_losses)):
                 found[f"output {number}"] = flat[place]
-            if number < len(self.student_activation):
-                kind = self.teacher_activation[place]
-                found[f"logits {number}"] = logits_of(flat[place], kind)
+            found[f"logits {number}"] = self._ends.teacher[place].logits(flat[place], computation)
         return tree.map_structure(ops.stop_gradient, found)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -266,7 +275,8 @@ class Distiller(keras.distillation.Distiller):
             answers = self.answers(_apart(x)[1], y)
         else:
             self._check_stored(answers)
-        batch = Batch(answers, y, y_pred, sample_weight, self._step.features)
+        step = self._step
+        batch = Batch(answers, y, y_pred, step.logits, sample_weight, step.features)
         parts = []
         for number, weight in enumerate(self.distillation_loss_weights):
             found = compared(self, number, batch)
@@ -291,10 +301,23 @@ class Distiller(keras.distillation.Distiller):
 
     def _classes_compared(self, loss, chosen: int | None) -> list[int]:
         """Linear outputs that the loss takes for logits of classes."""
-        if not isinstance(loss, (SoftTargets, Decoupled)):
+        if not getattr(loss, "compares_classes", False):
             return []
-        places = range(len(self.output_names)) if chosen is None else [chosen]
-        return [place for place in places if self.student_activation[place] == LINEAR]
+        return [
+            place
+            for place in self.places_compared(chosen)
+            if self._ends.student[place].kind == LINEAR
+        ]
+
+    def places_compared(self, chosen: int | None) -> list[int]:
+        """The student's outputs that a loss compares: the chosen one, or all the teacher has."""
+        if chosen is not None:
+            return [chosen]
+        return [number for number, place in enumerate(self.teacher_places) if place is not None]
+
+    def labels_last(self, place: int, labels: Any) -> Any:
+        """Labels of an output with their classes along the last axis, where they have such."""
+        return self._ends.student[place].labels_last(labels)
 
     def _names(self, side: str) -> list[str]:
         names = [getattr(loss, side, None) for loss in self.distillation_losses]
@@ -328,8 +351,16 @@ class _Step(threading.local):
     """What the parts of one train step hand on while it is traced; replicas are traced in turns."""
 
     features: dict = {}
+    logits: list = []
     answers: dict | None = None
     training = False
+
+
+class _Ends:
+    """What both models' outputs have been through; no part of what Keras tracks."""
+
+    def __init__(self, student: Outputs, teacher: Outputs):
+        self.student, self.teacher = student.ends, teacher.ends
 
 
 class _Runs:

@@ -1,18 +1,15 @@
 """Several teachers as one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import keras
 import numpy as np
 from keras import ops
 
 from edgekit.distillation.decoupled import one_hot
-from edgekit.distillation.output_activation import (
-    LINEAR,
-    SIGMOID,
-    check_activation,
-    logits_of,
-)
+from edgekit.distillation.endings import LINEAR, LOG_SOFTMAX, SIGMOID, watching
+from edgekit.distillation.output_activation import Activation, check_activation
 from edgekit.distillation.outputs import Outputs, outputs_of
 
 COMBINATIONS = ("mean", "geometric", "best")
@@ -35,8 +32,8 @@ class Ensemble(keras.Model):
             labels are known the one that is surest. Linear outputs are averaged as they are.
             Defaults to `"mean"`.
         weights: One of each model, 0 or above, for both means. Defaults to `None`: equal.
-        activation: What the outputs have been through: `"softmax"`, `"sigmoid"` or `"linear"`.
-            Defaults to `None`: found in the models.
+        activation: What the outputs have been through: `"softmax"`, `"log_softmax"`, `"sigmoid"`
+            or `"linear"`. Defaults to `None`: found in the models.
 
     Raises:
         TypeError: `models` are no Keras models.
@@ -66,7 +63,11 @@ class Ensemble(keras.Model):
         if activation is not None:
             check_activation("activation", activation)
         self.models, self.combination = list(models), combination
-        self.activation = activation or common_activation("models", models)
+        told = [outputs_of(model) for model in models]
+        if activation is not None:
+            told = [outputs.known_as([activation]) for outputs in told]
+        end = common_ending("models", told)
+        self._outputs, self.activation = replace(told[0], ends=(end,)), end.kind
         self._weights = _shares(weights, len(models))
         if combination == "best" and weights is not None:
             raise ValueError("`weights` are for the means: 'best' takes one model of each sample")
@@ -77,7 +78,7 @@ class Ensemble(keras.Model):
     @property
     def answers_with(self) -> Outputs:
         """Its one output."""
-        return outputs_of(self.models[0]).known_as([self.activation])
+        return self._outputs
 
     @property
     def needs_labels(self) -> bool:
@@ -85,16 +86,21 @@ class Ensemble(keras.Model):
         return self.combination == "best"
 
     def call(self, inputs, training=None, labels=None):
-        outputs = [model(inputs, training=training) for model in self.models]
-        linear = self.activation == LINEAR and self.combination == "geometric"
-        if linear or self.combination == "mean":
+        with watching() as computation:
+            outputs = [model(inputs, training=training) for model in self.models]
+        end, kind = self._outputs.ends[0], self.activation
+        if self.combination == "mean" and kind == LOG_SOFTMAX:
+            return ops.log(self._mean([ops.exp(output) for output in outputs]))
+        if self.combination == "mean" or (self.combination == "geometric" and kind == LINEAR):
             return self._mean(outputs)
-        logits = [logits_of(output, self.activation) for output in outputs]
-        if self.combination == "geometric":
-            joint = self._mean([ops.log_softmax(each, axis=-1) for each in logits])
-            joint = ops.softmax(joint, axis=-1)
-            return joint[..., 0] if self.activation == SIGMOID else joint
-        return _best(logits, outputs, labels)
+        logits = [end.logits(output, computation) for output in outputs]
+        if self.combination == "best":
+            return _best(end, logits, outputs, labels)
+        joint = self._mean([ops.log_softmax(each, axis=-1) for each in logits])
+        joint = (ops.log_softmax if kind == LOG_SOFTMAX else ops.softmax)(joint, axis=-1)
+        if kind == SIGMOID:
+            return joint[..., 0]
+        return joint if end.classes is None else end.classes.back(joint, outputs[0])
 
     def compute_output_shape(self, input_shape):
         return self.models[0].compute_output_shape(input_shape)
@@ -124,19 +130,24 @@ class Ensemble(keras.Model):
         return cls(**config | {"models": models})
 
 
-def _best(logits, outputs, labels):
-    """Of each sample the output of one model."""
+def _best(end: Activation, logits, outputs, labels):
+    """Of each sample and place the output of one model."""
     logs = ops.stack([ops.log_softmax(each, axis=-1) for each in logits])
     if labels is None:
         scores = ops.max(logs, axis=-1)
     else:
+        labels = end.labels_last(labels)
         scores = ops.sum(logs * one_hot(labels, logits[0])[None], axis=-1)
     chosen = ops.argmax(scores, axis=0)
     picks = ops.one_hot(chosen, len(outputs), axis=0, dtype="float32")
-    stacked = ops.stack([ops.cast(output, "float32") for output in outputs])
+    values = [ops.cast(output, "float32") for output in outputs]
+    if end.classes is not None:
+        values = list(map(end.classes.last, values))
+    stacked = ops.stack(values)
     while len(picks.shape) < len(stacked.shape):
         picks = ops.expand_dims(picks, -1)
-    return ops.sum(picks * stacked, axis=0)
+    found = ops.sum(picks * stacked, axis=0)
+    return found if end.classes is None else end.classes.back(found, outputs[0])
 
 
 def check_models(argument: str, models) -> None:
@@ -171,19 +182,27 @@ def check_models(argument: str, models) -> None:
         raise ValueError(f"`{argument}` have outputs of different shapes: {listed}")
 
 
-def common_activation(argument: str, models) -> str:
+def common_ending(argument: str, told: Sequence[Outputs]) -> Activation:
     """What the single output of each of the models has been through.
+
+    Args:
+        argument: What the user calls the models.
+        told: What each of them answers with.
 
     Raises:
         ValueError: They differ.
     """
-    found = {outputs_of(model).activations[0] for model in models}
+    ends = [outputs.ends[0] for outputs in told]
+    found = sorted({end.kind for end in ends})
     if len(found) > 1:
         raise ValueError(
-            f"`{argument}` end in different activations, {' and '.join(sorted(found))}: end all "
-            "in one"
+            f"`{argument}` end in different activations, {' and '.join(found)}: end all in one"
         )
-    return found.pop()
+    classes = [end.classes for end in ends if end.classes is not None]
+    if any(not each.same_as(classes[0]) for each in classes):
+        raise ValueError(f"`{argument}` end in softmaxes along different axes: end all alike")
+    step = max(end.step for end in ends)
+    return Activation(found[0], classes[0] if classes else None, step, ends[0].mixed)
 
 
 def _shares(weights, count: int) -> list[float]:

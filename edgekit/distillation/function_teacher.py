@@ -11,7 +11,8 @@ import tensorflow as tf
 from keras import tree
 
 from edgekit.core.layer_calls import possible_inputs
-from edgekit.distillation.output_activation import LINEAR, SOFTMAX
+from edgekit.distillation.endings import LINEAR, LOG_SOFTMAX, SOFTMAX
+from edgekit.distillation.output_activation import Activation
 from edgekit.distillation.outputs import ASKED, Outputs, outputs_from, some_samples
 
 # How far integer probabilities are from their sum of 1.
@@ -28,6 +29,8 @@ class FunctionTeacher(keras.Model):
         function: `function(x)` of a batch, as the student takes it, gives an array or a structure
             of them; or an object with such a `predict`.
         like: The student, whose inputs it takes.
+        outputs: What the student answers with, along whose axes classes may run. Defaults to
+            `None`: along the last.
 
     Attributes:
         answers_with: Its outputs, told from two answers.
@@ -39,7 +42,9 @@ class FunctionTeacher(keras.Model):
             samples; or the student does not say which inputs it takes.
     """
 
-    def __init__(self, function: Callable[[Any], Any], like: keras.Model):
+    def __init__(
+        self, function: Callable[[Any], Any], like: keras.Model, outputs: Outputs | None = None
+    ):
         super().__init__(name="teacher")
         self.content = getattr(function, "content", None)
         function = getattr(function, "predict", function)
@@ -48,17 +53,17 @@ class FunctionTeacher(keras.Model):
                 "`teacher` must be a Keras model, a list of them, a function of arrays or an "
                 f"object with `predict`. Received: {type(function).__name__}"
             )
-        self._function, self._activations = function, []
-        self._structure, self.answers_with = self._tried(like)
+        self._function, self._ends = function, _Ends([])
+        self._structure, self.answers_with = self._tried(like, outputs)
         self.built = True
 
-    def check(self, activations: Sequence[str]) -> None:
+    def check(self, ends: Sequence[Activation]) -> None:
         """Let it fail where what it gives are no probabilities although they ought to be.
 
         Args:
-            activations: What each output has been through.
+            ends: What each output has been through.
         """
-        self._activations = list(activations)
+        self._ends = _Ends(ends)
 
     @property
     def supports_jit(self) -> bool:
@@ -87,8 +92,8 @@ class FunctionTeacher(keras.Model):
                 raise ValueError(
                     f"`teacher` gives shapes {[output.shape for output in outputs]}, not {expected}"
                 )
-            for output, activation in zip(outputs, self._activations, strict=False):
-                _check_values(output, activation)
+            for output, end in zip(outputs, self._ends.each, strict=False):
+                _check_values(output, end)
             return outputs
 
         outputs = tf.py_function(run, flat, [tf.float32] * len(specs))
@@ -96,7 +101,7 @@ class FunctionTeacher(keras.Model):
             output.set_shape((None, *shape.value))
         return tree.pack_sequence_as(self._structure, outputs)
 
-    def _tried(self, like: keras.Model) -> tuple[Any, Outputs]:
+    def _tried(self, like: keras.Model, outputs: Outputs | None) -> tuple[Any, Outputs]:
         """The structure of the answers, and what they are, told from a few."""
         found = possible_inputs(like)
         if not found:
@@ -110,7 +115,7 @@ class FunctionTeacher(keras.Model):
             with _predictions() as predicted:
                 answers = self._function(some_samples(inputs, 2, np.zeros))
             structure = tree.map_structure(_shape, answers)
-            told = outputs_from(tree.map_structure(np.asarray, answers))
+            told = outputs_from(tree.map_structure(np.asarray, answers), like=outputs)
         except Exception as error:
             raise ValueError(
                 f"`teacher` fails on two samples of zeros: {type(error).__name__}: {error}; what "
@@ -122,10 +127,11 @@ class FunctionTeacher(keras.Model):
                 "TensorFlow has one thread: pass the model, or a function that calls it, "
                 "lambda x: model(x).numpy()"
             )
-        if any(told.doubtful):
+        if any(told.doubtful) or any(end.step for end in told.ends):
             chance = np.random.default_rng(0).standard_normal
             with suppress(Exception):  # such samples may mean nothing to it
-                told = outputs_from(self._function(some_samples(inputs, ASKED, chance)))
+                answers = self._function(some_samples(inputs, ASKED, chance))
+                told = outputs_from(answers, like=outputs)
         return structure, told
 
 
@@ -153,19 +159,27 @@ def _pool_of_one() -> bool:
     return (told or own) == 1
 
 
-def _check_values(output: np.ndarray, activation: str) -> None:
+def _check_values(output: np.ndarray, end: Activation) -> None:
     if not np.isfinite(output).all():
         raise ValueError("`teacher` gives values that are not finite: NaN or infinity")
-    if activation == LINEAR or not output.size:
+    if end.kind in (LINEAR, LOG_SOFTMAX) or not output.size:
         return
     inside = output.min() >= -_SLACK and output.max() <= 1 + _SLACK
-    ones = activation != SOFTMAX or np.abs(output.sum(axis=-1) - 1).max() < _SLACK
+    last = output if end.classes is None else np.asarray(end.classes.last(output))
+    ones = end.kind != SOFTMAX or np.abs(last.sum(axis=-1) - 1).max() < _SLACK
     if not inside or not ones:
         raise ValueError(
-            f"`teacher` gives no probabilities of a {activation}, but values from "
+            f"`teacher` gives no probabilities of a {end.kind}, but values from "
             f"{output.min():.3g} to {output.max():.3g}: teacher_activation='linear' in ek.distill "
             "takes them as logits"
         )
+
+
+class _Ends:
+    """What each output has been through; no part of what Keras tracks."""
+
+    def __init__(self, each: Sequence[Activation]):
+        self.each = tuple(each)
 
 
 class _Shape:

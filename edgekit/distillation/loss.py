@@ -17,6 +17,7 @@ class Loss(keras.distillation.DistillationLoss):
         default_weight: What the loss is multiplied with where nothing else is asked for.
         takes: `"logits"` for outputs before their softmax or sigmoid, `"features"` for what two
             layers put out.
+        compares_classes: Whether linear outputs are taken for logits of classes.
         needs_labels: Whether `compute_loss` has to be given `labels`.
         needs_one_size: Whether the student's features have to have the teacher's size, for which
             a projection is learned.
@@ -28,6 +29,7 @@ class Loss(keras.distillation.DistillationLoss):
 
     default_weight = 1.0
     takes = "logits"
+    compares_classes = False
     needs_labels = False
     needs_one_size = False
     compares_places = False

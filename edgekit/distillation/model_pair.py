@@ -8,8 +8,8 @@ import numpy as np
 from keras import tree
 
 from edgekit.core.selection import all_layers, layer_path
+from edgekit.distillation.endings import SIGMOID
 from edgekit.distillation.open_shapes import alike
-from edgekit.distillation.output_activation import SIGMOID
 from edgekit.distillation.outputs import Outputs
 
 
@@ -100,17 +100,23 @@ def check_outputs(student: Outputs, teacher: Outputs, places: Iterable[int]) -> 
         places: The student's outputs that are compared.
 
     Raises:
-        ValueError: There are not as many, they have other shapes or activations, or it cannot be
-            seen which activation they have.
+        ValueError: The teacher does not have them, they have other shapes or activations, or it
+            cannot be seen which activation they have.
     """
-    places = sorted(places)
-    if places and len(teacher) != len(student):
+    order = student.places_in(teacher)
+    if not places:
         raise ValueError(
-            f"`teacher` has {len(teacher)} outputs and `student` {len(student)}: they must "
-            "answer alike, or be compared by features only (Hints and others)"
+            f"`teacher` has outputs {', '.join(teacher.names)} and `student` "
+            f"{', '.join(student.names)}, of which none have the same name: name alike those that "
+            "are compared (the layers they come from, or the keys of a dict), or compare features "
+            "only (Hints and others)"
         )
-    order = student.places_in(teacher) or range(len(teacher))
-    for place in places:
+    for place in sorted(places):
+        if order[place] is None:
+            raise ValueError(
+                f"`teacher` has no output {student.names[place]!r} to compare that of `student` "
+                f"with; it has: {', '.join(teacher.names)}"
+            )
         one, other = student.shapes[place], teacher.shapes[order[place]]
         if not alike(one[1:], other[1:]):
             raise ValueError(
@@ -123,6 +129,12 @@ def check_outputs(student: Outputs, teacher: Outputs, places: Iterable[int]) -> 
                     f"output {at} of `{name}` has values between 0 and 1, which may be those of a "
                     f"sigmoid: say by {name}_activation whether it is 'sigmoid' or 'linear'"
                 )
+        classes = student.ends[place].classes, teacher.ends[order[place]].classes
+        if None not in classes and not classes[0].same_as(classes[1]):
+            raise ValueError(
+                f"output {place} of `student` and that of `teacher` are softmaxes along different "
+                "axes: they must answer alike"
+            )
         kinds = student.activations[place], teacher.activations[order[place]]
         if (kinds[0] == SIGMOID) != (kinds[1] == SIGMOID):
             raise ValueError(

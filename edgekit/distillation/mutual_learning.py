@@ -1,15 +1,16 @@
 """Mutual learning: students that teach each other."""
 
+import threading
 import warnings
 from collections.abc import Sequence
 
 import keras
 from keras import ops
 
-from edgekit.distillation.ensemble import check_models, common_activation
+from edgekit.distillation.endings import LINEAR, watching
+from edgekit.distillation.ensemble import check_models, common_ending
 from edgekit.distillation.loss import replica_count, sample_weights
 from edgekit.distillation.loss_kinds import of_numbers
-from edgekit.distillation.output_activation import LINEAR, logits_of
 from edgekit.distillation.outputs import outputs_of
 from edgekit.distillation.soft_targets import SoftTargets, check_positive
 
@@ -57,9 +58,12 @@ class MutualLearning(keras.Model):
         check_positive("weight", weight, zero=True)
         self.students, self.weight = list(students), float(weight)
         self.divergence = SoftTargets(temperature)
-        self.activation = common_activation("students", students)
-        told = outputs_of(students[0])
-        self.divergence.check_output(told.names[0], told.shapes[0][-1], self.activation)
+        told = [outputs_of(student) for student in students]
+        self._end = common_ending("students", told)
+        self.activation = self._end.kind
+        width = told[0].shapes[0][-1] if self._end.classes is None else self._end.classes.count
+        self.divergence.check_output(told[0].names[0], width, self.activation)
+        self._step = _Step()
         self.built = all(student.built for student in students)
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs) -> None:
@@ -73,8 +77,12 @@ class MutualLearning(keras.Model):
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def call(self, inputs, training=None):
-        outputs = [student(inputs, training=training) for student in self.students]
-        return outputs if training else sum(outputs) / len(outputs)
+        with watching() as computation:
+            outputs = [student(inputs, training=training) for student in self.students]
+        if not training:
+            return sum(outputs) / len(outputs)
+        self._step.logits = [self._end.logits(output, computation) for output in outputs]
+        return outputs
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The sum of the students' losses; in evaluation the loss of their mean output."""
@@ -84,7 +92,7 @@ class MutualLearning(keras.Model):
         own = super().compute_loss(x, y, y_pred[0], sample_weight)
         own += sum(self._compile_loss(y, output, sample_weight) for output in y_pred[1:])
         weights = [sample_weights(output, sample_weight) for output in y_pred]
-        logits = [logits_of(output, self.activation) for output in y_pred]
+        logits = self._step.logits
         taught = sum(
             self.divergence.compute_loss(
                 ops.stop_gradient(other), logit, sample_weight=weights[number]
@@ -117,3 +125,9 @@ class MutualLearning(keras.Model):
         deserialize = keras.saving.deserialize_keras_object
         students = [deserialize(each, custom_objects) for each in config["students"]]
         return cls(**config | {"students": students})
+
+
+class _Step(threading.local):
+    """The logits of a train step, while it is traced; replicas are traced in turns."""
+
+    logits: list = []

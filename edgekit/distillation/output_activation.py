@@ -1,78 +1,86 @@
-"""Which activation a model's outputs have been through, and the logits they come from."""
+"""Which activation an output has been through, and the logits it comes from."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
-from keras import layers, ops
+from keras import ops
 
-from edgekit.core.graph import Graph
+from edgekit.distillation.class_axes import ClassAxes
+from edgekit.distillation.computation import Computation
+from edgekit.distillation.endings import LINEAR, LOG_SOFTMAX, SIGMOID, SOFTMAX, ending_of
 
-SOFTMAX, SIGMOID, LINEAR = "softmax", "sigmoid", "linear"
-ACTIVATIONS = (SOFTMAX, SIGMOID, LINEAR)
-# Smaller probabilities say no more; integer files round them to 0.
-_SMALLEST = 1e-7
-# How far the integer probabilities of a sample are from their sum of 1, and small ones from 0.
-_SLACK = 0.02
+ACTIVATIONS = (SOFTMAX, LOG_SOFTMAX, SIGMOID, LINEAR)
+# The smallest probability of a type that is told from 0, and the smallest distance from 1.
+_LIMITS = {"float16": (2.0**-25, 2.0**-12), "bfloat16": (1e-37, 2.0**-9)}
+_FLOAT32 = (1e-37, 2.0**-25)
 
 
-def activation_in_graph(tensor: keras.KerasTensor, makers: Mapping[int, Any]) -> str:
-    """What a model's graph shows of an output: `"softmax"`, `"sigmoid"` or `"linear"`.
+@dataclass(frozen=True)
+class Activation:
+    """What an output has been through.
 
-    Args:
-        tensor: An output.
-        makers: `{id(tensor): call that makes it}` of the graph.
+    Attributes:
+        kind: `"softmax"`, `"log_softmax"`, `"sigmoid"` or `"linear"`.
+        classes: Where the classes run; None for the last axis.
+        step: Of the grid that probabilities are rounded to, as those of integer files are; 0 of
+            floats.
+        mixed: Whether parts of it have been through different ones; it is linear then.
     """
-    call = makers.get(id(tensor))
-    if call is None:
-        return LINEAR
-    operation = call.operation
-    if isinstance(operation, keras.Model):
-        return _activation_inside(operation, [id(t) for t in call.outputs].index(id(tensor)))
-    name = _name(operation)
-    if name == SIGMOID or (name == SOFTMAX and _along_the_last(operation, tensor)):
-        return name
-    rounds = getattr(operation, "rounds", "") == "activations"
-    if len(call.input_tensors) != 1 or not (rounds or _passes(operation, call)):
-        return LINEAR
-    return activation_in_graph(call.input_tensors[0], makers)
 
+    kind: str
+    classes: ClassAxes | None = None
+    step: float = 0.0
+    mixed: bool = False
 
-def sums_to_one(values: np.ndarray) -> bool:
-    """Whether all values are those of a softmax along the last axis."""
-    if values.ndim < 2 or values.shape[-1] < 2 or values.dtype.kind != "f" or not values.size:
-        return False
-    sums = np.abs(values.sum(axis=-1, dtype="float64") - 1).max()
-    return bool(values.min() >= -_SLACK / values.shape[-1] and sums < _SLACK)
+    @property
+    def of_classes(self) -> bool:
+        """Whether it is one of classes of which one is right."""
+        return self.kind in (SOFTMAX, LOG_SOFTMAX)
 
+    def logits(self, outputs: Any, computation: Computation | None = None):
+        """What the activation was applied to, up to a constant per sample; float32.
 
-def between_zero_and_one(values: np.ndarray) -> bool:
-    """Whether all values could be those of a sigmoid."""
-    return bool(values.dtype.kind == "f" and values.size and 0 < values.min() <= values.max() < 1)
+        Taken from where the model computed them if that is known, so that they are exact, and have
+        gradients wherever probabilities are rounded or too small; else from the probabilities.
 
+        Args:
+            outputs: `(batch, …)`, as the model gives them.
+            computation: In which they were computed. Defaults to `None`: only values are known.
 
-def logits_of(outputs: Any, activation: str):
-    """What the activation was applied to, up to a constant per sample; float32.
+        Returns:
+            `(batch, …, classes)`. The logits of a sigmoid come in pairs, `(batch, …, units, 2)`:
+            those of yes and of no.
+        """
+        kept = None
+        if self.kind != LINEAR and computation is not None:
+            ending = ending_of(outputs, computation, located=False)
+            if ending is not None and ending.kind == self.kind:
+                kept = ending.logits
+        if kept is None:
+            kept = self._inverted(outputs)
+        kept = ops.cast(kept, "float32")
+        if self.kind == SIGMOID:
+            return ops.stack([kept, ops.zeros_like(kept)], axis=-1)
+        return kept if self.classes is None else self.classes.last(kept)
 
-    Args:
-        outputs: `(batch, …, classes)`.
-        activation: As above. The logits of a sigmoid come in pairs, `(batch, …, units, 2)`: those
-            of yes and of no.
-    """
-    # Keras keeps the logits of a softmax or sigmoid beside its output, to the last digit.
-    kept = getattr(outputs, "_keras_logits", None)
-    outputs = ops.cast(outputs, "float32")
-    if activation == SOFTMAX:
-        return ops.log(ops.maximum(outputs, _SMALLEST)) if kept is None else _float32(kept)
-    if activation == SIGMOID:
-        if kept is not None:
-            yes = _float32(kept)
-        else:
-            inside = ops.clip(outputs, _SMALLEST, 1 - _SMALLEST)
-            yes = ops.log(inside) - ops.log1p(-inside)
-        return ops.stack([yes, ops.zeros_like(yes)], axis=-1)
-    return outputs
+    def labels_last(self, labels: Any) -> Any:
+        """Labels with their classes along the last axis, where they have such."""
+        if self.classes is None or len(getattr(labels, "shape", ())) != len(self.classes.factors):
+            return labels
+        return self.classes.last(labels)
+
+    def _inverted(self, outputs):
+        if self.kind in (LINEAR, LOG_SOFTMAX):
+            return outputs
+        limits = _LIMITS.get(keras.backend.standardize_dtype(outputs.dtype), _FLOAT32)
+        # A rounded probability is known to half a step.
+        smallest, from_one = (max(limit, self.step / 2) for limit in limits)
+        values = ops.cast(outputs, "float32")
+        yes = ops.log(ops.maximum(values, smallest))
+        if self.kind == SOFTMAX:
+            return yes
+        return yes - ops.log1p(-ops.minimum(values, 1 - from_one))
 
 
 def check_activation(name: str, value: str) -> None:
@@ -85,43 +93,3 @@ def check_activation(name: str, value: str) -> None:
         raise ValueError(
             f"`{name}` must be one of {', '.join(ACTIVATIONS)}. Received: {name}={value!r}"
         )
-
-
-def _float32(values):
-    return ops.cast(values, "float32")
-
-
-def _activation_inside(model: keras.Model, place: int) -> str:
-    try:
-        graph = Graph(model)
-    except ValueError:
-        return LINEAR
-    makers = {id(tensor): call for call in graph.calls for tensor in call.outputs}
-    return activation_in_graph(graph.outputs[place], makers)
-
-
-def _passes(operation, call) -> bool:
-    """Whether each sample's values stay what they are, those of a softmax along the last axis."""
-    if isinstance(operation, (layers.Dropout, layers.Identity)):
-        return True
-    before, after = call.input_tensors[0].shape, call.outputs[0].shape
-    shaped = isinstance(operation, (layers.Flatten, layers.Reshape))
-    return shaped and before[-1] is not None and before[-1] == after[-1]
-
-
-def _along_the_last(operation, tensor) -> bool:
-    axis = getattr(operation, "axis", -1)
-    return axis in (-1, len(tensor.shape) - 1)
-
-
-def _name(operation) -> str:
-    """What the operation does last."""
-    if isinstance(operation, layers.TimeDistributed):
-        operation = operation.layer
-    # A wrapper of quantisation-aware training says which function it rounds.
-    function = getattr(operation, "output_activation", None) or getattr(
-        operation, "activation", None
-    )
-    if function is None:  # keras.layers.Softmax, keras.ops.sigmoid
-        return type(operation).__name__.lower()
-    return getattr(function, "__name__", type(function).__name__).lower()

@@ -5,8 +5,8 @@ from numbers import Real
 import keras
 from keras import ops
 
+from edgekit.distillation.endings import LINEAR
 from edgekit.distillation.loss import Loss
-from edgekit.distillation.output_activation import LINEAR
 
 
 @keras.saving.register_keras_serializable("edgekit")
@@ -29,6 +29,8 @@ class SoftTargets(Loss):
 
     Source: Hinton, Vinyals and Dean 2015, arXiv 1503.02531, section 2.
     """
+
+    compares_classes = True
 
     def __init__(self, temperature: float = 4.0):
         check_positive("temperature", temperature)

@@ -19,7 +19,7 @@ from edgekit.distillation.taught import Taught
 
 # Tells a folder of answers from all others.
 _FACTS = "edgekit_answers.json"
-_VERSION = 2
+_VERSION = 3
 # Answers that tell one function from another.
 _PROBED = 64
 
@@ -149,7 +149,8 @@ def _facts(distiller, probe: dict[str, np.ndarray], about: dict[str, Any]) -> di
 def identity_of(distiller) -> str | None:
     """What tells a distiller's teacher, as it is now, from all others; None of a function."""
     teacher = distiller.teacher
-    compared = repr((distiller.teacher_activation, distiller.output_names, teacher.name))
+    names = distiller.output_names, distiller.teacher_places, teacher.name
+    compared = repr((distiller.teacher_activation, *names))
     if isinstance(teacher, FunctionTeacher):
         if not isinstance(teacher.content, bytes):
             return None

@@ -11,7 +11,7 @@ import numpy as np
 from converters import Flatbuffer
 from edgekit.core.files import write_beside
 from edgekit.distillation import Ensemble, SoftTargets, distill, narrow
-from edgekit.distillation.output_activation import LINEAR, SIGMOID
+from edgekit.distillation.endings import LINEAR, LOG_SOFTMAX, SIGMOID
 from edgekit.distillation.outputs import outputs_of
 from edgekit.pipeline.labelled import check_labelled
 
@@ -159,7 +159,7 @@ def _accuracy(model, data, activation: str) -> float:
 
 
 def _loss(y: np.ndarray, activation: str) -> keras.losses.Loss:
-    logits = {"from_logits": activation == LINEAR}
+    logits = {"from_logits": activation in (LINEAR, LOG_SOFTMAX)}
     if activation == SIGMOID:
         return keras.losses.BinaryCrossentropy()
     if y.size == len(y):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edgekit.distillation.output_activation import SIGMOID
+from edgekit.distillation.endings import SIGMOID
 
 
 def check_labelled(x: np.ndarray, y: np.ndarray, activation: str, width: int | None) -> None:

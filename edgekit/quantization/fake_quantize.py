@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from edgekit.core.unrounded import keep_unrounded
 from edgekit.quantization.call_sites import running_site
 from edgekit.quantization.range_estimators import batch_extremes, batch_percentiles, extremes
 from edgekit.quantization.scheme import QuantScheme
@@ -114,6 +115,9 @@ class FakeQuantize(keras.layers.Layer):
         self.seen_data = self._state("seen_data")
 
     def call(self, inputs, observe=True, training=None):
+        return keep_unrounded(self._rounded(inputs, observe, training), inputs)
+
+    def _rounded(self, inputs, observe, training):
         if self.fixed_range:
             return inputs if training and self.delayed else self._round(inputs, *self.fixed_range)
         if training and observe and not self.frozen:

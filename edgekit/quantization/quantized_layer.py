@@ -32,7 +32,6 @@ class QuantizedLayer(QuantizeWrapper):
 
     Attributes:
         freeze_statistics: Whether training uses BatchNorm's moving statistics and leaves them.
-        output_activation: The function its outputs have been through.
 
     Source: Jacob et al. 2018, arXiv 1712.05877, section 3.2; Krishnamoorthi 2018,
     arXiv 1806.08342.
@@ -86,10 +85,6 @@ class QuantizedLayer(QuantizeWrapper):
 
     def _build_quantizers(self):
         self.quantizer.build(self._kernel.shape)
-
-    @property
-    def output_activation(self):
-        return self._layer_activation if self.activation is None else self.activation
 
     @property
     def _kernel(self):

@@ -92,9 +92,13 @@ def test_inputs_in_a_list_are_known_by_name():
     assert history["distillation_loss"][0] == pytest.approx(0, abs=1e-9)
 
 
+def own_sigmoid(z):
+    return 1 / (1 + keras.ops.exp(-z))
+
+
 @pytest.mark.parametrize("width", [1, 4])
 def test_what_may_be_a_sigmoid_is_asked_about(width):
-    teacher, student = (built({"o": ("sigmoid", width)}, next) for _ in range(2))
+    teacher, student = (built({"o": (own_sigmoid, width)}, next) for _ in range(2))
     with pytest.raises(ValueError, match="sigmoid: say by student_activation whether"):
         ek.distill(student, teacher)
     told = {"student_activation": "sigmoid", "teacher_activation": "sigmoid"}
@@ -105,6 +109,14 @@ def test_what_may_be_a_sigmoid_is_asked_about(width):
     number = keras.Sequential([keras.Input((6,)), layers.Dense(width)])
     with pytest.raises(ValueError, match="say by teacher_activation"):
         ek.distill(number, lambda x: teacher(x).numpy())
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+def test_subclassed_models_show_what_they_compute(kind):
+    student = built({"o": (kind, 4)}, next)
+    assert ek.distill(student, built({"o": (kind, 4)}, next)).student_activation == [kind]
+    function = ek.distill(student, lambda x: keras.ops.convert_to_numpy(student(x)))
+    assert function.teacher_activation == [kind]
 
 
 def test_numbers_are_no_probabilities():
@@ -133,3 +145,51 @@ def test_functions_may_be_among_several_teachers():
     expected = ek.distill(student, teachers).answers(X)["logits 0"]
     found = ek.distill(student, [teachers[0], functions[1]]).answers(X)["logits 0"]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def heads(names, pack, seed):
+    """A functional model with softmax heads of these names, in a list or a dict."""
+    keras.utils.set_random_seed(seed)
+    x = keras.Input((6,))
+    found = {name: layers.Dense(3, "softmax", name=name)(x) for name in names}
+    return keras.Model(x, found if pack is dict else list(found.values()))
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs"),
+    [("a", "ba"), ("ab", "cba"), ("abc", "ba"), ("ca", "a"), ("ab", "bc"), ("ab", "ac")],
+)
+@pytest.mark.parametrize("pack", [list, dict])
+def test_heads_that_only_one_has_are_left_out(own, theirs, pack):
+    """Outputs are known by name; where as many stand at the same places, by their order."""
+    student, teacher = heads(own, pack, 1), heads(theirs, dict, 2)
+    distiller = ek.distill(student, teacher, D.SoftTargets(1), 0)
+    distiller.compile("sgd")
+    both = set(own) & set(theirs)
+    pairs = zip(own, theirs, strict=True) if own[0] == theirs[0] else [(n, n) for n in both]
+    said = [
+        {n: model.get_layer(n)(X).numpy() for n in names}
+        for model, names in ((student, own), (teacher, theirs))
+    ]
+    expected = sum(
+        (said[1][there] * np.log(said[1][there] / said[0][here])).sum(-1).mean()
+        for here, there in pairs
+    )
+    assert distiller.evaluate(X, verbose=0, batch_size=64) == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_output_that_the_teacher_lacks_is_named():
+    student, teacher = heads("ac", dict, 1), heads("a", dict, 2)
+    own = dict.fromkeys("ac", LOSS)
+    distiller = ek.distill(student, teacher)
+    assert distiller.teacher_places == [0, None]
+    distiller.compile(keras.optimizers.Adam(0.05), own)
+    history = distiller.fit(X, {"a": Y, "c": Y}, epochs=2, verbose=0).history
+    assert history["student_loss"][1] < history["student_loss"][0]
+    with pytest.raises(ValueError, match="`teacher` has no output 'c' .* it has: a"):
+        ek.distill(student, teacher, {"c": D.SoftTargets()})
+    for names, message in (("d", "d, of which none"), (["dense_1"], "dense_1, of which none")):
+        with pytest.raises(ValueError, match=f"outputs a, dense_1 and `student` {message}"):
+            ek.distill(heads(names, list, 1), heads(["a", "dense_1"], dict, 2))
+    taught = ek.distill(student, lambda x: {k: v.numpy() for k, v in teacher(x).items()})
+    assert taught.teacher_places == [0, None]
