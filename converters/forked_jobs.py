@@ -13,6 +13,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from converters.messages import Messages
+
 MARK = "edgekit-fork"
 
 
@@ -24,19 +26,15 @@ def serve(run: Callable[..., None]) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else forks end without a code
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    null = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # native code talks in the midst of a line
-        os.dup2(null, stream)
-    answers.write("\n")  # what was said while loading may not have ended its line
+    messages = Messages()
     for line in sys.stdin:
         job = json.loads(line)
         fork = os.fork()
         if fork == 0:
             _do(run, **job)
-        answers.write(f"{MARK} begun {fork}\n")
+        messages.say(f"{MARK} begun {fork}")
         _, status = os.waitpid(fork, 0)
-        answers.write(f"{MARK} ended {os.waitstatus_to_exitcode(status)}\n")
+        messages.say(f"{MARK} ended {os.waitstatus_to_exitcode(status)}")
 
 
 def _do(run: Callable[..., None], folder: str, **job) -> None:

@@ -25,6 +25,7 @@ BENCH_MAY_IMPORT = {
     "converters.files",
     "converters.child",
     "converters.signal_to_noise",
+    "converters.messages",
 }
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 
+from converters.messages import answer
 from device_bench.host.machine import Watch, growth, limited_memory, memory
 
 
@@ -87,4 +88,4 @@ if __name__ == "__main__":
     with open(sys.argv[1]) as file:
         given = json.load(file)
     with limited_memory(given["memory"]):
-        print(json.dumps(main(given)))
+        answer(json.dumps(main(given)))

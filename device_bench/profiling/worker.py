@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+from converters.messages import answer
 from device_bench.host.machine import limited_memory
 
 
@@ -85,4 +86,4 @@ if __name__ == "__main__":
     with open(sys.argv[1]) as file:
         given = json.load(file)
     with limited_memory(given["memory"]):
-        print(json.dumps(main(given)))
+        answer(json.dumps(main(given)))

@@ -14,9 +14,10 @@ import numpy as np
 from converters.child import Child, ChildError
 from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
+from converters.interrupts import Interrupts, interrupts_held
 from edgekit.core.graph import Graph, source_name
 from edgekit.core.selection import all_layers
-from edgekit.tfmot.worker import MARK, STOP
+from edgekit.tfmot.worker import MARK, OUTPUT, STOP
 
 _STRIP = "strip"
 _ERRORS = {"ImportError": ImportError, "ConversionError": ConversionError}
@@ -259,42 +260,49 @@ class RemoteModel:
 
     def _ask(self, do: str, on_progress: Callable = lambda message: None, **job):
         self._check_open()
-        self._child.tell(json.dumps({"do": do, **job}))
-        interrupted = False
-        try:
+        with interrupts_held() as interrupts:
             try:
-                message = self._answer(on_progress)
-            except KeyboardInterrupt:
-                if do != "fit":
-                    raise
-                interrupted = True
-                (self._folder / STOP).touch()
-                message = self._answer(on_progress)
-        except BaseException:
-            self.close()  # the job goes on there, and its answer is for nobody
-            raise
-        if interrupted:
-            (self._folder / STOP).unlink()
-            raise KeyboardInterrupt
+                self._child.tell(json.dumps({"do": do, **job}))
+                watch = self._stop_at if do == "fit" else Interrupts.check
+                message = self._answer(on_progress, functools.partial(watch, interrupts))
+            except BaseException:
+                self.close()  # the job goes on there, and its answer is for nobody
+                raise
+            (self._folder / STOP).unlink(missing_ok=True)
         if "error" in message:
             raise _ERRORS.get(message["kind"], ValueError)(message["error"])
         return message["done"]
 
-    def _answer(self, on_progress: Callable) -> dict:
+    def _stop_at(self, interrupts: Interrupts) -> None:
+        """End the fit after its step at a first Ctrl-C, and at once at a second."""
+        if interrupts.count:
+            (self._folder / STOP).touch()
+        if interrupts.count > 1:
+            raise KeyboardInterrupt
+
+    def _answer(self, on_progress: Callable, watch: Callable[[], None]) -> dict:
         """The last message of a job."""
-        while "progress" in (message := self._hear()):
+        while "progress" in (message := self._hear(watch)):
             on_progress(message["progress"])
+            watch()  # messages may come without a pause
         return message
 
-    def _hear(self) -> dict:
-        """The next message; TensorFlow's own notes are none."""
+    def _hear(self, watch: Callable[[], None]) -> dict:
+        """The next message; what TensorFlow says while it is loaded is none."""
         while True:
             try:
-                line = self._child.hear()
+                line = self._child.hear(watch)
             except ChildError as error:
-                raise RuntimeError(f"TFMOT's process ended: {error}\n{error.output}") from None
+                raise RuntimeError(self._why(error)) from None
             if line.startswith(MARK):
                 return json.loads(line.removeprefix(MARK))
+
+    def _why(self, error: ChildError) -> str:
+        """Why the process ended, with what it printed."""
+        printed = self._folder / OUTPUT
+        said = printed.read_text(errors="replace") if printed.exists() else ""
+        reason = self._child.failure(said) if said else error
+        return f"TFMOT's process ended: {reason}\n{error.output}{said}"
 
 
 def _serialized(part):

@@ -1,7 +1,8 @@
 """TFMOT's own process: `python -m edgekit.tfmot.worker FOLDER`, told by a `RemoteModel` what to do.
 
-A job is a line of JSON on standard input; answers are lines that begin with `MARK`. Arrays and
-models are handed over in files of the folder, which both sides own.
+A job is a line of JSON on standard input, and so is each answer on standard output, behind `MARK`.
+Arrays and models are handed over in files of the folder, which both sides own; what is printed goes
+to its file `OUTPUT`.
 """
 
 import inspect
@@ -16,7 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.messages import Messages
+
 MARK = "@edgekit "
+OUTPUT = "output"
 STOP = "stop"  # a file of the folder that ends a fit after its step
 
 
@@ -25,10 +29,11 @@ class Worker:
 
     Args:
         folder: Shared with the parent.
+        messages: To the parent.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, messages: Messages):
+        self._folder, self._messages = folder, messages
         self._model = self._callbacks = self._compiled = None
 
     def make(self, function: str) -> str:
@@ -70,7 +75,7 @@ class Worker:
 
         watch = tf_keras.callbacks.LambdaCallback(
             on_batch_end=look,
-            on_epoch_end=lambda epoch, logs: say(
+            on_epoch_end=lambda epoch, logs: self.say(
                 progress={"epoch": epoch + 1, "epochs": epochs, "logs": _numbers(logs)}
             ),
         )
@@ -123,13 +128,12 @@ class Worker:
         }
         np.savez(self._folder / "weights.npz", **weights)
 
+    def say(self, **message) -> None:
+        """Answer the parent."""
+        self._messages.say(f"{MARK}{json.dumps(message)}")
+
     def _data(self) -> dict:
         return pickle.loads((self._folder / "data.pickle").read_bytes())
-
-
-def say(**message) -> None:
-    """Answer the parent."""
-    print(f"{MARK}{json.dumps(message)}", flush=True)
 
 
 def _each(value, get):
@@ -190,15 +194,15 @@ def main(folder: Path) -> None:
     """Do jobs until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, and a terminal tells all
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    worker = Worker(folder)
+    worker = Worker(folder, Messages(folder / OUTPUT))
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            say(done=getattr(worker, job.pop("do"))(**job))
+            worker.say(done=getattr(worker, job.pop("do"))(**job))
         except Exception as error:  # of any kind: the parent raises it
             if os.environ.get("EDGEKIT_TRACEBACK"):
                 raise
-            say(error=_said(error), kind=type(error).__name__)
+            worker.say(error=_said(error), kind=type(error).__name__)
 
 
 if __name__ == "__main__":
