@@ -6,19 +6,34 @@ from keras import ops
 
 from edgekit.core.unrounded import keep_unrounded
 from edgekit.quantization.call_sites import running_site
-from edgekit.quantization.range_estimators import batch_extremes, batch_percentiles, extremes
+from edgekit.quantization.range_estimators import (
+    STATE_OF_RECENT,
+    batch_percentiles,
+    extremes,
+    follow_recent,
+    of_all_replicas,
+    recent_range,
+    seen_in_recent,
+)
 from edgekit.quantization.scheme import QuantScheme
 
 _MOMENTUM = 0.99
+# Batches whose extremes give a learned step its start.
+_START = 256
+# Estimators whose range always holds the batch that is rounded.
+_HOLDING_ALL = ("recent", "minmax")
 
 
 @keras.saving.register_keras_serializable(package="edgekit")
 class FakeQuantize(keras.layers.Layer):
     """Rounds its input as an integer tensor would, over a range followed from the data.
 
-    In training the range starts as that of the first batch, then follows the batches as the
-    estimator says. At inference it is fixed; before any training batch was seen, each input is
-    rounded over its own range. Zero is always on the grid.
+    In training the range starts as that of the first batch, all its samples, then follows the
+    batches as the estimator says. At inference it is fixed; before any training batch was seen,
+    each input is rounded over its own range. Zero is always on the grid.
+
+    Gradients pass to all inputs where the range holds the whole batch (`"recent"`, `"minmax"`).
+    Otherwise what is clipped has none: the loss does not see it move. A learned step has them.
 
     Example:
         >>> y = FakeQuantize()(x)
@@ -29,8 +44,8 @@ class FakeQuantize(keras.layers.Layer):
         fixed_range: `(min, max)` where LiteRT prescribes the grid, as for softmax. Defaults to
             `None`: followed from the data.
         symmetric: Whether zero is the middle of the integers. Defaults to `False`.
-        estimator: `"ema"`, `"minmax"`, `"percentile"` or `"lsq"`, see `QuantScheme`. Defaults
-            to `"ema"`.
+        estimator: `"recent"`, `"minmax"`, `"ema"`, `"percentile"` or `"lsq"`, see
+            `QuantScheme`. Defaults to `"recent"`.
         percentile: See `QuantScheme`. Defaults to `99.99`.
         sites: From how many places the graph that it is in is run, see `at_site`: each has a
             range of its own. Defaults to `1`.
@@ -44,6 +59,8 @@ class FakeQuantize(keras.layers.Layer):
         frozen: Whether training leaves the range as it is. A train step that is compiled
             already keeps what it was compiled with.
         delayed: Whether training rounds nothing yet; ranges are followed all the same.
+        in_loop: Whether it is called in a loop within the step, where the replicas of a
+            distributed model cannot talk: whoever runs the loop calls `synchronize` after it.
 
     Source: Jacob et al. 2018, arXiv 1712.05877, section 3.1; Esser et al. 2020, arXiv
     1902.08153.
@@ -56,7 +73,7 @@ class FakeQuantize(keras.layers.Layer):
         bits: int = 8,
         fixed_range: tuple[float, float] | None = None,
         symmetric: bool = False,
-        estimator: str = "ema",
+        estimator: str = "recent",
         percentile: float = 99.99,
         sites: int = 1,
         **kwargs,
@@ -71,6 +88,7 @@ class FakeQuantize(keras.layers.Layer):
         self.supports_masking = True
         self.frozen = False
         self.delayed = False
+        self.in_loop = False
 
     @classmethod
     def of(
@@ -93,15 +111,17 @@ class FakeQuantize(keras.layers.Layer):
         if self.fixed_range is not None:
             return True
         # Whole variables: in a distributed model their values have no one number.
-        state = {variable.name: np.asarray(variable) for variable in self.variables}
-        return bool(np.all(state["seen_data"] > 0)) and all(
-            np.isfinite(values).all() for values in state.values()
-        )
+        state = [np.asarray(variable) for variable in self.variables]
+        seen = np.asarray(self._seen(self.recent if self.estimator == "recent" else self.seen_data))
+        return bool(np.all(seen > 0)) and all(np.isfinite(values).all() for values in state)
 
     def build(self, input_shape):
         if self.fixed_range:
             return
 
+        if self.estimator == "recent":
+            self.recent = self._state("recent", STATE_OF_RECENT)
+            return
         if self.estimator == "lsq":
             # The step is learned as the logarithm of its change, see KernelQuantizer.
             self.start = self._state("start")
@@ -120,7 +140,8 @@ class FakeQuantize(keras.layers.Layer):
     def _rounded(self, inputs, observe, training):
         if self.fixed_range:
             return inputs if training and self.delayed else self._round(inputs, *self.fixed_range)
-        if training and observe and not self.frozen:
+        follows = training and observe and not self.frozen
+        if follows:
             self._follow(inputs)
         if training and self.delayed:
             return inputs
@@ -128,13 +149,24 @@ class FakeQuantize(keras.layers.Layer):
             return self._round_with_learned_step(inputs)
         low, high = self._range()
         if not (training and observe) and not self._surely_calibrated():
-            unseen = ops.equal(self._of_site(self.seen_data), 0)
+            variable = self.recent if self.estimator == "recent" else self.seen_data
+            unseen = ops.equal(self._seen(self._of_site(variable)), 0)
             input_low, input_high = self._widened(*extremes(inputs))
             low = ops.where(unseen, input_low, low)
             high = ops.where(unseen, input_high, high)
-        if training and observe and not self.frozen:
+        if follows and self.estimator in _HOLDING_ALL:
             return _round_passing_gradients(inputs, low, high, self.bits)
         return self._round(inputs, low, high)
+
+    def synchronize(self) -> None:
+        """Let the replicas of a distributed model agree on a range followed in a loop."""
+        if self.fixed_range is not None or self.frozen:
+            return
+        own = self._range()
+        low, high = of_all_replicas(*own)
+        if low is not own[0]:
+            self._set(self.range_min, low)
+            self._set(self.range_max, high)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -154,10 +186,13 @@ class FakeQuantize(keras.layers.Layer):
     def _shape(self):
         return () if self.sites == 1 else (self.sites,)
 
-    def _state(self, name):
-        """A number per site that each replica of a distributed model follows; read, their mean."""
+    def _state(self, name, size=None):
+        """A number per site, or `size` of them, that each replica of a distributed model has.
+
+        Read from outside the replicas, it is their mean.
+        """
         return keras.Variable(
-            np.zeros(self._shape, "float32"),
+            np.zeros((*self._shape, *([size] if size else [])), "float32"),
             dtype="float32",
             trainable=False,
             autocast=False,
@@ -172,45 +207,66 @@ class FakeQuantize(keras.layers.Layer):
 
     def _set(self, variable, value):
         if self.sites > 1:
-            value = ops.where(np.arange(self.sites) == running_site(), value, variable.value)
+            running = np.arange(self.sites) == running_site()
+            running = np.reshape(running, (-1, *[1] * (len(variable.shape) - 1)))
+            value = ops.where(running, value, variable.value)
         variable.assign(value)
 
+    def _seen(self, value):
+        """Above zero where the state, of a site or of all, has seen data."""
+        return seen_in_recent(value) if self.estimator == "recent" else value
+
     def _range(self):
+        if self.estimator == "recent":
+            return recent_range(self._of_site(self.recent))
         if self.estimator != "lsq":
             return self._of_site(self.range_min), self._of_site(self.range_max)
-        step = self._of_site(self.start) * ops.exp(self._of_site(self.change))
+        return self._learned_from(self._of_site(self.start) * ops.exp(self._of_site(self.change)))
+
+    def _learned_from(self, step):
         low = -self._of_site(self.zero_point) * step
         return low, low + (2**self.bits - 1) * step
 
     def _follow(self, inputs):
         if self.estimator == "percentile":
             low, high = batch_percentiles(inputs, self.percentile)
-        elif self.estimator == "minmax":
-            low, high = extremes(inputs)
         else:
-            low, high = batch_extremes(inputs)
+            low, high = extremes(inputs)
+        if not self.in_loop:
+            low, high = of_all_replicas(low, high)
         low, high = self._widened(low, high)
+        if self.estimator == "recent":
+            self._set(self.recent, follow_recent(self._of_site(self.recent), low, high))
+            return
         seen = self._of_site(self.seen_data)
         if self.estimator == "lsq":
             self._start_from(low, high, seen)
-        elif self.estimator == "minmax":
-            # The zeros it starts from are inside every range.
-            before = self._range()
-            self._set(self.range_min, ops.minimum(before[0], low))
-            self._set(self.range_max, ops.maximum(before[1], high))
+            self._set(self.seen_data, ops.minimum(seen + 1, _START))
+            return
+        before = self._range()
+        if self.estimator == "minmax":  # the zeros it starts from are inside every range
+            low, high = ops.minimum(before[0], low), ops.maximum(before[1], high)
         else:
             keep = _MOMENTUM * seen  # nothing of the zeros it starts from
-            before = self._range()
-            self._set(self.range_min, keep * before[0] + (1 - keep) * low)
-            self._set(self.range_max, keep * before[1] + (1 - keep) * high)
+            low, high = keep * before[0] + (1 - keep) * low, keep * before[1] + (1 - keep) * high
+        self._set(self.range_min, low)
+        self._set(self.range_max, high)
         self._set(self.seen_data, ops.ones_like(seen))
 
     def _start_from(self, low, high, seen):
-        """The first batch gives the step that then is learned, and the zero point."""
-        step = (high - low) / (2**self.bits - 1)
+        """The first batches give the step that then is learned, and the zero point.
+
+        The first batch alone would clip what it lacks, and learning takes long to undo that.
+        """
         start, zero = self._of_site(self.start), self._of_site(self.zero_point)
-        self._set(self.start, ops.where(seen > 0, start, step))
-        self._set(self.zero_point, ops.where(seen > 0, zero, ops.round(-low / step)))
+        start_low, start_high = self._learned_from(start)
+        # The zero point is whole: an end may lie half a step beyond what gave it.
+        outside = ops.logical_or(low < start_low - start / 2, high > start_high + start / 2)
+        moves = ops.logical_and(outside, seen < _START)
+        low, high = ops.minimum(start_low, low), ops.maximum(start_high, high)
+        step = (high - low) / (2**self.bits - 1)
+        self._set(self.start, ops.where(moves, step, start))
+        self._set(self.zero_point, ops.where(moves, ops.round(-low / step), zero))
 
     def _widened(self, low, high):
         """The range as the scheme allows it: on both sides of zero alike if symmetric."""
@@ -252,7 +308,7 @@ class FakeQuantize(keras.layers.Layer):
 def _round_passing_gradients(inputs, low, high, bits):
     """Rounding with gradients passing through unchanged, which costs no time.
 
-    A range that is followed leaves next to nothing outside; what is outside moves the range.
+    For ranges that hold the whole batch: but for half a step at the ends, nothing is clipped.
     """
 
     @ops.custom_gradient

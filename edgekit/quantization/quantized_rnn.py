@@ -6,8 +6,10 @@ import keras
 from keras import ops, tree
 
 from edgekit.core.batchnorm import full_precision
+from edgekit.core.selection import all_layers
 from edgekit.core.tracing import own_variables, trace_layer
 from edgekit.quantization.call_sites import at_site
+from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 
 
@@ -42,6 +44,8 @@ class QuantizedRNN(QuantizeWrapper):
     def build(self, input_shape):
         super().build(input_shape)
         self.loop.build(input_shape)
+        for layer in self._ranges():
+            layer.in_loop = True
         self.left_float = self.cell.left_float
 
     def call(self, inputs, training=None, mask=None, site=0):
@@ -57,7 +61,13 @@ class QuantizedRNN(QuantizeWrapper):
             kept = kept[0] if isinstance(kept, (list, tuple)) else kept
             inputs = inputs * ops.expand_dims(kept, 1)
             cell.reset_dropout_mask()
-        return self.loop(inputs, mask=mask, training=training)
+        outputs = self.loop(inputs, mask=mask, training=training)
+        for layer in self._ranges() if training else ():
+            layer.synchronize()
+        return outputs
+
+    def _ranges(self):
+        return [layer for layer in all_layers(self.cell) if isinstance(layer, FakeQuantize)]
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)

@@ -1,25 +1,30 @@
-"""What a batch says about the range of a tensor."""
+"""What batches say about the range of a tensor."""
 
 import keras
 from keras import ops
 
 # An activation that is constant still needs a step to be counted in.
 _SMALLEST_RANGE = 1e-5
-# A range is followed on this many samples of a batch, and a percentile on so many values: more
-# changes it little and costs time in every step.
-_SAMPLES = 16
+# A percentile is taken of so many values: more change it little and cost time in every step.
 _SORTED_VALUES = 2**15
+# Batches of the first window; each later one is as long as all before it, but no longer than that.
+_FIRST_WINDOW, _LONGEST_WINDOW = 16.0, 1024.0
+# What is older than a window of so many batches is forgotten in any case: calibration after
+# training sees less data.
+_SURELY_ENOUGH = 256.0
+
+# Numbers that `follow_recent` keeps: four of ranges, mean size before, sum of sizes, count, length.
+STATE_OF_RECENT = 8
 
 
 def extremes(inputs: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """`(smallest, largest)` of all values, in float32; a range that holds zero."""
+    """`(smallest, largest)` of all values, in float32; a range that holds zero.
+
+    All samples count: taking every fourth would cost as much as it saves.
+    """
     values = ops.cast(ops.stop_gradient(inputs), "float32")
-    return _holding_zero(ops.min(values), ops.max(values))
-
-
-def batch_extremes(inputs: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """As `extremes`, of every n-th sample of a large batch."""
-    return extremes(_some_samples(inputs))
+    low = ops.minimum(ops.min(values), 0.0)
+    return low, ops.maximum(ops.maximum(ops.max(values), 0.0), low + _SMALLEST_RANGE)
 
 
 def batch_percentiles(
@@ -31,27 +36,68 @@ def batch_percentiles(
         inputs: Tensor of any shape.
         percentile: 50 to 100.
     """
-    values = ops.reshape(ops.cast(ops.stop_gradient(_some_samples(inputs)), "float32"), (-1,))
+    values = ops.reshape(ops.cast(ops.stop_gradient(inputs), "float32"), (-1,))
     values = values[:: ops.maximum(ops.size(values) // _SORTED_VALUES, 1)]
     values = ops.sort(values)
     last = ops.cast(ops.size(values) - 1, "float32")
     outside = (1 - percentile / 100) / 2
     low = ops.take(values, ops.cast(ops.floor(last * outside), "int32"))
     high = ops.take(values, ops.cast(ops.ceil(last * (1 - outside)), "int32"))
-    return _holding_zero(low, high)
-
-
-def _some_samples(inputs):
-    """Every n-th sample. Taken by index: a slice with steps costs more than all the samples."""
-    if len(inputs.shape) < 2:
-        return inputs
-    count = ops.shape(inputs)[0]
-    if isinstance(count, int) and count <= _SAMPLES:
-        return inputs
-    step = ops.maximum((count + _SAMPLES - 1) // _SAMPLES, 1)
-    return ops.take(inputs, ops.arange(0, count, step, dtype="int32"), axis=0)
-
-
-def _holding_zero(low, high):
     low = ops.minimum(low, 0.0)
     return low, ops.maximum(ops.maximum(high, 0.0), low + _SMALLEST_RANGE)
+
+
+def follow_recent(state, low, high):
+    """The state of a range that covers recent batches, once a batch more is seen.
+
+    Batches are counted in windows: 16, 16, 32, 64, … up to 1,024. The range is the widest of the
+    window that runs and of what is held from before it. When a window ends, what is older than it
+    is forgotten if it was long (256 batches and more), or if the tensor has become smaller: not
+    one of its batches came up to the geometric mean of those before, which chance does not do.
+    Until then the range is that of all data, as calibration would have it. A batch that is not
+    finite does not count.
+
+    Args:
+        state: `STATE_OF_RECENT` numbers; zeros before the first batch.
+        low: Lower end of the batch's range, at most zero.
+        high: Upper end of it, above `low`.
+    """
+    batch, size = ops.stack([-low, high]), ops.log(high - low)
+    older, current, numbers = state[:2], ops.maximum(state[2:4], batch), state[4:]
+    mean_before, length = numbers[0], numbers[3]
+    numbers = numbers + ops.stack([0.0, size, 1.0, 0.0])
+    mean = numbers[1] / numbers[2]
+    smaller = ops.logical_or(length == 0.0, ops.log(current[0] + current[1]) < mean_before)
+    forget = ops.logical_or(smaller, length >= _SURELY_ENOUGH)
+    held = ops.where(forget, current, ops.maximum(older, current))
+    mean = ops.where(forget, mean, (mean_before + mean) / 2)
+    next_length = ops.clip(length * 2, _FIRST_WINDOW, _LONGEST_WINDOW)
+    started = ops.concatenate([held, ops.stack([0.0, 0.0, mean, 0.0, 0.0, next_length])])
+    going_on = ops.concatenate([older, current, numbers])
+    ends = numbers[2] >= ops.maximum(length, _FIRST_WINDOW)
+    return ops.where(ops.isfinite(size), ops.where(ends, started, going_on), state)
+
+
+def recent_range(state):
+    """`(low, high)` of a state that `follow_recent` keeps."""
+    ends = ops.maximum(state[:2], state[2:4])
+    return -ends[0], ends[1]
+
+
+def seen_in_recent(state):
+    """How many batches the state's windows count; 0 where it has seen none."""
+    return state[..., 6] + state[..., 7]
+
+
+def of_all_replicas(low, high):
+    """The range of the whole batch, where replicas of a distributed model see a part each."""
+    if keras.backend.backend() != "tensorflow":
+        return low, high
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return low, high
+    ends = context.all_gather(tf.reshape(tf.stack([-low, high]), (1, 2)), axis=0)
+    ends = tf.reduce_max(ends, axis=0)
+    return -ends[0], ends[1]

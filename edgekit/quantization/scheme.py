@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 WEIGHT_BITS = (8, 4, 2, "ternary", "binary")
 ACTIVATION_BITS = (8, 16)
-ESTIMATORS = ("ema", "minmax", "percentile", "lsq")
+ESTIMATORS = ("recent", "minmax", "ema", "percentile", "lsq")
 
 
 def _check_choice(name, value, choices) -> None:
@@ -32,10 +32,13 @@ class QuantScheme:
             tensor. Defaults to `True`.
         symmetric: Whether zero is the middle of the activations' integers (weights always are
             symmetric, 16-bit activations too). Defaults to `False`.
-        estimator: How ranges of activations are found. `"ema"`: a moving average of each
-            batch's range, which starts as that of the first batch. `"minmax"`: the widest
-            seen. `"percentile"`: as ema, leaving out the outermost values. `"lsq"`: step
-            sizes are learned, for weights too. Defaults to `"ema"`.
+        estimator: How ranges of activations are found. `"recent"`: the widest of recent
+            training, at least of its last 256 batches; nothing that calibration would keep is
+            clipped, and what training leaves behind is forgotten. `"minmax"`: the widest ever
+            seen. `"ema"`: a moving average of each batch's range, which starts as that of the
+            first batch; it clips rare large values. `"percentile"`: as ema, leaving out the
+            outermost values. `"lsq"`: step sizes are learned, for weights too; those of
+            activations start from the widest of the first 256 batches. Defaults to `"recent"`.
         percentile: Share of the values, in percent, that `"percentile"` keeps inside the range.
             Defaults to `99.99`.
 
@@ -51,7 +54,7 @@ class QuantScheme:
     activation_bits: int = 8
     per_channel: bool = True
     symmetric: bool = False
-    estimator: str = "ema"
+    estimator: str = "recent"
     percentile: float = 99.99
 
     def __post_init__(self):

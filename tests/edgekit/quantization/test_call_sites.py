@@ -67,7 +67,7 @@ def siamese(names):
 def compared():
     """`({output: float}, {output: quantization-aware}, quantization-aware model, float model)`."""
     model, x = siamese(shared_parts()), {"small": SMALL, "large": LARGE}
-    qat = ek.quantize_aware(model, ek.QuantScheme(estimator="minmax"))
+    qat = ek.quantize_aware(model, "int8")
     qat(x, training=True)
     return outputs_of(model, x), outputs_of(qat, x), qat, model
 
@@ -79,7 +79,7 @@ def test_a_call_is_rounded_as_if_it_were_the_only_one(compared, part):
     for size, x in (("small", SMALL), ("large", LARGE)):
         output = f"{part}_{size}"
         alone = keras.Model(model.input[size], model.output[output])
-        qat = ek.quantize_aware(alone, ek.QuantScheme(estimator="minmax"))
+        qat = ek.quantize_aware(alone, "int8")
         qat(x, training=True)
         np.testing.assert_allclose(found[output], np.asarray(qat(x)), atol=1e-5)
         assert decibel(expected[output], found[output]) > 20
@@ -99,19 +99,18 @@ def test_weights_stay_shared(compared):
 def test_the_file_has_a_range_for_each_call():
     """Post-training quantization has; here it is 30 dB or more where one range gave 10."""
     model, x = siamese(["encoder"]), {"small": SMALL, "large": LARGE}
-    qat = ek.quantize_aware(model, ek.QuantScheme(estimator="minmax"))
+    qat = ek.quantize_aware(model)
     qat(x, training=True)
     found = ek.convert(qat, "int8")["int8"].predict(x)
     for name, expected in outputs_of(model, x).items():
         assert decibel(expected, found[name]) > 30, name
 
 
-@pytest.mark.parametrize("scheme", ["int8", "int4"])
-def test_saved_and_loaded_it_trains_on(scheme, tmp_path):
-    names = ["encoder", "attention", "norm", "gru", "separable"]
+def test_saved_and_loaded_it_trains_on(tmp_path):
+    names = ["encoder", "norm", "separable"]
     model, x = siamese(names), {"small": SMALL, "large": LARGE}
-    qat = ek.quantize_aware(model, scheme)
-    qat.compile("sgd", "mse")
+    qat = ek.quantize_aware(model, "int4")
+    qat.compile("sgd", "mse", run_eagerly=True)
     qat.fit(x, outputs_of(model, x), verbose=0)
     qat.save(tmp_path / "qat.keras")
     again = keras.models.load_model(tmp_path / "qat.keras")

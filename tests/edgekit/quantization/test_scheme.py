@@ -26,7 +26,7 @@ def test_frozen():
         ({"activation_bits": 4}, "`activation_bits` must be one of 8, 16"),
         ({"per_channel": 1}, "`per_channel` must be one of True, False"),
         ({"symmetric": None}, "`symmetric`"),
-        ({"estimator": "mean"}, "`estimator` must be one of 'ema'"),
+        ({"estimator": "mean"}, "`estimator` must be one of 'recent'"),
         ({"percentile": 0.99}, "above 50 and at most 100"),
         ({"percentile": "99"}, "Received: percentile='99'"),
         ({"weight_bits": "binary", "estimator": "lsq"}, "computes its scale from the weights"),
