@@ -4,11 +4,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
+from converters.carried_states import coarse_state
 from converters.checks import LEAST_CHANNEL_DECIBEL, Check
 from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS
 from converters.inspection import Inspection, inspect
+from converters.reader import read_model
 from converters.sparse_inference import SparseInference, sparse_inference
 from converters.weights import FEWEST_ELEMENTS
 
@@ -53,6 +55,8 @@ def judged(
         )
     refuse_broken(name, check)
     lost = [*_far(name, check), *_lost(name, check), *_uncompared(check)]
+    if wanted.activations == 8:
+        lost += _carried(content, bool(loops))
     if wanted.integer and report.float_islands:
         islands = ", ".join(f"{op.name} ({op.outputs[0]})" for op in report.float_islands)
         warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=3)
@@ -111,6 +115,19 @@ def _lost(name: str, check: Check) -> list[str]:
             f"output of its own, bring all to one size in the model{wide}"
         )
     return found
+
+
+def _carried(content: bytes, unrolled: bool) -> list[str]:
+    """A state that a recurrent layer carries in too few bits."""
+    found = coarse_state(read_model(content).ops, unrolled)
+    if found is None:
+        return []
+    reach, step = found
+    return [
+        f"a state that a recurrent layer carries from step to step reaches ±{reach:.3g} in steps "
+        f"of {step:.2g}: 8 bits lose what a trained net keeps in it over many steps, which few "
+        "samples may not show. Compare accuracies on your own data, or convert to int16x8"
+    ]
 
 
 def _named(channels: list[int]) -> str:
