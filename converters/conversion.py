@@ -246,11 +246,13 @@ def _check_ranges(model: keras.Model, formats: list[str]) -> bool:
             rounding[layer.rounds].append(layer)
     if rounding["activations"]:
         trained_for = _trained_for(rounding)
-        unfit = [f for f in formats if f != trained_for]
+        unfit = [f for f in formats if f not in trained_for]
         if unfit:
+            choice = " or ".join(map(repr, trained_for))
             raise ValueError(
-                f"a model trained for {trained_for} cannot become {', '.join(unfit)}: convert "
-                f"it to {trained_for!r}, or {_strip_of(rounding)}(model) to other formats"
+                f"a model trained for {' and '.join(trained_for)} cannot become "
+                f"{', '.join(unfit)}: convert it to {choice}, or {_strip_of(rounding)}(model) to "
+                "other formats"
             )
         blank = [layer.name for layer in rounding["activations"] if not layer.calibrated]
         if blank:
@@ -266,12 +268,19 @@ def _strip_of(rounding: dict[str, list]) -> str:
     return next((x.strip for x in rounding["activations"] if hasattr(x, "strip")), "ek.strip")
 
 
-def _trained_for(rounding: dict[str, list]) -> str:
-    if any(layer.bits != 8 for layer in rounding["weights"]):
-        return "int4"
-    # Some activations have 16 bits inside of an int8 model too.
+def _trained_for(rounding: dict[str, list]) -> list[str]:
+    """The formats that the model was made for: several if its parts were made for different ones.
+
+    Fewer bits in some kernels make it a model of fewer bits.
+    """
+    asked = {layer.format for layer in rounding["activations"] if getattr(layer, "format", None)}
+    if "int4" in asked or not asked and any(layer.bits != 8 for layer in rounding["weights"]):
+        return ["int4"]
+    if asked:
+        return [name for name in FORMATS if name in asked]
+    # Saved before layers said it. Some activations have 16 bits inside of an int8 model too.
     widths = Counter(layer.bits for layer in rounding["activations"])
-    return "int16x8" if widths[16] > widths[8] else "int8"
+    return ["int16x8" if widths[16] > widths[8] else "int8"]
 
 
 def _calibration(source: Source, data) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -3,6 +3,7 @@
 This is the only file that touches Keras's private node API.
 """
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import keras
 from keras import tree
 
 from edgekit.core.adapted import copy_adapted
+from edgekit.core.same_class import same_class
 from edgekit.core.selection import all_layers
 
 
@@ -19,6 +21,10 @@ class Graph:
 
     A call has `.operation` (a layer or Keras operation), `.input_tensors`, `.outputs` and
     `.arguments`.
+
+    Attributes:
+        original: The model as it was given.
+        model: It, or for a Sequential the Functional model that it is.
 
     Args:
         model: A built Functional or Sequential model.
@@ -32,6 +38,7 @@ class Graph:
             raise ValueError(f"`model` must be a Keras 3 model. Received: {model!r}")
         if isinstance(model, keras.distillation.Distiller):
             raise ValueError(f"{model.name!r} is a Distiller: pass its `.student`")
+        self.original = model
         if isinstance(model, keras.Sequential):
             if not model.built:
                 raise ValueError(
@@ -84,11 +91,41 @@ class Graph:
             values[id(old)] = new
         for call in self.calls:
             emit(call, values)
-        return keras.Model(
+        return self.model_like(inputs, {key: read(value) for key, value in values.items()})
+
+    def model_like(
+        self,
+        inputs: dict[int, Any],
+        tensors: dict[int, Any],
+        plain: type[keras.Model] = keras.Model,
+    ) -> keras.Model:
+        """The model of a graph that was made after this one, of the same class where that can be.
+
+        Args:
+            inputs: `{id(input): input of the new graph}`.
+            tensors: `{id(tensor): what stands for it in the new graph}`.
+            plain: The class where this model's is Keras's own. Defaults to `keras.Model`; any
+                other is used in place of the user's own too.
+        """
+        outputs = tree.map_structure(lambda old: tensors[id(old)], self.model.output)
+        give_unique_names(tree.flatten(outputs))
+        layers = {
+            id(call.operation): tensors[id(tensor)]._keras_history.operation
+            for call in self.calls
+            for tensor in call.outputs[:1]
+            if id(tensor) in tensors and isinstance(call.operation, keras.layers.Layer)
+        }
+        model = same_class(
+            self.original,
             tree.map_structure(lambda old: inputs[id(old)], self.model.input),
-            tree.map_structure(lambda old: read(values[id(old)]), self.model.output),
-            name=self.model.name,
+            outputs,
+            {key: new for key, new in layers.items() if isinstance(new, keras.layers.Layer)},
+            plain,
         )
+        # They name the losses, whatever computes the outputs now.
+        if hasattr(model, "output_names") and hasattr(self.model, "output_names"):
+            model.output_names = list(self.model.output_names)
+        return model
 
 
 def with_nested(graph: Graph) -> Iterator[Graph]:
@@ -97,6 +134,35 @@ def with_nested(graph: Graph) -> Iterator[Graph]:
     for call in graph.calls:
         if isinstance(call.operation, keras.Model):
             yield from with_nested(Graph(call.operation))
+
+
+def operations_behind(outputs: list[keras.KerasTensor]) -> list[keras.Operation]:
+    """What computes the tensors, input layers too, each once."""
+    found: dict[int, keras.Operation] = {}
+    seen: set[tuple[int, int]] = set()
+    waiting = list(outputs)
+    while waiting:
+        operation, node, _ = getattr(waiting.pop(), "_keras_history", (None, 0, 0))
+        if operation is not None and (id(operation), node) not in seen:
+            seen.add((id(operation), node))
+            found[id(operation)] = operation
+            waiting += operation._inbound_nodes[node].input_tensors
+    return list(found.values())
+
+
+def give_unique_names(outputs: list[keras.KerasTensor]) -> None:
+    """Rename operations behind the tensors that share a name, which Keras refuses in a graph.
+
+    Layers keep theirs, which users know; a number goes to the others.
+    """
+    operations = operations_behind(outputs)
+    taken: set[str] = set()
+    for operation in sorted(operations, key=lambda op: not isinstance(op, keras.layers.Layer)):
+        name, count = operation.name, 1
+        while operation.name in taken:
+            operation.name = f"{name}_{count}"
+            count += 1
+        taken.add(operation.name)
 
 
 def source_name(tensor: keras.KerasTensor) -> str:
@@ -130,10 +196,13 @@ class Cloner:
 
     def __init__(self):
         self._clones: dict[int, tuple[keras.layers.Layer, keras.layers.Layer]] = {}
+        self._operations: dict[int, tuple[keras.Operation, keras.Operation]] = {}
 
     def __call__(self, operation: keras.Operation) -> keras.Operation:
         if not isinstance(operation, keras.layers.Layer):
-            return operation  # a plain operation has no weights and keeps no state
+            if id(operation) not in self._operations:
+                self._operations[id(operation)] = operation, copy_operation(operation)
+            return self._operations[id(operation)][1]
         if id(operation) not in self._clones:
             clone = copy_layer(operation)
             self._clones[id(operation)] = (operation, clone)
@@ -143,6 +212,13 @@ class Cloner:
         """Give each clone its original's weights and trainable flag."""
         for original, clone in self._clones.values():
             copy_state(original, clone)
+
+
+def copy_operation(operation: keras.Operation) -> keras.Operation:
+    """A new operation that computes the same; it has no weights and keeps no state."""
+    new = copy.copy(operation)
+    new._inbound_nodes, new._outbound_nodes = [], []
+    return new
 
 
 def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -155,20 +231,20 @@ def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         return keras.layers.Lambda(function, shape, mask, layer.arguments, **config)
     activation = getattr(layer, "activation", None)
     if "activation" in config and not _is_builtin(activation):
-        copy = type(layer).from_config({**config, "activation": "linear"})
-        copy.activation = activation
-        return copy
+        new = type(layer).from_config({**config, "activation": "linear"})
+        new.activation = activation
+        return new
     return type(layer).from_config(config)
 
 
-def copy_state(original: keras.layers.Layer, copy: keras.layers.Layer) -> None:
+def copy_state(original: keras.layers.Layer, new: keras.layers.Layer) -> None:
     """Give a built copy its original's weights and trainable flags, sublayers' too."""
-    copy.set_weights(original.get_weights())
-    copy_adapted(original, copy)
-    copy.trainable = original.trainable
-    for inner, new in zip(all_layers(original), all_layers(copy), strict=False):
-        if inner.trainable != new.trainable:
-            new.trainable = inner.trainable
+    new.set_weights(original.get_weights())
+    copy_adapted(original, new)
+    new.trainable = original.trainable
+    for inner, copied in zip(all_layers(original), all_layers(new), strict=False):
+        if inner.trainable != copied.trainable:
+            copied.trainable = inner.trainable
 
 
 def _is_builtin(activation) -> bool:

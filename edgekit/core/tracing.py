@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import keras
 from keras import tree
 
-from edgekit.core.graph import Graph
+from edgekit.core.graph import Graph, give_unique_names
+from edgekit.core.open_batch import asks_for_batch, with_symbolic_batch
 from edgekit.core.selection import all_layers
 
 
@@ -20,7 +21,20 @@ def trace(function: Callable, inputs: list[keras.KerasTensor]) -> Graph:
     Raises:
         Exception: Whatever a function raises that does more than keras.ops can.
     """
+    if not any(tensor.shape[:1] == (None,) for tensor in inputs):
+        return _traced(function, inputs)
+    try:
+        graph = _traced(function, inputs)
+    except NotImplementedError:
+        raise
+    except Exception:  # it may be the user's code, and None in a shape raises anything
+        return _traced(*with_symbolic_batch(function, inputs))
+    return _traced(*with_symbolic_batch(function, inputs)) if asks_for_batch(graph) else graph
+
+
+def _traced(function, inputs) -> Graph:
     outputs = function(*inputs)
+    give_unique_names([t for t in tree.flatten(outputs) if isinstance(t, keras.KerasTensor)])
     return Graph(keras.Function(inputs, outputs))
 
 

@@ -49,6 +49,8 @@ class FakeQuantize(keras.layers.Layer):
         percentile: See `QuantScheme`. Defaults to `99.99`.
         sites: From how many places the graph that it is in is run, see `at_site`: each has a
             range of its own. Defaults to `1`.
+        format: The files that the model is for, see `QuantScheme.format`; inside of some ops
+            integers are wider than there. Defaults to `None`: unknown.
 
     Call arguments:
         inputs: Tensor of any shape.
@@ -76,9 +78,11 @@ class FakeQuantize(keras.layers.Layer):
         estimator: str = "recent",
         percentile: float = 99.99,
         sites: int = 1,
+        format: str | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.format = format
         self.bits = bits
         self.fixed_range = tuple(fixed_range) if fixed_range else None
         self.symmetric = symmetric or bits == 16
@@ -92,16 +96,22 @@ class FakeQuantize(keras.layers.Layer):
 
     @classmethod
     def of(
-        cls, scheme: QuantScheme, fixed_range=None, name: str | None = None, sites: int = 1
+        cls,
+        scheme: QuantScheme,
+        fixed_range: tuple[float, float] | None = None,
+        bits: int | None = None,
+        name: str | None = None,
+        sites: int = 1,
     ) -> "FakeQuantize":
-        """The rounding that a scheme asks for."""
+        """The rounding that a scheme asks for, or one of other `bits` inside an op."""
         return cls(
-            bits=scheme.activation_bits,
+            bits=bits or scheme.activation_bits,
             fixed_range=fixed_range,
             symmetric=scheme.symmetric,
             estimator=scheme.estimator,
             percentile=scheme.percentile,
             sites=sites,
+            format=scheme.format,
             name=name,
         )
 
@@ -180,6 +190,7 @@ class FakeQuantize(keras.layers.Layer):
             "estimator": self.estimator,
             "percentile": self.percentile,
             "sites": self.sites,
+            "format": self.format,
         }
 
     @property

@@ -20,6 +20,9 @@ from edgekit.quantization.scheme import QuantScheme
 from edgekit.quantization.units import Units
 from edgekit.quantization.wrappers import is_masked, is_rnn, wrap
 
+# What computes an output is called so, as its rounding has its name.
+RENAMED = "quant_"
+
 # The channel axes of an operation's second argument, where that is a kernel.
 _CHANNEL_AXES = {
     "Conv": (-1,),
@@ -212,9 +215,8 @@ class GraphQuantizer:
 
     def _emit_fine(self, call, values):
         (source,) = call.input_tensors
-        scheme = replace(self.scheme_of(call.operation), activation_bits=16)
         if values[id(source)].rounded is None:
-            self._round(values[id(source)], scheme)
+            self._round(values[id(source)], self.scheme_of(call.operation), bits=16)
         values[id(call.outputs[0])] = values[id(source)]
 
     def _emit_nested(self, call, values):
@@ -388,7 +390,7 @@ class GraphQuantizer:
         scheme = values[id(old)].scheme
         return values[id(old)].tensor if scheme is None else self._rounded(values, old, scheme)
 
-    def _round(self, value: Value, scheme: QuantScheme, name: str | None = None) -> None:
+    def _round(self, value: Value, scheme: QuantScheme, bits: int | None = None) -> None:
         if value.constant:
             if value.raw.shape == ():
                 value.rounded = value.raw
@@ -400,7 +402,8 @@ class GraphQuantizer:
         value.rounding = FakeQuantize.of(
             scheme,
             value.fixed_range,
-            name=name or self._name(f"{value.name}_range"),
+            bits=bits,
+            name=self._name(f"{value.name}_range"),
             sites=self.runs,
         )
         value.rounded = value.rounding(value.raw)
@@ -422,21 +425,30 @@ class GraphQuantizer:
             value = values[id(old)] = Value(new, source_name(old))
             value.rounded = new if inputs_rounded or not _is_float(new) else None
         self.emit(graph, values)
+        names = {source_name(old) for old in graph.outputs}
         for old in graph.outputs:
             value = values[id(old)]
             if value.scheme is not None and value.rounded is None:
-                # What names the output names the loss that is on it.
-                free = value.name not in {layer.name for layer in self.layers}
-                self._round(value, value.scheme, name=value.name if free else None)
+                self._round(value, value.scheme)
+            if value.rounding is not None and value.rounding.name not in names:
+                _hand_name_on(source_name(old), value)
+        tensors = {key: value.tensor for key, value in values.items()}
         kind = keras.Model if self.runs == 1 else RepeatedModel
-        model = kind(
-            tree.map_structure(lambda old: inputs[id(old)], graph.model.input),
-            tree.map_structure(lambda old: values[id(old)].tensor, graph.model.output),
-            name=graph.model.name,
-        )
-        if hasattr(graph.model, "output_names"):
-            model.output_names = list(graph.model.output_names)
+        model = graph.model_like(inputs, tensors, kind)
         return model, [values[id(old)] for old in graph.outputs]
+
+
+def _hand_name_on(name: str, value: Value) -> None:
+    """Give the rounding of an output its name, which names the loss on it; not to what computes it.
+
+    `strip` gives it back.
+    """
+    computing = value.raw._keras_history.operation
+    if value.tensor._keras_history.operation is not value.rounding:
+        return  # it is a view of what was rounded
+    if computing.name == name:
+        computing.name = f"{RENAMED}{name}"
+    value.rounding.name = name
 
 
 def _is_float(tensor) -> bool:

@@ -112,6 +112,7 @@ _OPERATION_KINDS = {
         "Min",
         "Moveaxis",
         "Pad",
+        "PerSample",
         "Ravel",
         "Repeat",
         "Reshape",

@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 
 import keras
 
@@ -56,7 +57,9 @@ def quantize_aware(model: keras.Model, scheme="int8", layers: LayerFilter = None
     operations = operations_of(graph)
     if any(isinstance(op, (FakeQuantize, QuantizeWrapper)) for op in operations):
         raise ValueError(f"model {model.name!r} is quantisation-aware already")
-    schemes = _schemes(graph, patterns if isinstance(scheme, dict) else as_scheme(scheme), layers)
+    schemes = _schemes(
+        graph, patterns if isinstance(scheme, Mapping) else as_scheme(scheme), layers
+    )
     clone = Cloner()
     quantizer = GraphQuantizer(
         lambda op: schemes.get(id(op)),

@@ -75,6 +75,13 @@ class QuantScheme:
                 "another estimator than 'lsq'"
             )
 
+    @property
+    def format(self) -> str:
+        """The converters' name of the files that layers of this scheme are for."""
+        if self.weight_bits != 8:
+            return "int4"
+        return "int8" if self.activation_bits == 8 else "int16x8"
+
 
 SCHEMES = {
     "int8": QuantScheme(),

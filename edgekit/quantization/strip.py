@@ -4,6 +4,7 @@ import keras
 
 from edgekit.core.graph import Cloner, Graph, copy_state, fill_in
 from edgekit.quantization.fake_quantize import FakeQuantize
+from edgekit.quantization.graph_quantizer import RENAMED
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.policy import Kind, kind_of
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
@@ -45,12 +46,23 @@ class _Stripper:
 
     def rebuild(self, model: keras.Model) -> keras.Model:
         names: dict[str, keras.layers.Layer] = {}
-        return Graph(model).rebuild(lambda call, values: self._emit(call, values, names))
+        graph = Graph(model)
+        self._give_names_back(graph)
+        return graph.rebuild(lambda call, values: self._emit(call, values, names))
 
     def copy_weights(self) -> None:
         self.clone.copy_weights()
         for trained, new in self.plain.values():
             copy_state(trained, new)
+
+    def _give_names_back(self, graph: Graph) -> None:
+        """What computes an output has handed its name on to the rounding of it."""
+        for call in graph.calls:
+            if isinstance(call.operation, FakeQuantize):
+                source = call.input_tensors[0]._keras_history.operation
+                handed_on = source.name == f"{RENAMED}{call.operation.name}"
+                if handed_on and not isinstance(source, QuantizeWrapper):
+                    self.clone(source).name = call.operation.name
 
     def _emit(self, call, values, names) -> None:
         layer = call.operation

@@ -1,5 +1,8 @@
 """quantize_aware: which values it rounds, what it trains, what it refuses."""
 
+import re
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -274,3 +277,29 @@ def test_dropout_inside_a_composite_follows_the_training_flag():
 def test_bad_arguments(cnn, call, match):
     with pytest.raises(ValueError, match=match):
         call(cnn)
+
+
+def test_the_format_is_the_one_that_was_asked_for(tmp_path):
+    """Normalizations have more ranges of 16 bits inside than such a net has of 8."""
+    x = keras.Input((4, 4, 8))
+    y = layers.GroupNormalization(2)(layers.LayerNormalization()(x))
+    model = keras.Model(x, layers.Dense(2, name="head")(layers.LayerNormalization()(y)))
+    data = np.random.default_rng(0).normal(size=(16, 4, 4, 8)).astype("float32")
+    qat = ek.quantize_aware(model, "int8")
+    qat(data, training=True)
+    qat.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    dtypes = ek.inspect(ek.convert(loaded, "int8")["int8"]).op_dtypes
+    assert dtypes["int8"] > 0
+    assert "float32" not in dtypes
+    for scheme, message in (
+        (
+            types.MappingProxyType({"head": "int4", "": "int8"}),
+            "trained for int4 cannot become int8",
+        ),
+        ({"head": "int16x8", "": "int8"}, "trained for int8 and int16x8 cannot become int4"),
+    ):
+        qat = ek.quantize_aware(model, scheme)
+        qat(data, training=True)
+        with pytest.raises(ValueError, match=message):
+            ek.convert(qat, re.findall(r"int\w+", message)[-1])

@@ -17,7 +17,9 @@ def noise(*shape):
 def same_after_strip(model, x, atol=1e-6):
     qat = ek.quantize_aware(model)
     plain = ek.strip(qat)
-    np.testing.assert_allclose(plain(x), model(x), atol=atol)
+    outputs = (keras.tree.flatten(each(x)) for each in (plain, model))
+    for found, expected in zip(*outputs, strict=True):
+        np.testing.assert_allclose(found, expected, atol=atol)
     assert len(plain.weights) == len(model.weights)
     return qat
 
@@ -116,6 +118,130 @@ def test_losses_by_name_of_output():
     qat = ek.quantize_aware(keras.Model(x, outputs))
     qat.compile("sgd", loss={"a": "mse", "b": "mse"})
     qat.fit(noise(8, 4), {"a": np.zeros((8, 2)), "b": np.zeros((8, 3))}, verbose=0)
+
+
+OPERATIONS = {
+    "add": lambda x: x + x,
+    "multiply": lambda x: x * 2.0,
+    "clip": lambda x: ops.clip(x, -1.0, 1.0),
+    "stack": lambda x: ops.stack([x, x + 1.0], axis=1),
+    "concatenate": lambda x: ops.concatenate([x, ops.tanh(x)], axis=-1),
+    "where": lambda x: ops.where(x > 0, x, x * 0.5),
+    "softmax": ops.softmax,
+    "silu": ops.silu,
+    "mean": lambda x: ops.mean(x, axis=-1, keepdims=True),
+    "matmul": lambda x: ops.matmul(ops.reshape(x, (-1, 2, 2)), ops.reshape(x, (-1, 2, 2))),
+    "split": lambda x: ops.split(x, 2, axis=-1)[1],
+    "reshape": lambda x: ops.reshape(x, (-1, 2, 2)),
+    "argmax": lambda x: ops.argmax(x, axis=-1),
+}
+
+
+def test_outputs_that_are_operations_keep_their_names(tmp_path):
+
+    def outputs(x):
+        found = [operation(layers.Dense(4)(x)) for operation in OPERATIONS.values()]
+        pairs = ops.reshape(layers.Dense(4)(x), (-1, 2, 2))
+        return [*found, layers.GlobalAveragePooling1D()(pairs)]
+
+    x, y = keras.Input((4,)), keras.Input((4,))
+    inner = keras.Model(y, outputs(y))
+    model = keras.Model(x, [*outputs(x), *(t + t for t in inner(x))])
+    qat = same_after_strip(model, noise(8, 4))
+    qat(noise(8, 4), training=True)
+    assert qat.output_names == ek.strip(qat).output_names == model.output_names
+    qat.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.output_names == model.output_names
+    for found, expected in zip(loaded(noise(8, 4)), qat(noise(8, 4)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    loss = dict.fromkeys(model.output_names[:2], "mse")
+    qat.compile("sgd", loss={**dict.fromkeys(model.output_names), **loss})
+    targets = [np.zeros(t.shape) for t in qat(noise(8, 4))]
+    qat.fit(noise(8, 4), dict(zip(model.output_names, targets, strict=True)), verbose=0)
+
+
+def test_names_that_are_taken():
+    """By layers called as a wrapper or range would be, and by operations of a loaded model."""
+    x = keras.Input((4,))
+    y = layers.Dense(4, name="a")(x)
+    y = layers.Dense(4, name="quant_a")(layers.Dense(4, name="a_range")(y))
+    y = layers.Dense(4, name="multiply")(ops.silu(y) * 0.5)
+    model = keras.Model(x, ops.silu(y))
+    qat = same_after_strip(model, noise(8, 4))
+    names = [operation.name for operation in qat.operations]
+    assert len(set(names)) == len(names)
+
+
+class Heads(layers.Layer):
+    def build(self, input_shape):
+        self.scales = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+
+    def call(self, x):
+        x = ops.reshape(x * self.scales, (ops.shape(x)[0], 4, 2, 3))
+        return ops.reshape(x, (ops.shape(x)[0], -1, 6))
+
+
+class ClassToken(layers.Layer):
+    def __init__(self, spread, **options):
+        super().__init__(**options)
+        self.spread = spread
+
+    def get_config(self):
+        return {**super().get_config(), "spread": self.spread}
+
+    def build(self, input_shape):
+        self.token = self.add_weight(shape=(1, 1, input_shape[-1]), initializer="normal")
+
+    def call(self, x):
+        return ops.concatenate([self.spread(self.token, ops.shape(x)[0]), x], axis=1)
+
+
+class Windows(layers.Layer):
+    def build(self, input_shape):
+        self.offsets = self.add_weight(shape=(1, 2, input_shape[-1]), initializer="normal")
+
+    def call(self, x):
+        batch, length, width = ops.shape(x)
+        windows = ops.reshape(x, (batch * length // 2, 2, width))
+        windows = windows + ops.broadcast_to(self.offsets, (batch * (length // 2), 2, width))
+        windows = ops.take(windows, ops.arange(batch * (length // 2)), axis=0)
+        return ops.reshape(windows, (batch, length, width))
+
+
+SPREAD = {
+    "broadcast_to": lambda token, batch: ops.broadcast_to(token, (batch, 1, 6)),
+    "repeat": lambda token, batch: ops.repeat(token, batch, axis=0),
+    "tile": lambda token, batch: ops.tile(token, (batch, 1, 1)),
+    "zeros": lambda token, batch: token + ops.zeros((batch, 1, 6)),
+}
+
+
+def test_layers_that_ask_for_the_size_of_the_batch(recwarn):
+    x = keras.Input((4, 6))
+    y = Windows()(Heads()(x))
+    for spread in SPREAD.values():
+        y = ClassToken(spread)(y)
+    model = keras.Model(x, layers.Lambda(lambda z: ops.reshape(z, (ops.shape(z)[0], 48)))(y))
+    qat = same_after_strip(model, noise(8, 4, 6))
+    assert not [w for w in recwarn if "leaves in float" in str(w.message)]
+    for batch in (1, 3, 8):
+        data = noise(batch, 4, 6)
+        np.testing.assert_allclose(qat(data), model(data), atol=0.1)
+    qat.compile("sgd", "mse")
+    qat.fit(noise(8, 4, 6), noise(8, 48), batch_size=5, verbose=0)
+
+
+def test_a_layer_that_counts_with_the_size_of_the_batch():
+    class Mean(layers.Layer):
+        def call(self, x):
+            return x * (1 / ops.cast(ops.shape(x)[0], "float32"))
+
+    x = keras.Input((4,))
+    model = keras.Model(x, Mean(name="mean")(x))
+    with pytest.warns(UserWarning, match="mean: Mean: .* depends on the size of the batch"):
+        qat = ek.quantize_aware(model)
+    np.testing.assert_allclose(qat(noise(8, 4)), model(noise(8, 4)), atol=0.01)
 
 
 class TwoParts(layers.Layer):
