@@ -14,8 +14,9 @@ import click
     show_default=True,
     help="Same seed, same accuracies and bytes.",
 )
+@click.option("--quick", is_flag=True, help="Fewer images and measurements: half a minute.")
 @click.pass_context
-def demo(ctx: click.Context, out: str, seed: int) -> None:
+def demo(ctx: click.Context, out: str, seed: int, quick: bool) -> None:
     """Train, compress, convert and measure a real model.
 
     Handwritten digits, a depthwise-separable CNN; about two minutes on two cores.
@@ -29,9 +30,9 @@ def demo(ctx: click.Context, out: str, seed: int) -> None:
     from edgekit.cli.quiet import quiet_start_up
 
     with quiet_start_up():
-        from edgekit.pipeline.demo import run_demo
+        from edgekit.pipeline.demo import FULL, QUICK, run_demo
 
-    result = run_demo(out, seed)
+    result = run_demo(out, seed, effort=QUICK if quick else FULL)
     console = Console()
     console.print(result.comparison.table())
     for check in result.checks:

@@ -21,8 +21,35 @@ from edgekit.pipeline.report import render_report
 
 FORMATS = ("float32", "float16", "dynamic", "int8")
 SPARSITY = 0.8
-_BATCH = 128
 _CALIBRATION_SAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much of everything a run does.
+
+    Args:
+        copies: Changed copies of each training image.
+        epochs: Of the baseline's training, of pruning, of training with int8 rounding.
+        batch_size: Of all three.
+        processes: Fresh ones that measure each file.
+        seconds: Of steady runs in each.
+        least_accuracy: That the baseline is to reach, 0 to 1.
+        most_lost: Accuracy that int8 may give up, 0 to 1.
+    """
+
+    copies: int
+    epochs: tuple[int, int, int]
+    batch_size: int
+    processes: int
+    seconds: float
+    least_accuracy: float
+    most_lost: float
+
+
+FULL = Effort(5, (4, 3, 1), 128, 8, 0.3, least_accuracy=0.97, most_lost=0.005)
+# Trained on a third of the images, a net is less sure of its answers.
+QUICK = Effort(1, (3, 2, 1), 64, 2, 0.05, least_accuracy=0.95, most_lost=0.02)
 BASELINE, SPARSE, QAT = "baseline float32", "pruned float32, stored sparse", "pruned QAT int8"
 
 
@@ -40,7 +67,12 @@ class Demo:
         return all(check.passed for check in self.checks)
 
 
-def run_demo(out: str | os.PathLike, seed: int = 0, stages: Stages | None = None) -> Demo:
+def run_demo(
+    out: str | os.PathLike,
+    seed: int = 0,
+    stages: Stages | None = None,
+    effort: Effort = FULL,
+) -> Demo:
     """Compress a real model and prove what it cost.
 
     A depthwise-separable CNN learns handwritten digits, is pruned, trained on with int8
@@ -53,6 +85,7 @@ def run_demo(out: str | os.PathLike, seed: int = 0, stages: Stages | None = None
             made if need be.
         seed: Of data split, weights and training. Defaults to `0`.
         stages: Where to show progress. Defaults to `None`: standard error.
+        effort: How much is trained and measured. Defaults to `FULL`.
 
     Returns:
         The comparison of all files and the checks.
@@ -69,8 +102,8 @@ def run_demo(out: str | os.PathLike, seed: int = 0, stages: Stages | None = None
     tf.config.experimental.enable_op_determinism()
     with (stages or Stages()).running() as stages:
         with stages.step("digits"):
-            digits = load_digits(seed)
-        models, history = _train(digits, seed, stages)
+            digits = load_digits(seed, effort.copies)
+        models, history = _train(digits, seed, effort, stages)
         with stages.step("converting"):
             files = _convert(models, digits)
         with stages.step("accuracy in LiteRT"):
@@ -78,49 +111,48 @@ def run_demo(out: str | os.PathLike, seed: int = 0, stages: Stages | None = None
         comparison.benchmark = benchmark(
             files,
             inputs=digits.x_test,
-            processes=5,
-            seconds=0.4,
+            processes=effort.processes,
+            seconds=effort.seconds,
             seed=seed,
             on_progress=stages.counter("benchmark"),
         )
-        checks = _check(comparison, models["qat"], digits)
+        checks = _check(comparison, models["qat"], digits, effort)
         with stages.step("report"):
             _write(out, comparison, checks, models, history, seed)
     return Demo(comparison, checks, out)
 
 
-def _train(digits: Digits, seed: int, stages: Stages):
+def _train(digits: Digits, seed: int, effort: Effort, stages: Stages):
     """Baseline, pruned and quantisation-aware models, and how each trained."""
+    history = {}
+
+    def train(name, model, epochs, rate, *callbacks) -> None:
+        steps = epochs * -(-len(digits.x_train) // effort.batch_size)
+        model.compile(
+            keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        fit = model.fit(
+            digits.x_train,
+            digits.y_train,
+            batch_size=effort.batch_size,
+            epochs=epochs,
+            callbacks=[*callbacks, stages.training(f"training: {name}")],
+            verbose=0,
+        )
+        history[name] = {key: [float(v) for v in values] for key, values in fit.history.items()}
+
     model = build_ds_cnn(seed)
-    history = {"baseline": _fit(model, digits, 4, 4e-3, [stages.training("baseline")])}
+    train("baseline", model, effort.epochs[0], 4e-3)
     baseline = ek.strip(model)  # a copy: pruning goes on in place
     pruning = ek.GradualPruning(
         SPARSITY, ek.schedules.Polynomial(begin=0.0, end=0.5), scope="global"
     )
-    history["pruned"] = _fit(model, digits, 3, 4e-3, [pruning, stages.training("pruning")])
+    train("pruned", model, effort.epochs[1], 4e-3, pruning)
     qat = ek.quantize_aware(model, "int8")
-    history["qat"] = _fit(
-        qat, digits, 1, 1e-3, [ek.KeepSparsity(), stages.training("quantisation-aware")]
-    )
+    train("qat", qat, effort.epochs[2], 1e-3, ek.KeepSparsity())
     return {"baseline": baseline, "pruned": model, "qat": qat}, history
-
-
-def _fit(model: keras.Model, digits: Digits, epochs: int, rate: float, callbacks) -> dict:
-    steps = epochs * -(-len(digits.x_train) // _BATCH)
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    fit = model.fit(
-        digits.x_train,
-        digits.y_train,
-        batch_size=_BATCH,
-        epochs=epochs,
-        callbacks=callbacks,
-        verbose=0,
-    )
-    return {name: [float(v) for v in values] for name, values in fit.history.items()}
 
 
 def _convert(models: dict[str, keras.Model], digits: Digits) -> dict[str, Flatbuffer]:
@@ -132,15 +164,20 @@ def _convert(models: dict[str, keras.Model], digits: Digits) -> dict[str, Flatbu
     return files | {QAT: convert(models["qat"], ["int8"])["int8"]}
 
 
-def _check(comparison: Comparison, qat: keras.Model, digits: Digits) -> list[Check]:
+def _check(comparison: Comparison, qat: keras.Model, digits: Digits, effort: Effort) -> list[Check]:
     baseline, final = comparison[BASELINE], comparison[QAT]
     pruned = [row for row in comparison.rows if row.name.startswith("pruned")]
     in_keras = top1(qat.predict(digits.x_test, batch_size=500, verbose=0))
     integer_ops = final.inspection.op_dtypes.get("int8", 0)
     return [
-        Check("accuracy of the baseline", baseline.accuracy, 0.97),
+        Check("accuracy of the baseline", baseline.accuracy, effort.least_accuracy),
         Check("least sparsity of a pruned file", min(r.inspection.sparsity for r in pruned), 0.7),
-        Check("accuracy int8 gives up", baseline.accuracy - final.accuracy, 0.005, at_least=False),
+        Check(
+            "accuracy int8 gives up",
+            baseline.accuracy - final.accuracy,
+            effort.most_lost,
+            at_least=False,
+        ),
         Check("ops of the int8 file in int8", integer_ops / len(final.inspection.ops), 1.0),
         Check(
             "bytes of int8 against float32",

