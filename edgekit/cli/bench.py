@@ -5,38 +5,52 @@ from pathlib import Path
 
 import click
 
-CHECK_FAILED = 1
+from device_bench.modes import MODES
+from device_bench.setting import KERNELS, RUNTIMES
+from edgekit.cli import options as shared
+from edgekit.cli.command import CHECK_FAILED, EdgekitCommand, interrupted_code
+from edgekit.cli.numbers import RealRange
+from edgekit.cli.paths import TEXT, ReadModel, ReadPath, UpdatePath, WriteFolder, WritePath
 
 
-@click.command()
-@click.argument("models", nargs=-1)
+@click.command(cls=EdgekitCommand)
+@click.argument("models", nargs=-1, type=ReadModel())
 @click.option(
     "--device",
+    type=TEXT,
     default="host",
     show_default=True,
     help="host, mcu (TensorFlow Lite Micro), ethos-u55-128 and others (Vela), or adb:SERIAL.",
 )
-@click.option("--inputs", help=".npy or .npz with real samples to feed.  [default: random]")
 @click.option(
-    "--labels", help=".npy with their class numbers, or an .npz with y: measures accuracy."
+    "--inputs",
+    type=shared.SAMPLES,
+    help=".npy or .npz with real samples to feed, or a folder of images.  [default: random]",
+)
+@click.option(
+    "--labels",
+    type=ReadPath(),
+    help=".npy with their class numbers, or an .npz with y: measures accuracy.",
 )
 @click.option(
     "--mode",
+    type=click.Choice(list(MODES)),
     default="standard",
     show_default=True,
-    help="quick, standard, mlperf-tiny (median of five windows) or mlperf-mobile (p90 over 60 s).",
+    help="mlperf-tiny: median of five windows; mlperf-mobile: p90 over 60 s.",
 )
 @click.option(
     "--kernels",
     multiple=True,
+    type=click.Choice(KERNELS),
     default=("xnnpack",),
     show_default=True,
-    help="xnnpack, builtin or reference; may be given several times.",
+    help="May be given several times.",
 )
 @click.option(
     "--threads",
     multiple=True,
-    type=int,
+    type=click.IntRange(1, 256),
     default=(1,),
     show_default=True,
     help="Of the kernels; may be given several times.",
@@ -44,39 +58,82 @@ CHECK_FAILED = 1
 @click.option(
     "--batch",
     multiple=True,
-    type=int,
+    type=click.IntRange(1, 2**20),
     help="Samples in an invocation; may be given several times.  [default: the file's]",
 )
 @click.option(
     "--runtime",
     multiple=True,
+    type=click.Choice(RUNTIMES),
     default=("interpreter",),
     show_default=True,
-    help="interpreter or compiled (CompiledModel); may be given several times.",
+    help="LiteRT's interpreter or its CompiledModel; may be given several times.",
 )
-@click.option("--processes", type=int, help="Fresh processes per model.  [default: the mode's]")
-@click.option("--seconds", type=float, help="Steady time in each process.  [default: the mode's]")
 @click.option(
-    "--timeout", default=120.0, show_default=True, help="After so many s a process hangs."
+    "--processes",
+    type=click.IntRange(1, 1000),
+    help="Fresh processes per model.  [default: the mode's]",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the order and of random inputs.")
-@click.option("--keep", help="File of what was measured so far; a stopped benchmark goes on there.")
-@click.option("-o", "--out", help="JSON with everything, raw samples included.")
-@click.option("--baseline", help="JSON of an earlier benchmark to compare with.")
+@click.option(
+    "--seconds",
+    type=RealRange(0, 3600, min_open=True),
+    help="Steady time in each process.  [default: the mode's]",
+)
+@click.option(
+    "--timeout",
+    type=RealRange(0, 3600, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="After so many s a process hangs.",
+)
+@shared.seed("Of the order and of random inputs.")
+@click.option(
+    "--keep",
+    type=UpdatePath(),
+    help="File of what was measured so far; a stopped benchmark goes on there.",
+)
+@click.option("-o", "--out", type=WritePath(), help="JSON with everything, raw samples included.")
+@click.option("--baseline", type=ReadPath(), help="JSON of an earlier benchmark to compare with.")
 @click.option(
     "--fail-if",
     "rules",
+    type=TEXT,
     multiple=True,
-    help="Exit code 1 if so, such as 'latency>+5%' against the baseline or 'size>200kB'.",
+    help="Exit code 1 if so: 'size>200kB', 'latency>1.1x' (of the first model), 'latency>+5%' "
+    "(against the baseline), 'accuracy<-0.5pt first'.",
 )
-@click.option("--history", help="File that the figures are added to, a line of JSON per benchmark.")
-@click.option("--html", help="Report with plots, a single HTML file.")
+@click.option(
+    "--history",
+    type=UpdatePath(),
+    help="File that the figures are added to, a line of JSON per benchmark that ended.",
+)
+@click.option("--html", type=WritePath(), help="Report with plots, a single HTML file.")
 @click.option("--profile", is_flag=True, help="Time of each kernel, in place of the benchmark.")
-@click.option("--estimate", "processor", help="Least time and energy on paper, as on cortex-m4.")
-@click.option("--binary", default="benchmark_model", show_default=True, help="For adb: LiteRT's.")
-@click.option("--script", help="For adb: a folder to run where the phone is, in place of running.")
-@click.option("--import", "imported", help="What that script, or benchmark_model, has printed.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, raw samples included.")
+@click.option(
+    "--estimate",
+    "processor",
+    type=TEXT,
+    help="Least time and energy on paper, as on cortex-m4.",
+)
+@click.option(
+    "--binary",
+    type=ReadPath(found_later=True),
+    default="benchmark_model",
+    show_default=True,
+    help="For adb: LiteRT's.",
+)
+@click.option(
+    "--script",
+    type=WriteFolder(lambda given: ["run.sh", "*.tflite", "results.txt*"]),
+    help="For adb: a folder to run where the phone is, in place of running.",
+)
+@click.option(
+    "--import",
+    "imported",
+    type=ReadPath(),
+    help="What that script, or benchmark_model, has printed.",
+)
+@shared.as_json
 @click.pass_context
 def bench(
     context: click.Context,
@@ -101,7 +158,9 @@ def bench(
       edgekit bench model.tflite --profile --kernels builtin
     """
     from converters.samples import load_samples
+    from device_bench.devices import device_kind
 
+    device_kind(device)
     show = _shown(as_json)
     options = _given(context, options)
     if imported:
@@ -113,7 +172,7 @@ def bench(
     if not models:
         raise click.UsageError("Missing argument 'MODELS...'.")
     named = _by_name(models)
-    samples = load_samples(inputs) if inputs else None
+    samples = inputs if inputs is None or Path(inputs).is_dir() else load_samples(inputs)
     if (processor or profile) and device != "host":
         raise ValueError(f"--device {device} says nothing to --profile and --estimate")
     if processor:
@@ -131,8 +190,10 @@ def bench(
 
 
 def _benchmark(context, named, device, samples, labels, options, show) -> None:
+    from converters.progress import Stages
     from device_bench import Result, benchmark
     from device_bench.guard import broken_rules, other_circumstances, parse_rules
+    from edgekit.cli.data import load_labels
 
     out, history, html, baseline = (
         options.pop(name, None) for name in ("out", "history", "html", "baseline")
@@ -141,32 +202,40 @@ def _benchmark(context, named, device, samples, labels, options, show) -> None:
     if device != "host" and (history or html or baseline or rules):
         raise ValueError("--history, --html, --baseline and --fail-if are for --device host")
     old = Result.from_json(baseline) if baseline else None
-    _check_places(out, history, html)
-    with _progress() as progress:
-        task = progress.add_task("benchmark", total=None)
+    truth = load_labels(labels) if labels else None
+    if truth is not None and samples is None:
+        raise ValueError("--labels need --inputs: accuracy is that of real samples")
+    _check_results(history, html)
+    with Stages().running() as stages:
         result = benchmark(
             named,
             samples,
             device,
-            labels=_labels(labels) if labels else None,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            labels=truth,
+            on_progress=stages.counter("benchmark"),
             **options,
         )
     _told(result, out, show)
     for line in other_circumstances(result, old) if old else ():
         click.echo(f"Warning: beside the baseline: {line}", err=True)
-    if history:
+    interrupted = getattr(result, "settings", {}).get("interrupted", False)
+    if history and interrupted:
+        click.echo("Warning: interrupted, so nothing is added to the history", err=True)
+    elif history:
         from device_bench.history import add_to_history
 
         add_to_history(result, history)
     if html:
         from device_bench.report import write_report
 
-        profiles = _profiles(named, result, samples)
+        profiles = {} if interrupted else _profiles(named, result, samples)
         write_report(result, html, history=history, baseline=old, profiles=profiles)
     broken = broken_rules(result, rules, old) if rules else []
     for line in broken:
         click.echo(f"Failed: {line}", err=True)
+    if interrupted:
+        click.echo("Error: interrupted", err=True)
+        context.exit(interrupted_code())
     failed = [f"{m.name}: {m.error}" for m in result.measurements if m.error]
     if failed:
         raise ValueError("could not run " + "; ".join(failed))
@@ -174,12 +243,8 @@ def _benchmark(context, named, device, samples, labels, options, show) -> None:
         context.exit(CHECK_FAILED)
 
 
-def _check_places(out, history, html) -> None:
+def _check_results(history, html) -> None:
     """Refuse before the work what would fail after it."""
-    from converters.files import place_for_file
-
-    for path in filter(None, (out, history, html)):
-        place_for_file(path)
     if history and Path(history).exists():
         from device_bench.history import read_history
 
@@ -269,32 +334,6 @@ def _shown(as_json: bool):
             Console().print(result.table())
 
     return show
-
-
-def _progress():
-    from rich.console import Console
-    from rich.progress import Progress, TimeRemainingColumn
-
-    return Progress(
-        *Progress.get_default_columns()[:-1],
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(stderr=True),
-        transient=True,
-    )
-
-
-def _labels(path: str):
-    """Class numbers of an `.npy`, or of an `.npz` under the name y or alone."""
-    from converters.samples import load_samples
-
-    found = load_samples(path)
-    if not isinstance(found, dict):
-        return found
-    if "y" in found:
-        return found["y"]
-    if len(found) == 1:
-        return next(iter(found.values()))
-    raise ValueError(f"{path} has arrays {', '.join(found)}: name the labels y")
 
 
 def _by_name(paths: tuple[str, ...]) -> dict[str, str]:

@@ -9,10 +9,12 @@ from converters.calibration.estimators import ESTIMATORS
 from converters.formats import FORMATS
 from converters.weights import BLOCKS
 from edgekit.cli import options
+from edgekit.cli.command import EdgekitCommand
+from edgekit.cli.paths import ReadModel, WriteFolder
 
 
-@click.command()
-@click.argument("model")
+@click.command(cls=EdgekitCommand)
+@click.argument("model", type=ReadModel())
 @click.option(
     "--format",
     "formats",
@@ -26,6 +28,7 @@ from edgekit.cli import options
 )
 @click.option(
     "--calibration",
+    type=options.SAMPLES,
     help=".npy or .npz with samples like those the model will see, or a folder of images.",
 )
 @click.option(
@@ -52,8 +55,16 @@ from edgekit.cli import options
     help="What goes in and comes out of an integer file.",
 )
 @options.targets
-@click.option("--out", help="Folder for the files.  [default: that of the model]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "-o",
+    "--out",
+    type=WriteFolder(
+        lambda given: [f"{Path(given['model']).stem}_{name}.tflite" for name in given["formats"]],
+        default=lambda given: Path(given["model"]).parent,
+    ),
+    help="Folder for the files.  [default: that of the model]",
+)
+@options.as_json
 def convert(
     model: str,
     formats: tuple[str, ...],
@@ -64,7 +75,7 @@ def convert(
     sparse: bool,
     edges: str,
     targets: tuple[str, ...],
-    out: str | None,
+    out: str,
     as_json: bool,
 ) -> None:
     """Convert a MODEL (.keras, .h5, or a float .tflite) to LiteRT files.
@@ -80,6 +91,7 @@ def convert(
     from rich.table import Table
 
     from converters import inspect
+    from converters.progress import Stages
     from converters.targets import Unsupported, describe_target
     from edgekit.cli.model_file import load_convertible
     from edgekit.cli.quiet import quiet_start_up
@@ -87,19 +99,18 @@ def convert(
     with quiet_start_up():
         from converters import convert as convert_model
 
-    folder = Path(out) if out else Path(model).parent
-    if not folder.is_dir():
-        raise ValueError(f"--out {folder} is not a folder: make it first")
-    results = convert_model(
-        load_convertible(model),
-        formats,
-        calibration,
-        edges,
-        estimator=estimator,
-        symmetric=symmetric,
-        block=block and int(block),
-        sparse=sparse,
-    )
+    folder = Path(out)
+    with Stages().running():
+        results = convert_model(
+            load_convertible(model),
+            formats,
+            calibration,
+            edges,
+            estimator=estimator,
+            symmetric=symmetric,
+            block=block and int(block),
+            sparse=sparse,
+        )
     rows = []
     for name, flatbuffer in results.items():
         path = flatbuffer.save(folder / f"{Path(model).stem}_{name}.tflite")

@@ -1,19 +1,24 @@
 """`edgekit demo`."""
 
+import sys
+
 import click
 
+from edgekit.cli import options
+from edgekit.cli.command import CHECK_FAILED, EdgekitCommand
+from edgekit.cli.paths import WriteFolder
 
-@click.command()
+
+@click.command(cls=EdgekitCommand)
 @click.option(
-    "--out", default="demo", show_default=True, help="Folder for the report and the files."
-)
-@click.option(
-    "--seed",
-    default=0,
-    type=click.IntRange(0, 2**32 - 1),
+    "-o",
+    "--out",
+    default="demo",
+    type=WriteFolder(lambda given: ["report.html", "report.json", "*.keras", "*.tflite"]),
     show_default=True,
-    help="Same seed, same accuracies and bytes.",
+    help="Folder for the report and the files.",
 )
+@options.seed("On one machine the same seed gives the same accuracies and bytes.")
 @click.option("--quick", is_flag=True, help="Fewer images and measurements: half a minute.")
 @click.pass_context
 def demo(ctx: click.Context, out: str, seed: int, quick: bool) -> None:
@@ -27,16 +32,18 @@ def demo(ctx: click.Context, out: str, seed: int, quick: bool) -> None:
     """
     from rich.console import Console
 
+    from converters.progress import Stages
     from edgekit.cli.quiet import quiet_start_up
 
     with quiet_start_up():
         from edgekit.pipeline.demo import FULL, QUICK, run_demo
 
-    result = run_demo(out, seed, effort=QUICK if quick else FULL)
+    stages = Stages(log=sys.stdout, transient=False)
+    result = run_demo(out, seed, stages, QUICK if quick else FULL)
     console = Console()
     console.print(result.comparison.table())
     for check in result.checks:
         console.print(str(check), style="green" if check.passed else "bold red", highlight=False)
     console.print(f"{result.out / 'report.html'}", highlight=False)
     if not result.passed:
-        ctx.exit(1)
+        ctx.exit(CHECK_FAILED)

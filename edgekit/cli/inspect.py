@@ -6,12 +6,14 @@ import click
 
 from converters.targets import describe_target
 from edgekit.cli import options
+from edgekit.cli.command import EdgekitCommand
+from edgekit.cli.paths import ReadModel
 
 
-@click.command()
-@click.argument("model")
+@click.command(cls=EdgekitCommand)
+@click.argument("model", type=ReadModel(keras=False))
 @options.targets
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 def inspect(model: str, targets: tuple[str, ...], as_json: bool) -> None:
     """Show what a MODEL (.tflite) computes: ops, dtypes, sparsity, inputs, outputs.
 

@@ -6,23 +6,41 @@ from pathlib import Path
 import click
 
 from edgekit.cli import options
+from edgekit.cli.command import EdgekitCommand
+from edgekit.cli.numbers import RealRange
+from edgekit.cli.paths import ReadModel, ReadPath, WritePath
 
 
-@click.command()
-@click.argument("model")
+@click.command(cls=EdgekitCommand)
+@click.argument("model", type=ReadModel())
 @options.calibration
-@click.option("--max-bytes", type=click.IntRange(min=1), help="The largest file.")
-@click.option("--max-drop", type=float, help="The most accuracy to lose; 0.01 is one point.")
-@click.option("--labels", help=".npy with the right classes of the samples, for --max-drop.")
-@click.option("--out", help="The file to write.  [default: MODEL_mixed.tflite]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--max-bytes", type=click.IntRange(1, options.MANY_BYTES), help="The largest file.")
+@click.option(
+    "--max-drop", type=RealRange(0, 1), help="The most accuracy to lose; 0.01 is one point."
+)
+@click.option(
+    "--labels",
+    type=ReadPath(),
+    help=".npy or .npz with the right classes of the samples, for --max-drop.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=WritePath(
+        default=lambda given: (model := Path(given["model"])).with_name(
+            f"{model.stem}_mixed.tflite"
+        )
+    ),
+    help="The file to write.  [default: MODEL_mixed.tflite]",
+)
+@options.as_json
 def mixed_precision(
     model: str,
     calibration: str,
     max_bytes: int | None,
     max_drop: float | None,
     labels: str | None,
-    out: str | None,
+    out: str,
     as_json: bool,
 ) -> None:
     """Write a MODEL with 4 or 8 bits for each op's weights, under a budget.
@@ -35,18 +53,21 @@ def mixed_precision(
     from rich.console import Console
     from rich.table import Table
 
-    from converters.samples import load_samples
+    from converters.progress import Stages
+    from edgekit.cli.data import load_labels
     from edgekit.cli.model_file import load_convertible
-    from edgekit.cli.out_file import out_file
     from edgekit.cli.quiet import quiet_start_up
 
+    if (max_bytes is None) == (max_drop is None):
+        raise ValueError("give either --max-bytes or --max-drop: one of them is the budget")
+    if max_drop is not None and labels is None:
+        raise ValueError("--max-drop needs --labels: accuracy is that of labeled samples")
+    path = Path(out)
+    classes = None if labels is None else load_labels(labels)
     with quiet_start_up():
         from converters import mixed_precision as allocate
-    path = out_file(out or Path(model).with_name(f"{Path(model).stem}_mixed.tflite"), model)
-    classes = None if labels is None else load_samples(labels)
-    if isinstance(classes, dict):
-        raise ValueError(f"--labels {labels} holds several arrays: give a .npy file with one")
-    found = allocate(load_convertible(model), calibration, max_bytes, max_drop, classes)
+    with Stages().running():
+        found = allocate(load_convertible(model), calibration, max_bytes, max_drop, classes)
     found.file.save(path)
     result = {
         "file": str(path),

@@ -6,11 +6,19 @@ from pathlib import Path
 import click
 
 from converters.packed.coders import CODERS
+from edgekit.cli import options
+from edgekit.cli.command import EdgekitCommand
+from edgekit.cli.paths import ReadModel, WriteFolder, WritePath
 
 
-@click.command()
-@click.argument("model")
-@click.option("-o", "--out", help="The .ekz file.  [default: beside MODEL]")
+@click.command(cls=EdgekitCommand)
+@click.argument("model", type=ReadModel(keras=False))
+@click.option(
+    "-o",
+    "--out",
+    type=WritePath(default=lambda given: Path(given["model"]).with_suffix(".ekz")),
+    help="The .ekz file.  [default: beside MODEL]",
+)
 @click.option(
     "--coder",
     type=click.Choice(list(CODERS)),
@@ -21,13 +29,19 @@ from converters.packed.coders import CODERS
 @click.option(
     "--memory",
     default=2**22,
+    type=click.IntRange(1, options.MANY_BYTES),
     show_default=True,
     help="Bytes a decoder may use beside the files; 65536 suits microcontrollers.",
 )
-@click.option("--c", "c_folder", help="Also write the C decoder and the packed model to a folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--c",
+    "c_folder",
+    type=WriteFolder(lambda given: ["edgekit_unpack.h", "*_ekz.h", "*_ekz.c", "*_unpack.c"]),
+    help="Also write the C decoder and the packed model to a folder.",
+)
+@options.as_json
 def pack(
-    model: str, out: str | None, coder: str, memory: int, c_folder: str | None, as_json: bool
+    model: str, out: str, coder: str, memory: int, c_folder: str | None, as_json: bool
 ) -> None:
     """Pack a MODEL (.tflite) for download or flash; `edgekit unpack` gives back the same bytes.
 
@@ -39,24 +53,14 @@ def pack(
       edgekit pack model.tflite --memory 65536 --c firmware
     """
     from rich.console import Console
-    from rich.progress import Progress
 
-    from converters.files import place_for_folder
     from converters.packed import pack as pack_model
     from converters.packed.c_sources import write_c_sources
-    from edgekit.cli.out_file import out_file
+    from converters.progress import Stages
 
-    path = out_file(out or Path(model).with_suffix(".ekz"), model)
-    if c_folder:
-        place_for_folder(c_folder)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("packing", total=None)
-        packed = pack_model(
-            model,
-            coder,
-            memory,
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    path = Path(out)
+    with Stages().running() as stages:
+        packed = pack_model(model, coder, memory, stages.counter("packing"))
     packed.save(path)
     sources = write_c_sources(packed, c_folder, path.stem) if c_folder else []
     if as_json:

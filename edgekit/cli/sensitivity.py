@@ -5,12 +5,14 @@ import json
 import click
 
 from edgekit.cli import options
+from edgekit.cli.command import EdgekitCommand
+from edgekit.cli.paths import ReadModel
 
 
-@click.command()
-@click.argument("model")
+@click.command(cls=EdgekitCommand)
+@click.argument("model", type=ReadModel())
 @options.calibration
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 def sensitivity(model: str, calibration: str, as_json: bool) -> None:
     """Rank the ops of a MODEL by the damage each does when it alone computes in integers.
 
@@ -20,12 +22,14 @@ def sensitivity(model: str, calibration: str, as_json: bool) -> None:
     """
     from rich.console import Console
 
+    from converters.progress import Stages
     from edgekit.cli.model_file import load_convertible
     from edgekit.cli.quiet import quiet_start_up
 
     with quiet_start_up():
         from converters import sensitivity as measure
-    found = measure(load_convertible(model), calibration)
+    with Stages().running():
+        found = measure(load_convertible(model), calibration)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:

@@ -1,14 +1,27 @@
 """`edgekit unpack`."""
 
+import json
 from pathlib import Path
 
 import click
 
+from edgekit.cli import options
+from edgekit.cli.command import EdgekitCommand
+from edgekit.cli.paths import ReadPath, WritePath
 
-@click.command()
-@click.argument("packed")
-@click.option("-o", "--out", help="The .tflite file.  [default: beside PACKED]")
-def unpack(packed: str, out: str | None) -> None:
+
+@click.command(cls=EdgekitCommand)
+@click.argument("packed", type=ReadPath())
+@click.option(
+    "-o",
+    "--out",
+    type=WritePath(
+        default=lambda given: Path(given["packed"]).with_suffix(".tflite"), may_exist=False
+    ),
+    help="The .tflite file.  [default: beside PACKED, if there is none]",
+)
+@options.as_json
+def unpack(packed: str, out: str, as_json: bool) -> None:
     """Unpack a PACKED file (.ekz) to the .tflite it was made from, byte for byte.
 
     \b
@@ -16,9 +29,10 @@ def unpack(packed: str, out: str | None) -> None:
       edgekit unpack model.ekz -o model.tflite
     """
     from converters.packed import unpack as unpack_model
-    from edgekit.cli.out_file import out_file
 
     flatbuffer = unpack_model(packed)
-    path = out_file(out or Path(packed).with_suffix(".tflite"), packed)
-    flatbuffer.save(path)
-    click.echo(f"{path}: {flatbuffer.size:,} bytes")
+    flatbuffer.save(out)
+    if as_json:
+        click.echo(json.dumps({"file": out, "bytes": flatbuffer.size}))
+    else:
+        click.echo(f"{out}: {flatbuffer.size:,} bytes")

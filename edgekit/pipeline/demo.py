@@ -12,11 +12,13 @@ import tensorflow as tf
 import edgekit as ek
 from converters import Flatbuffer, convert
 from converters.files import write_whole
+from converters.progress import Stages
 from device_bench import benchmark
+from edgekit.core.finite import check_finite_weights
 from edgekit.pipeline.checks import Check
 from edgekit.pipeline.comparison import Comparison, agreement, top1
 from edgekit.pipeline.digits import Digits, build_ds_cnn, load_digits
-from edgekit.pipeline.progress import Stages
+from edgekit.pipeline.progress import TrainingProgress
 from edgekit.pipeline.report import render_report
 
 FORMATS = ("float32", "float16", "dynamic", "int8")
@@ -138,9 +140,10 @@ def _train(digits: Digits, seed: int, effort: Effort, stages: Stages):
             digits.y_train,
             batch_size=effort.batch_size,
             epochs=epochs,
-            callbacks=[*callbacks, stages.training(f"training: {name}")],
+            callbacks=[*callbacks, TrainingProgress(stages.counter(f"training: {name}"))],
             verbose=0,
         )
+        check_finite_weights(model, f"the training of {name}")
         history[name] = {key: [float(v) for v in values] for key, values in fit.history.items()}
 
     model = build_ds_cnn(seed)

@@ -1,6 +1,6 @@
 """A classifier distilled from files to a file, and what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ import numpy as np
 
 from converters import Flatbuffer
 from edgekit.core.files import write_beside
+from edgekit.core.finite import check_finite_weights
 from edgekit.distillation import Ensemble, SoftTargets, distill, narrow
 from edgekit.distillation.endings import LINEAR, LOG_SOFTMAX, SIGMOID
 from edgekit.distillation.outputs import outputs_of
 from edgekit.pipeline.labelled import check_labelled
+from edgekit.pipeline.progress import TrainingProgress
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def distill_and_compare(
     data: tuple[np.ndarray, np.ndarray],
     out: Path,
     recipe: Recipe,
-    verbose: int = 1,
+    on_progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Distillation:
     """Train a student on the first samples, save it, and compare on the last ones.
 
@@ -94,9 +96,11 @@ def distill_and_compare(
         data: `(x, y)`, where y are class numbers or one-hot.
         out: Where the student goes.
         recipe: How it is trained.
-        verbose: As in `fit`. Defaults to `1`.
+        on_progress: Called as `on_progress(done, total)` after each step. Defaults to nothing.
 
     Raises:
+        FloatingPointError: Training took weights of the student to NaN or infinity; no file is
+            written.
         ValueError: A `.tflite` among several teachers or without a student, several outputs or a
             single linear one, labels that are none of such outputs, no samples to train on, or
             what `ek.distill` and `ek.narrow` refuse.
@@ -127,7 +131,14 @@ def distill_and_compare(
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
     loss = _loss(y, activation) if recipe.student_weight > 0 else None
     distiller.compile(keras.optimizers.Adam(rate), loss)
-    distiller.fit(*train, batch_size=recipe.batch_size, epochs=recipe.epochs, verbose=verbose)
+    distiller.fit(
+        *train,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        verbose=0,
+        callbacks=[TrainingProgress(on_progress)],
+    )
+    check_finite_weights(student, "this training")
     accuracy["student"] = _accuracy(student, test, activation)
     write_beside(out, student.save)
     sizes = None if files else sum(teacher.count_params() for teacher in teachers)

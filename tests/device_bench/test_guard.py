@@ -44,6 +44,43 @@ def test_slower_than_before():
     assert "0.750 times" in broken("latency<-5%", row("m", spread(3.0)), before)[0]
 
 
+def against_first(text, first, other):
+    return broken_rules(result(first, other), parse_rules([text], with_baseline=False), None)
+
+
+def test_slower_than_the_first_model():
+    first = row("a", spread(4.0))
+    (line,) = against_first("latency>1.05x", first, row("b", spread(4.4)))
+    assert line.startswith("latency>1.05x: b has latency 4.396 ms, the first model has 3.996 ms, 1")
+    assert against_first("latency>+5% first", first, row("b", spread(4.4)))
+    assert against_first("latency>1.05x", first, row("b", spread(4.1))) == []
+    wild = [4.0, 5.0, 3.9, 6.0, 3.8, 5.5, 4.1, 7.0]
+    assert against_first("latency>1.05x", first, row("b", wild)) == []
+    few = against_first("latency>1.05x", row("a", spread(4.0, 3)), row("b", spread(4.4, 3)))
+    assert "of 3 processes: 6 tell more" in few[0]
+    # What the first model differs from itself is no difference.
+    noisy = result(first, row("b", spread(4.4)))
+    noisy.twin = row("a", spread(4.6))
+    assert broken_rules(noisy, parse_rules(["latency>1.05x"], False), None) == []
+
+
+def test_other_figures_against_the_first_model():
+    first = row("a", spread(4.0))
+    less = row("b", spread(4.0), accuracy=0.893, file_bytes=120_000)
+    (line,) = against_first("accuracy<-0.5pt first", first, less)
+    assert "b has accuracy 89.30%, the first model has 90.00%, -0.70 points" in line
+    assert against_first("accuracy<-1pt first", first, less) == []
+    assert "+20.0%" in against_first("size>1.1x", first, less)[0]
+    assert against_first("size>1.2x", first, less) == []
+    assert "was not measured" in against_first("size>1.1x", row("a", [], error="died"), less)[0]
+
+
+def test_points_and_times_of_the_baseline():
+    now, before = row("m", spread(4.0), accuracy=0.89), row("m", spread(4.0))
+    assert "-1.00 points" in broken("accuracy<-0.5pt", now, before)[0]
+    assert "went from 100,000 B" in broken("size>0.9x baseline", now, before)[0]
+
+
 def test_noise_is_no_failure():
     wild = [4.0, 5.0, 3.9, 6.0, 3.8, 5.5, 4.1, 7.0]
     assert broken("latency>+5%", row("m", wild), row("m", [4.2, 3.9, 6.5, 4.0, 4.4] * 2)) == []
@@ -95,6 +132,10 @@ def test_other_circumstances_are_named():
         ("latency>+5ms", r"a change is in %, as in 'latency>\+5%'"),
         ("latency>5kB", "latency is in 'ms', 'us', 'µs', 's'. Received: 'kB'"),
         ("size>5", "size is in 'B'"),
+        ("accuracy>1.1x", "accuracy changes in points"),
+        ("size>5kB first", "against the first there are changes"),
+        ("latency>1.1x baseline", "name the --baseline"),
+        ("latency>+5pt", "a change is in %"),
     ],
 )
 def test_bad_rules(text, message):

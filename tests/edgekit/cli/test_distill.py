@@ -86,7 +86,7 @@ def test_several_teachers_and_flatbuffers(folder, tmp_path, teachers):
         (
             ["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/o.keras"]
             + ["--temperature", "0"],
-            "temperature=0",
+            "'--temperature': 0",
         ),
         (
             ["{f}/teacher_0.keras", "--data", "{f}/data.npz", "-o", "{f}/o.keras"]

@@ -98,12 +98,12 @@ def bad_inputs(folder, tmp_path):
         "missing model": (["convert", "none.keras"], "no such file: none.keras"),
         "broken model": (["convert", tmp_path / "broken.keras"], "expected a whole .keras archive"),
         "wrong kind": (["convert", x], "is no Keras model"),
-        "no calibration": (int8, "int8 needs `calibration`"),
+        "no calibration": (int8, "int8 needs --calibration"),
         "missing calibration": ([*int8, "--calibration", "none.npz"], "no such file: none.npz"),
         "empty calibration": ([*int8, "--calibration", tmp_path / "empty.npy"], "is empty"),
         "NaN": ([*int8, "--calibration", tmp_path / "nan.npy"], "NaN or infinite"),
         "wrong shape": ([*int8, "--calibration", tmp_path / "shape.npy"], "must have shape"),
-        "no such folder": (["convert", model, "--out", tmp_path / "no"], "is not a folder"),
+        "file as folder": (["convert", model, "--out", tmp_path / "nan.npy"], "is a file: name a"),
         "unknown format": (["convert", model, "--format", "int7"], "'int7' is not one of"),
         "corrupt tflite": (["inspect", folder / "corrupt.tflite"], "damaged LiteRT flatbuffer"),
         "text as tflite": (["inspect", tmp_path / "text.tflite"], "not a LiteRT flatbuffer"),
@@ -118,7 +118,10 @@ def bad_inputs(folder, tmp_path):
             ["bench", folder / "int8.tflite", "--inputs", tmp_path / "shape.npy"],
             "must have shape",
         ),
-        "bench zero": (["bench", folder / "int8.tflite", "--processes", 0], "must be above 0"),
+        "bench zero": (
+            ["bench", folder / "int8.tflite", "--processes", 0],
+            "0 is not in the range",
+        ),
     }
 
 

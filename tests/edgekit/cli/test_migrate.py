@@ -44,8 +44,8 @@ def test_json_has_what_a_machine_needs(old, tmp_path):
 def test_bad_input_is_said_in_one_line(old, tmp_path):
     for arguments, message in {
         ("none.h5",): "no such file: none.h5",
-        (old, "-o", tmp_path / "new.h5"): "Keras saves models as .keras",
-        (old, "-o", tmp_path / "no" / "new.keras"): "no such folder",
+        (old, "-o", tmp_path / "new.h5"): "must end in .keras",
+        (old, "-o", old / "new.keras"): "is a file: name a folder",
         (old, "--allow", "old"): "no such layer",
     }.items():
         done = run(*arguments)
