@@ -58,12 +58,30 @@ class QuantizedGraph:
         layers: The layers in it that hold state.
         left_float: `[(what, why)]` that has no integer arithmetic.
         outputs: The outputs' values; some are rounded already.
+        weights: The inputs that hold weights.
     """
 
     function: keras.Function
     layers: list[keras.layers.Layer]
     left_float: list[tuple[str, str]]
     outputs: list[Value]
+    weights: list[keras.KerasTensor]
+
+    def start_scales(self, values: list) -> None:
+        """Set learned scales to where they start for the weights of now.
+
+        Args:
+            values: Of the inputs that hold weights, in float32.
+        """
+        for layer in self.layers:
+            if isinstance(layer, QuantizeWrapper):
+                layer.start_scales()
+        learned = [x for x in self.layers if isinstance(x, KernelQuantizer) and x.learned]
+        if learned:
+            # A kernel may come to its rounding transposed and reshaped.
+            kernels = keras.Function(self.weights, [layer.input for layer in learned])(values)
+            for layer, kernel in zip(learned, kernels, strict=True):
+                layer.start_from(kernel)
 
 
 def quantize_graph(
@@ -73,6 +91,7 @@ def quantize_graph(
     constants: list[keras.KerasTensor] = (),
     round_outputs: bool = False,
     runs: int = 1,
+    learned: bool | None = None,
 ) -> QuantizedGraph:
     """The graph with its layers wrapped in place and its tensors rounded.
 
@@ -85,6 +104,7 @@ def quantize_graph(
             Defaults to `False`.
         runs: From how many places the graph is run; each has ranges of its own. Defaults to
             `1`.
+        learned: Whether scales of kernels are learned. Defaults to `None`: as the scheme says.
     """
     quantizer = GraphQuantizer(
         lambda operation: scheme,
@@ -92,6 +112,7 @@ def quantize_graph(
         inside=True,
         sites=count_sites(graph, runs),
         runs=runs,
+        learned=learned,
     )
     weights = {id(tensor) for tensor in constants}
     values = {}
@@ -110,7 +131,7 @@ def quantize_graph(
     function = keras.Function(graph.inputs, structure)
     used = {id(operation) for operation in function.operations}
     layers = [layer for layer in quantizer.layers if id(layer) in used]
-    return QuantizedGraph(function, layers, quantizer.left_float, outputs)
+    return QuantizedGraph(function, layers, quantizer.left_float, outputs, list(constants))
 
 
 @dataclass
@@ -124,6 +145,7 @@ class GraphQuantizer:
         solitary: Ids of layers that several graphs call: nothing is computed inside them.
         sites: How often each operation is called in all, see `count_sites`.
         runs: From how many places the graph is run.
+        learned: Whether scales of kernels are learned; None as the scheme says.
     """
 
     scheme_of: Callable[[keras.Operation], QuantScheme | None]
@@ -132,6 +154,7 @@ class GraphQuantizer:
     solitary: frozenset[int] = frozenset()
     sites: Mapping[int, int] = field(default_factory=dict)
     runs: int = 1
+    learned: bool | None = None
     layers: list[keras.layers.Layer] = field(default_factory=list)
     left_float: list[tuple[str, str]] = field(default_factory=list)
     wrappers: dict[int, QuantizeWrapper] = field(default_factory=dict)
@@ -252,7 +275,12 @@ class GraphQuantizer:
         if key not in self.wrappers:
             followers = [self.own(follower.operation) for follower in tail]
             self.wrappers[key] = wrap(
-                self.own(call.operation), followers, call, scheme, self._sites_of(call.operation)
+                self.own(call.operation),
+                followers,
+                call,
+                scheme,
+                self._sites_of(call.operation),
+                self.learned,
             )
         wrapper = self.wrappers[key]
         flags = self._site(call.operation)
@@ -279,12 +307,11 @@ class GraphQuantizer:
         tensors = {id(data): self._rounded(values, data, scheme)}
         if values[id(kernel)].constant and len(kernel.shape) >= 2:
             plain_product = type(call.operation).__name__ != "Matmul" or len(kernel.shape) == 2
-            bits = scheme.weight_bits if plain_product else 8
-            quantizer = KernelQuantizer(
-                bits,
-                axes if scheme.per_channel and plain_product else None,
-                name=self._name(f"{call.operation.name}_quantizer"),
-            )
+            name = self._name(f"{call.operation.name}_quantizer")
+            if plain_product:
+                quantizer = KernelQuantizer.of(scheme, axes, name, kernel.shape, self.learned)
+            else:
+                quantizer = KernelQuantizer(name=name)
             tensors[id(kernel)] = quantizer(values[id(kernel)].raw)
             self._keep(quantizer)
         else:

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from edgekit.quantization.scheme import QuantScheme
+
 # A scale that is too small makes trouble on the device: the bias, an int32 in units of it,
 # overflows, or the kernel's multiplier leaves the range XNNPACK takes. So a range is kept above
 # these shares of the bias and of the tensor's largest weight. Both are far below what 8 bits
@@ -59,6 +61,36 @@ class KernelQuantizer(keras.layers.Layer):
         self.channel_axes = None if channel_axes is None else tuple(channel_axes)
         self.learned = learned
         self.delayed = False
+
+    @classmethod
+    def of(
+        cls,
+        scheme: QuantScheme,
+        channel_axes: tuple[int, ...] | None = None,
+        name: str | None = None,
+        kernel_shape: tuple[int | None, ...] | None = None,
+        learned: bool | None = None,
+    ) -> "KernelQuantizer":
+        """The rounding of kernels that a scheme asks for.
+
+        Args:
+            scheme: How to quantise.
+            channel_axes: The axes that count the output channels, for a kernel that may have a
+                scale for each. Defaults to `None`: one scale.
+            name: Defaults to one that Keras finds.
+            kernel_shape: Where it is known: a scale of a single weight is that weight's, there
+                is nothing to learn. Defaults to `None`.
+            learned: Whether scales are learned. Defaults to `None`: if the scheme's estimator is
+                `"lsq"`.
+        """
+        axes = channel_axes if scheme.per_channel else None
+        if learned is None:
+            learned = scheme.estimator == "lsq"
+        if learned and axes is not None and kernel_shape is not None:
+            rank = len(kernel_shape)
+            channels = {axis % rank for axis in axes}
+            learned = any(kernel_shape[a] != 1 for a in range(rank) if a not in channels)
+        return cls(scheme.weight_bits, axes, learned=learned, name=name)
 
     def build(self, input_shape):
         rank = len(input_shape)

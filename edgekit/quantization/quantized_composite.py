@@ -29,13 +29,16 @@ class QuantizedComposite(QuantizeWrapper):
         dtypes: Of these tensors.
         scheme: How to quantise. Defaults to that of `"int8"`.
         sites: How often it is called in all. Defaults to `1`.
+        learned: Whether scales of its kernels are learned. Defaults to `None`: as the scheme
+            says.
     """
 
-    def __init__(self, layer, arguments, dtypes, scheme=None, sites=1, **kwargs):
+    def __init__(self, layer, arguments, dtypes, scheme=None, sites=1, learned=None, **kwargs):
         super().__init__(layer, scheme, sites, **kwargs)
         self.arguments = arguments
         self.dtypes = list(dtypes)
-        self.quantized = None
+        self.learned = learned
+        self.quantized = self._found = None
 
     def build(self, input_shape):
         shapes = [input_shape] if len(self.dtypes) == 1 else input_shape
@@ -52,11 +55,13 @@ class QuantizedComposite(QuantizeWrapper):
         try:
             graph, weights = self._trace(inputs)
             rounded = [True] * len(inputs) + [False] * len(weights)
-            found = quantize_graph(graph, self.scheme, rounded, weights, runs=self.sites)
+            found = quantize_graph(
+                graph, self.scheme, rounded, weights, runs=self.sites, learned=self.learned
+            )
         except Exception as error:  # it is the user's code: it may raise anything
             self._build_unfollowed(error)
             return
-        self.inner = found.layers
+        self._found, self.inner = found, found.layers
         self.left_float = found.left_float
         self.quantized = found.function
         self._facts = [(v.rounded is not None, v.fixed_range) for v in found.outputs]
@@ -90,16 +95,20 @@ class QuantizedComposite(QuantizeWrapper):
         return layers[0](*args, **kwargs)
 
     def start_scales(self):
-        for layer in getattr(self, "inner", ()):
-            if isinstance(layer, QuantizeWrapper):
-                layer.start_scales()
+        if self._found is not None:
+            self._found.start_scales([*map(full_precision, self._variables)])
+            return
+        for quantizer, kernel in zip(self.quantizers, self._kernels, strict=True):
+            quantizer.start_from(kernel)
 
     def get_config(self):
-        return {**super().get_config(), "arguments": self.arguments, "dtypes": self.dtypes}
+        config = {**super().get_config(), "arguments": self.arguments, "dtypes": self.dtypes}
+        return {**config, "learned": self.learned}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         arguments = config.pop("arguments")
+        config.setdefault("learned", False)  # saved before kernels in here had learned scales
         layer = super().from_config({**config, "arguments": None}, custom_objects)
         layer.arguments = arguments
         return layer
@@ -144,7 +153,7 @@ class QuantizedComposite(QuantizeWrapper):
         layers = [self.layer, *all_layers(self.layer)]
         self._kernels = [kernel for layer in layers for kernel in own_kernels(layer)]
         self.quantizers = [
-            KernelQuantizer(self.scheme.weight_bits, name=f"quantizer_{i}")
+            KernelQuantizer.of(self.scheme, name=f"quantizer_{i}", learned=self.learned)
             for i in range(len(self._kernels))
         ]
         for quantizer, kernel in zip(self.quantizers, self._kernels, strict=True):

@@ -62,15 +62,8 @@ class QuantizedLayer(QuantizeWrapper):
         self._make_quantizers()
 
     def _make_quantizers(self):
-        self.quantizer = self._quantizer(kernel_layout(self.layer).channel_axes, "quantizer")
-
-    def _quantizer(self, channel_axes, name):
-        return KernelQuantizer(
-            self.scheme.weight_bits,
-            channel_axes if self.scheme.per_channel else None,
-            learned=self.scheme.estimator == "lsq",
-            name=name,
-        )
+        axes = kernel_layout(self.layer).channel_axes
+        self.quantizer = KernelQuantizer.of(self.scheme, axes, "quantizer")
 
     def build(self, input_shape):
         super().build(input_shape)

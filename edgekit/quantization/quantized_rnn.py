@@ -24,14 +24,19 @@ class QuantizedRNN(QuantizeWrapper):
         layer: The recurrent layer, not stateful and without dropout between steps.
         scheme: How to quantise. Defaults to that of `"int8"`.
         sites: How often it is called in all. Defaults to `1`.
+        learned: Whether scales of its kernels are learned. Defaults to `None`: as the scheme
+            says.
     """
 
-    def __init__(self, layer, scheme=None, sites=1, **kwargs):
+    def __init__(self, layer, scheme=None, sites=1, learned=None, **kwargs):
         super().__init__(layer, scheme, sites, **kwargs)
         # Ranges are those of all steps of a sequence: the first ones, where states are zero,
         # say nothing of the last.
         over_steps = replace(self.scheme, estimator="minmax")
-        self.cell = QuantizedCell(layer.cell, over_steps, sites, name="cell")
+        self.learned = learned
+        if learned is None:
+            learned = self.scheme.estimator == "lsq"
+        self.cell = QuantizedCell(layer.cell, over_steps, sites, learned, name="cell")
         self.loop = keras.layers.RNN(
             self.cell,
             return_sequences=layer.return_sequences,
@@ -47,6 +52,17 @@ class QuantizedRNN(QuantizeWrapper):
         for layer in self._ranges():
             layer.in_loop = True
         self.left_float = self.cell.left_float
+
+    def start_scales(self):
+        self.cell.start_scales()
+
+    def get_config(self):
+        return {**super().get_config(), "learned": self.learned}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config.setdefault("learned", False)  # saved before kernels in here had learned scales
+        return super().from_config(config, custom_objects)
 
     def call(self, inputs, training=None, mask=None, site=0):
         with at_site(site):
@@ -83,13 +99,15 @@ class QuantizedCell(keras.layers.Layer):
         cell: The cell; it owns the weights.
         scheme: How to quantise.
         sites: How often the layer is called in all; its steps are one call. Defaults to `1`.
+        learned: Whether scales of its kernels are learned. Defaults to `False`.
     """
 
-    def __init__(self, cell, scheme, sites=1, **kwargs):
+    def __init__(self, cell, scheme, sites=1, learned=False, **kwargs):
         super().__init__(**kwargs)
         self.cell = cell
         self.scheme = scheme
         self.sites = sites
+        self.learned = learned
         self.state_size = cell.state_size
         self.output_size = getattr(cell, "output_size", None)
         self.left_float: list[tuple[str, str]] = []
@@ -111,11 +129,22 @@ class QuantizedCell(keras.layers.Layer):
         graph, weights = trace_layer(self.cell, self._variables, step, [inputs, *states])
         rounded = [True] * (1 + len(states)) + [False] * len(weights)
         found = quantize_graph(
-            graph, self.scheme, rounded, weights, round_outputs=True, runs=self.sites
+            graph,
+            self.scheme,
+            rounded,
+            weights,
+            round_outputs=True,
+            runs=self.sites,
+            learned=self.learned,
         )
+        self._found = found
         self.inner = found.layers
         self.left_float = found.left_float
         self.step = found.function
+
+    def start_scales(self) -> None:
+        """Set learned scales to where they start for the kernels of now."""
+        self._found.start_scales([*map(full_precision, self._variables)])
 
     def call(self, inputs, states):
         tensors = [ops.cast(t, "float32") for t in [inputs, *tree.flatten(states)]]

@@ -6,6 +6,7 @@ from keras import ops
 from edgekit.core.batchnorm import full_precision, scale_channels
 from edgekit.core.known_values import where_known
 from edgekit.quantization.fake_quantize import FakeQuantize
+from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.quantized_layer import QuantizedLayer
 
 
@@ -22,8 +23,8 @@ class QuantizedSeparable(QuantizedLayer):
         self.between = FakeQuantize.of(self.scheme, name="between", sites=self.sites)
 
     def _make_quantizers(self):
-        self.depthwise_quantizer = self._quantizer((-2, -1), "depthwise_quantizer")
-        self.quantizer = self._quantizer((-1,), "quantizer")
+        self.depthwise_quantizer = KernelQuantizer.of(self.scheme, (-2, -1), "depthwise_quantizer")
+        self.quantizer = KernelQuantizer.of(self.scheme, (-1,), "quantizer")
 
     @property
     def _kernel(self):

@@ -23,6 +23,7 @@ def wrap(
     call: Any,
     scheme: QuantScheme,
     sites: int = 1,
+    learned: bool | None = None,
 ) -> QuantizeWrapper:
     """The wrapper for a layer and what is computed inside the same op.
 
@@ -32,6 +33,8 @@ def wrap(
         call: The call of the original layer in its graph.
         scheme: How to quantise.
         sites: How often the layer is called in all. Defaults to `1`.
+        learned: Whether scales of kernels inside a layer that is several ops are learned.
+            Defaults to `None`: as the scheme says.
     """
     kind = kind_of(layer)
     if kind == Kind.WEIGHTED:
@@ -49,9 +52,9 @@ def wrap(
     if type(layer) is kl.PReLU:
         return QuantizedPReLU(layer, scheme, sites)
     if is_rnn(layer) and len(call.input_tensors) == 1 + is_masked(call):
-        return QuantizedRNN(layer, scheme, sites)
+        return QuantizedRNN(layer, scheme, sites, learned)
     arguments, dtypes = call_arguments(call)
-    return QuantizedComposite(layer, arguments, dtypes, scheme, sites)
+    return QuantizedComposite(layer, arguments, dtypes, scheme, sites, learned)
 
 
 def is_rnn(layer: keras.layers.Layer) -> bool:

@@ -5,6 +5,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import edgekit as ek
+from edgekit.core.selection import all_layers
 from edgekit.quantization import KernelQuantizer
 
 
@@ -116,3 +118,39 @@ def test_config_round_trip():
     assert (
         keras.saving.serialize_keras_object(layer)["registered_name"] == "edgekit>KernelQuantizer"
     )
+
+
+def test_int4_learns_the_steps_of_every_kernel():
+    """In attention, EinsumDense, own layers and recurrent cells too, started as LSQ has it."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4, 6))
+    y = keras.layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+    y = keras.layers.EinsumDense("abc,cd->abd", (None, 5), name="einsum")(y)
+    y = keras.layers.LayerNormalization()(y)
+    model = keras.Model(x, keras.layers.GRU(3, name="gru")(y))
+    qat = ek.quantize_aware(model, "int4")
+    quantizers = [layer for layer in all_layers(qat) if isinstance(layer, KernelQuantizer)]
+    learned = [layer for layer in quantizers if layer.learned]
+    # Four of attention, one of EinsumDense, two of the GRU; one weight per scale has no step to
+    # learn, as the normalization's.
+    assert (len(learned), len(quantizers)) == (7, 8)
+    kernels = [
+        model.get_layer("einsum").kernel,
+        *(np.reshape(v, (6, 6)) for v in model.get_layer("attention").weights[:6:2]),
+        np.reshape(model.get_layer("attention").weights[6], (6, 6)),
+        *model.get_layer("gru").weights[:2],
+    ]
+    expected = []
+    for values in map(np.asarray, kernels):
+        mean, largest = np.abs(values).mean(0), np.abs(values).max(0)
+        expected.append(np.minimum(2 * mean / np.sqrt(7), largest / 7))
+    found = [np.asarray(layer.start).ravel() for layer in learned]
+    np.testing.assert_allclose(
+        np.sort(np.concatenate(found)), np.sort(np.concatenate(expected)), rtol=1e-5
+    )
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(qat(np.random.default_rng(0).normal(size=(8, 4, 6)), training=True))
+    for layer, gradient in zip(
+        learned, tape.gradient(loss, [layer.change.value for layer in learned]), strict=True
+    ):
+        assert np.abs(gradient).max() > 0, layer.path
