@@ -1,5 +1,7 @@
 """A legacy model's graph, built again with Keras 3 layers."""
 
+import re
+
 import keras
 from keras import tree
 
@@ -54,7 +56,7 @@ class Rebuilding:
                 f"model {old.name!r} has layers of TensorFlow Model Optimization: take the plain "
                 "model out of them with ek.tfmot.strip(model), and carry that over"
             )
-        problems = list(dict.fromkeys(self._problems(old)))
+        problems = _grouped(self._problems(old))
         if problems:
             more = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
             raise MigrationError(
@@ -195,6 +197,17 @@ class Rebuilding:
             mask = {"mask": getattr(sequence, "_keras_mask", None)}
             return new(sequence, *rest, **mask | given | {"initial_state": state})
         return new(*args, **kwargs)
+
+
+def _grouped(problems: list[str]) -> list[str]:
+    """Each problem once, and how many other layers have the same."""
+    groups: dict[str, list[str]] = {}
+    for problem in dict.fromkeys(problems):
+        groups.setdefault(re.sub(r"'[^']*'", "", problem, count=1), []).append(problem)
+    return [
+        f"{first} (so are {len(others)} others)" if others else first
+        for first, *others in groups.values()
+    ]
 
 
 def _kind(model) -> str:

@@ -11,6 +11,15 @@ import h5py
 
 from converters.files import existing_file
 
+# Of a configuration; those of the largest models have a few million.
+_MOST_BYTES = 100_000_000
+# Levels of a configuration; a model in a model has about five.
+_MOST_LEVELS = 200
+_TOO_DEEP = (
+    f"it is nested more than {_MOST_LEVELS} levels deep, as no model is, so the file is damaged or "
+    "made to do harm"
+)
+
 
 @dataclass(frozen=True)
 class Header:
@@ -63,13 +72,21 @@ def read_header(path: str | os.PathLike) -> Header:
 def _archive(path: Path) -> Header:
     try:
         with zipfile.ZipFile(path) as archive:
-            metadata = _mapping(archive.read("metadata.json"))
-            config = _mapping(archive.read("config.json"))
+            metadata = _mapping(_unpacked(archive, "metadata.json"))
+            config = _mapping(_unpacked(archive, "config.json"))
             config.pop("compile_config", None)  # what it was trained with stays behind
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no whole .keras archive: {error}") from None
     version = metadata.get("keras_version")
     return Header(path, ".keras", str(version) if version else None, [config])
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A file of an archive, which may say of itself to be far larger than it is packed."""
+    size = archive.getinfo(name).file_size
+    if size > _MOST_BYTES:
+        raise ValueError(f"its {name} claims {size:,} bytes, and {_MOST_BYTES:,} are the most")
+    return archive.read(name)
 
 
 def _hdf5(path: Path) -> Header:
@@ -103,7 +120,12 @@ def _saved_model(folder: Path) -> Header:
         raise ValueError(f"{folder} is a folder without saved_model.pb: it is no SavedModel")
     from converters.legacy.saved_model_metadata import keras_metadata
 
-    found = [_mapping(text) for text in keras_metadata(folder)]
+    try:
+        found = [_mapping(text) for text in keras_metadata(folder)]
+    except ValueError as error:
+        raise ValueError(f"{folder}: its configuration is damaged: {error}") from None
+    for node in found:
+        node.pop("training_config", None)  # what it was trained with stays behind
     if not any(node.get("class_name") for node in found):
         raise ValueError(
             f"{folder} holds a graph and no Keras model, as tf.saved_model.save and Keras 3's "
@@ -117,10 +139,30 @@ def _producer(nodes: list[dict]) -> str | None:
 
 
 def _mapping(text: str | bytes) -> dict:
-    found = json.loads(_text(text))
+    try:
+        found = json.loads(_text(text))
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
     if not isinstance(found, dict):
         raise ValueError(f"a configuration is a {type(found).__name__}")
+    if _is_deeper(found, _MOST_LEVELS):
+        raise ValueError(_TOO_DEEP)
     return found
+
+
+def _is_deeper(config: dict, most: int) -> bool:
+    """Whether anything in it is nested more than so many levels deep."""
+    level: list = [config]
+    for _ in range(most):
+        level = [
+            item
+            for part in level
+            for item in (part.values() if isinstance(part, dict) else part)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _text(value) -> str:

@@ -1,13 +1,13 @@
 """A layer of legacy tf_keras as the same layer of Keras 3, its weights still to come."""
 
 import contextlib
-import importlib
 import inspect
 
 import keras
 
 from converters.errors import MigrationError, first_line
 from converters.legacy.activations import hard_sigmoid
+from converters.legacy.application_layers import application_layers
 from converters.legacy.structures import unwrapped
 
 # Their other differences from the class of that name are arguments of it.
@@ -18,10 +18,11 @@ _CLASSES = {
     "GRUV1": "GRU",
     "LSTMCellV1": "LSTMCell",
     "GRUCellV1": "GRUCell",
+    "ThresholdedReLU": "ReLU",
 }
 # What they learn is a table, which goes along with their configuration.
 LOOKUPS = ("StringLookup", "IntegerLookup", "TextVectorization")
-_ARGUMENTS = {"LeakyReLU": {"alpha": "negative_slope"}}
+_ARGUMENTS = {"LeakyReLU": {"alpha": "negative_slope"}, "ThresholdedReLU": {"theta": "threshold"}}
 # How it is computed, what it was once called on, or what only training asks.
 _WITHOUT_EFFECT = {
     "batch_input_shape",
@@ -121,13 +122,9 @@ def _with_vocabulary(layer, config: dict) -> dict:
 
 def _of_applications(layer) -> type | None:
     """A layer that is written beside an application, as ConvNeXt's are."""
-    module = type(layer).__module__
-    if ".applications." not in module:
+    if ".applications." not in type(layer).__module__:
         return None
-    with contextlib.suppress(ImportError):
-        found = importlib.import_module(module.replace("tf_keras", "keras", 1))
-        return getattr(found, type(layer).__name__, None)
-    return None
+    return application_layers("keras").get(type(layer).__name__)
 
 
 def _translated(layer, cls: type, config: dict, custom_objects: dict) -> dict:

@@ -14,6 +14,7 @@ import h5py
 import keras
 
 from converters.errors import MigrationError, cause
+from converters.legacy.application_layers import application_layers
 from converters.legacy.headers import Header, read_header
 from converters.legacy.migration import Migration, carry_over
 from converters.legacy.requirement import is_tf_keras_model, tf_keras
@@ -41,7 +42,8 @@ def load_model(
             wrote.
         custom_objects: `{name: function, or (tf_keras class, Keras 3 class)}` for what is not
             Keras's; of a file of Keras 3, `{name: function or class}`. Defaults to `None`.
-        allow: Names of layers whose Python code, in the file, may run. Defaults to none.
+        allow: Names of layers, or of their classes, whose Python code, in the file, may run.
+            Defaults to none.
 
     Returns:
         The model, not compiled.
@@ -117,6 +119,7 @@ def _in_tf_keras(header: Header, custom_objects: dict, allow):
     module = tf_keras()
     known = {name: _old(value) for name, value in custom_objects.items()}
     known = {name: value for name, value in known.items() if value is not None}
+    known = application_layers("tf_keras") | known
     safe = {"safe_mode": not allow} if header.kind == ".keras" else {}
     with _named_by_kind(header) as path, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -132,14 +135,17 @@ def _in_tf_keras(header: Header, custom_objects: dict, allow):
 def _in_keras_3(header: Header, custom_objects: dict, allow) -> keras.Model:
     with _named_by_kind(header) as path:
         try:
+            known = application_layers("keras") | custom_objects
             return keras.saving.load_model(
-                path, custom_objects=custom_objects, compile=False, safe_mode=not allow
+                path, custom_objects=known, compile=False, safe_mode=not allow
             )
         except Exception as error:  # of every kind, as the file's layers please
             raise _unreadable(header, error) from None
 
 
 def _unreadable(header: Header, error: Exception) -> MigrationError:
+    if isinstance(error, MemoryError):
+        return MigrationError(f"{header.path} ({header}) asks for more memory than there is")
     return MigrationError(
         f"{header.path} ({header}) cannot be read: {cause(error)} What is your own must be in "
         "`custom_objects`: functions, and of a layer a pair (tf_keras class, Keras 3 class)"

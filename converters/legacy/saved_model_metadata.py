@@ -1,5 +1,6 @@
 """The Keras objects that a SavedModel of Keras 2 lists."""
 
+import json
 from pathlib import Path
 
 from converters.legacy.requirement import tf_keras
@@ -18,7 +19,9 @@ _TOUCHING = {
 
 
 def keras_metadata(folder: Path) -> list[str]:
-    """JSON of each Keras object; none where the folder holds a graph alone.
+    """JSON of each Keras object that a model is made of; none where the folder holds a graph alone.
+
+    Metrics of the user's own are left out: they are not made again.
 
     Raises:
         ValueError: The files are damaged.
@@ -34,13 +37,32 @@ def keras_metadata(folder: Path) -> list[str]:
         _refuse_files(folder, graphs)
         beside = folder / "keras_metadata.pb"
         if beside.is_file():
-            return [node.metadata for node in SavedMetadata.FromString(beside.read_bytes()).nodes]
+            listed = SavedMetadata.FromString(beside.read_bytes()).nodes
+            return [node.metadata for node in listed if _is_made(node.identifier, node.metadata)]
     except DecodeError as error:
         raise ValueError(f"{folder}: its metadata are damaged: {error}") from None
     # Before TensorFlow 2.5 they were inside.
     nodes = graphs[0].object_graph_def.nodes if graphs else []
     objects = [node.user_object for node in nodes if node.HasField("user_object")]
-    return [o.metadata for o in objects if o.identifier.startswith("_tf_keras_") and o.metadata]
+    return [
+        o.metadata
+        for o in objects
+        if o.identifier.startswith("_tf_keras_")
+        and o.metadata
+        and _is_made(o.identifier, o.metadata)
+    ]
+
+
+def _is_made(identifier: str, metadata: str) -> bool:
+    """Whether it takes part in a model that is not compiled; of metrics tf_keras makes its own."""
+    if identifier != "_tf_keras_metric":
+        return True
+    try:
+        found = json.loads(metadata)
+    except (ValueError, RecursionError):
+        return True  # whoever reads them says so
+    name = found.get("class_name") if isinstance(found, dict) else None
+    return not isinstance(name, str) or hasattr(tf_keras().metrics, name)
 
 
 def _refuse_files(folder: Path, graphs) -> None:

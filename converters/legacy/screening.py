@@ -9,9 +9,11 @@ import inspect
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import keras
 
+from converters.legacy.application_layers import is_application_layer
 from converters.legacy.headers import Header
 from converters.legacy.operations import NODES, OPERATIONS, known_symbol
 
@@ -39,6 +41,8 @@ _CALLS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 _WRAPPERS = ("PruneLowMagnitude", "ClusterWeights", "QuantizeWrapper", "QuantizeAnnotate")
 # Of tf_keras, without a public name.
 _PRIVATE = ("AddLoss", "AddMetric", "ConvLSTMCell")
+# Kinds of code that are no classes of layers.
+_NO_CLASS = ("__lambda__", "function")
 _OTHER_CALLS = ("ClassMethod", "InstanceMethod", "InstanceProperty")
 _INITIALIZERS = "tensorflow.python.ops.init_ops_v2"
 
@@ -49,7 +53,7 @@ def refuse_code(header: Header, custom_objects: Mapping, allow: Iterable[str]) -
     Args:
         header: Of the file.
         custom_objects: What the caller knows by name.
-        allow: Names of layers whose code may run.
+        allow: Names of layers, or of their classes, whose code may run.
 
     Raises:
         ValueError: A layer holds Python code, or names a class, module or function that is not
@@ -60,26 +64,56 @@ def refuse_code(header: Header, custom_objects: Mapping, allow: Iterable[str]) -
     allow = set(allow)
     found = [reason for config in header.configs for reason in _code(config, custom_objects)]
     _refuse_wrappers(header)
-    unknown = dict.fromkeys(f"{name!r} {what}" for name, what, kind in found if kind in _CALLS)
+    unknown = [each for each in found if each.kind in _CALLS]
     if unknown:
         raise ValueError(
-            f"{header.path}: {'; '.join(unknown)}. It cannot be carried over to Keras 3; "
+            f"{header.path}: {_listed(unknown)[0]}. It cannot be carried over to Keras 3; "
             "ek.convert takes the tf_keras model itself, in memory"
         )
-    with_code = {name for name, _, kind in found if kind not in _CALLS}
-    if allow - with_code:
+    known = {name for each in found for name in (each.owner, each.kind)}
+    if allow - known:
         raise ValueError(
-            f"`allow` names {', '.join(sorted(map(str, allow - with_code)))}: no such layer of "
-            f"{header.path} holds code"
-            f"{f'; these do: {sorted(with_code)}' if with_code else ''}"
+            f"`allow` names {', '.join(sorted(map(str, allow - known)))}: no such layer of "
+            f"{header.path} holds code{f'; these do: {_listed(found)[1]}' if found else ''}"
         )
-    refused = dict.fromkeys(f"{name!r} {what}" for name, what, _ in found if name not in allow)
+    refused = [each for each in found if not allow & {each.owner, each.kind}]
     if refused:
+        told, _ = _listed(refused)
+        _, names = _listed(found)
         raise ValueError(
-            f"{header.path}: {'; '.join(refused)}. Loading would run it: give ek.load_model what "
-            f"is missing as custom_objects, or allow={sorted(with_code)} (edgekit migrate: "
+            f"{header.path}: {told}. Loading would run it: give ek.load_model what "
+            f"is missing as custom_objects, or allow={names} (edgekit migrate: "
             "--allow) if you trust who made the file"
         )
+
+
+@dataclass(frozen=True)
+class _Code:
+    """Code in a configuration.
+
+    Attributes:
+        owner: The layer that holds it.
+        what: What it holds, in words.
+        kind: Its class.
+    """
+
+    owner: str
+    what: str
+    kind: str
+
+
+def _listed(found: list[_Code]) -> tuple[str, list[str]]:
+    """`(what is held, each kind of it once; the fewest names that allow all of it)`."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for each in found:
+        groups.setdefault((each.kind, each.what), []).append(each.owner)
+    told, names = [], set()
+    for (kind, what), owners in groups.items():
+        first, *others = dict.fromkeys(owners)  # a SavedModel lists a layer several times
+        more = f" (one of {1 + len(others)}, the first)" if others else ""
+        told.append(f"{first!r} {what}{more}")
+        names.update([kind] if others and kind not in _NO_CLASS else owners)
+    return "; ".join(told), sorted(names)
 
 
 def _refuse_wrappers(header: Header) -> None:
@@ -94,8 +128,8 @@ def _refuse_wrappers(header: Header) -> None:
         )
 
 
-def _code(config, custom_objects: Mapping, owner: str = "model") -> Iterator[tuple[str, str, str]]:
-    """`(layer, what it holds, class)` for all that is code."""
+def _code(config, custom_objects: Mapping, owner: str = "model") -> Iterator[_Code]:
+    """All that is code."""
     if isinstance(config, (list, tuple)):
         for item in config:
             yield from _code(item, custom_objects, owner)
@@ -107,7 +141,7 @@ def _code(config, custom_objects: Mapping, owner: str = "model") -> Iterator[tup
     if kind is not None:
         reason = _reason(config, custom_objects)
         if reason:
-            yield owner, reason, kind
+            yield _Code(owner, reason, str(kind))
             return
     for item in config.values():
         yield from _code(item, custom_objects, owner)
@@ -130,7 +164,7 @@ def _reason(config: dict, custom_objects: Mapping) -> str | None:
         return _call_reason(kind, inside)
     if kind in _OTHER_CALLS:
         return f"calls what it names, as a {kind}"
-    if _is_class(config, custom_objects):
+    if _is_class(config, custom_objects) or is_application_layer(config):
         return None
     module = f" of the module {config['module']!r}" if config.get("module") else ""
     return f"is or uses {kind}{module}, which is not Keras's"

@@ -20,7 +20,12 @@ from edgekit.cli.paths import TEXT, ReadModel, WritePath
     ),
     help="The .keras file.  [default: beside OLD, if there is none]",
 )
-@click.option("--allow", type=TEXT, multiple=True, help="A layer whose code in the file may run.")
+@click.option(
+    "--allow",
+    type=TEXT,
+    multiple=True,
+    help="A layer, or a class of layers, whose code in the file may run.",
+)
 @options.as_json
 def migrate(old: str, out: str, allow: tuple[str, ...], as_json: bool) -> None:
     """Carry an OLD model (.h5, .keras or SavedModel of Keras 2) over to Keras 3.

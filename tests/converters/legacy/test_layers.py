@@ -33,6 +33,7 @@ CASES = {
     "GroupNormalization": (L.GroupNormalization(groups=3), IMAGE),
     "UnitNormalization": (L.UnitNormalization(), ROW),
     "ReLU": (L.ReLU(max_value=2.0, negative_slope=0.1, threshold=0.3), ROW),
+    "ThresholdedReLU": (L.ThresholdedReLU(theta=0.7), ROW),
     "LeakyReLU": (L.LeakyReLU(alpha=0.15), ROW),
     "PReLU": (L.PReLU(shared_axes=[1, 2]), IMAGE),
     "ELU": (L.ELU(alpha=0.7), ROW),

@@ -1,6 +1,7 @@
 """What a file's configuration names, and what is said of it."""
 
 import json
+import zipfile
 
 import h5py
 import keras
@@ -61,6 +62,114 @@ def test_what_it_was_compiled_with_is_not_looked_at(tmp_path, name):
     model.compile("adam", my_loss)
     model.save(tmp_path / name)
     assert load(tmp_path / name).layers
+
+
+class OwnLoss(tk.losses.Loss):
+    def call(self, y_true, y_pred):
+        return tf.reduce_mean(tf.square(y_true - y_pred))
+
+
+class OwnMetric(tk.metrics.MeanSquaredError):
+    pass
+
+
+class OwnOptimizer(tk.optimizers.SGD):
+    pass
+
+
+def test_a_saved_model_s_loss_metrics_and_optimizer_are_not_looked_at(tmp_path):
+    model = tk.Sequential([L.Input((4,)), L.Dense(2)])
+    model.compile(OwnOptimizer(), OwnLoss(), metrics=[OwnMetric()])
+    x = np.ones((4, 4), "float32")
+    model.fit(x, np.ones((4, 2)), verbose=0)
+    model.save(tmp_path / "folder", save_format="tf")
+    np.testing.assert_allclose(load(tmp_path / "folder")(x), model(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.keras", "folder"])
+def test_layers_beside_the_applications_are_keras_s_own(tmp_path, name):
+    """ConvNeXt's, and one that only has the name of such a one."""
+    from tf_keras.src.applications import convnext
+
+    image = tk.Input((6, 6, 4))
+    x = L.Dense(4)(image)
+    x = convnext.LayerScale(0.5, 4, name="scale")(x)
+    if name != "folder":  # which tf_keras cannot save it in
+        x = convnext.StochasticDepth(0.2)(x)
+    model = tk.Model(image, L.Add()([image, x]))
+    model.get_layer("scale").set_weights([np.arange(1.0, 5)])
+    model.save(tmp_path / name, save_format={"folder": "tf"}.get(name, name.split(".")[-1]))
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype("float32")
+    np.testing.assert_allclose(load(tmp_path / name)(x), model(x), atol=1e-6)
+
+
+class LayerScale(L.Layer):
+    """Another of that name."""
+
+    def call(self, x):
+        return x
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.keras", "folder"])
+def test_a_class_of_one_s_own_is_named_once(tmp_path, name):
+    row = x = tk.Input((4,))
+    for number in range(9):
+        x = LayerScale(name=f"scale_{number}")(x)
+    model = tk.Model(row, x)
+    model.save(tmp_path / name, save_format={"folder": "tf"}.get(name, name.split(".")[-1]))
+    message = r"'scale_0' is or uses LayerScale.*, which is not Keras's \(one of 9, the first\)\."
+    with pytest.raises(ValueError, match=message) as caught:
+        load(tmp_path / name)
+    assert "allow=['LayerScale']" in str(caught.value)
+    assert "'scale_1'" not in str(caught.value)
+    known = {"LayerScale": (LayerScale, keras.layers.Identity)}
+    assert len(load(tmp_path / name, custom_objects=known).layers) == 10
+    with pytest.raises(ValueError, match=r"LayerScale 'scale_0': .* \(so are 8 others\)$"):
+        load_in_memory(model)
+
+
+def load_in_memory(model):
+    from converters.legacy import migrate
+
+    return migrate(model)
+
+
+def test_code_of_a_class_is_allowed_at_once(tmp_path):
+    lambdas = [L.Lambda(lambda x: 2 * x, name=f"twice_{number}") for number in range(3)]
+    model = tk.Sequential([L.Input((4,)), *lambdas])
+    model.save(tmp_path / "model.h5")
+    with pytest.raises(ValueError, match=r"'twice_0' holds .* \(one of 3.*allow=\['Lambda'\]"):
+        load(tmp_path / "model.h5")
+    x = np.ones((1, 4), "float32")
+    np.testing.assert_allclose(load(tmp_path / "model.h5", allow=["Lambda"])(x), 8 * x)
+
+
+@pytest.mark.parametrize("levels", [300, 200_000])
+@pytest.mark.parametrize("brackets", ['{"a":}', "[]"])
+def test_a_configuration_nested_without_end_is_a_sentence(tmp_path, levels, brackets):
+    start, end = brackets[:-1], brackets[-1]
+    config = f'{{"class_name": "Sequential", "config": {start * levels}1{end * levels}}}'
+    with zipfile.ZipFile(tmp_path / "deep.keras", "w") as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.5.0"}')
+        archive.writestr("config.json", config)
+    with pytest.raises(ValueError, match="nested more than 200 levels deep"):
+        load(tmp_path / "deep.keras")
+    with h5py.File(tmp_path / "deep.h5", "w") as file:
+        file.attrs["keras_version"] = "2.10.0"
+        file.attrs["model_config"] = config[:65_000]
+    message = "nested more than 200|its configuration is damaged"
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "deep.h5")
+
+
+def test_a_configuration_without_measure_is_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "large.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.5.0"}')
+        with archive.open("config.json", "w") as config:
+            for _ in range(11):
+                config.write(b" " * 10_000_000)
+    with pytest.raises(ValueError, match="its config.json claims 110,000,000 bytes, and 100,000"):
+        load(tmp_path / "large.keras")
 
 
 def test_where_there_is_no_way_none_is_offered(tmp_path):
