@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.array_files import load_arrays, save_arrays
 from converters.child import ChildError
 from converters.fork_server import ForkServer
 from converters.runner import Tensor
@@ -18,7 +19,11 @@ SERVER = ForkServer("converters.isolated_run")
 
 
 def run_isolated(
-    content: bytes, kernels: str, method: str, arrays: Mapping[str, np.ndarray]
+    content: bytes,
+    kernels: str,
+    method: str,
+    arrays: Mapping[str, np.ndarray],
+    signature: str | None = None,
 ) -> dict[str, Tensor]:
     """What a method of `Runner` gives for a model, run in a process of its own.
 
@@ -27,6 +32,7 @@ def run_isolated(
         kernels: Out of `KERNELS`.
         method: `"outputs"` or `"tensors"`.
         arrays: `{input name: (samples, ...)}`, whole batches.
+        signature: Key of the signature to run. Defaults to `None`, the default one.
 
     Raises:
         ValueError: LiteRT refuses the model, crashes on it, or does not come to an end.
@@ -34,8 +40,14 @@ def run_isolated(
     with tempfile.TemporaryDirectory(prefix="edgekit-run-") as temporary:
         folder = Path(temporary)
         (folder / "model.tflite").write_bytes(content)
-        np.savez(folder / "inputs.npz", **arrays)
-        job = {"folder": temporary, "kernels": kernels, "method": method, "patience": PATIENCE}
+        save_arrays(folder / "inputs.npz", arrays)
+        job = {
+            "folder": temporary,
+            "kernels": kernels,
+            "method": method,
+            "signature": signature,
+            "patience": PATIENCE,
+        }
         try:
             status = SERVER.run(job)
         except ChildError as error:
@@ -54,8 +66,5 @@ def run_isolated(
         result = json.loads((folder / "result.json").read_text())
         if "error" in result:
             raise ValueError(result["error"])
-        with np.load(folder / "values.npz") as values:
-            return {
-                name: Tensor(values[f"v{i}"], scale)
-                for i, (name, scale) in enumerate(result["tensors"])
-            }
+        values = load_arrays(folder / "values.npz")
+        return {name: Tensor(values[name], scale) for name, scale in result["tensors"]}

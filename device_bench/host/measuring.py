@@ -37,7 +37,9 @@ def measure_on_host(
     """
     mode, before = plan.mode, describe_host()
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as temporary:
-        rows = cases(models, plan.settings, samples, mode, plan.seed, Path(temporary))
+        rows = cases(
+            models, plan.settings, samples, mode, plan.seed, Path(temporary), plan.signature
+        )
         names = [case.name for case in rows]
         if len(set(names)) < len(names):
             raise ValueError(f"`models` have names that settings make alike: {', '.join(names)}")
@@ -51,6 +53,7 @@ def measure_on_host(
         "processes": mode.processes,
         "seconds": mode.seconds,
         "seed": plan.seed,
+        "signature": plan.signature,
         "inputs": "random" if all(s is None for s in samples.values()) else "real samples",
         "interrupted": rounds.interrupted,
     }

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.array_files import save_arrays
 from converters.as_flatbuffer import as_flatbuffer
 from converters.child import ChildError, run_module
+from converters.feeding import feeding
 from converters.flatbuffer import Flatbuffer
-from converters.reader import ModelInfo, read_model
+from converters.model_info import ModelInfo
+from converters.reader import read_model
 from converters.samples import Samples
 from device_bench.environment import package_version
 from device_bench.finding import Finding
-from device_bench.host.feeding import save_arrays
 from device_bench.host.jobs import memory_left, pinned_cores
 from device_bench.setting import Setting
 
@@ -196,6 +198,7 @@ def profile(
         job = {
             "model": str(folder / "model.tflite"),
             "inputs": None,
+            "step": feeding(info).step,
             "seed": seed,
             "kernels": kernels,
             "threads": threads,
