@@ -1,6 +1,7 @@
 """`convert`: a Keras model, or a float flatbuffer, to LiteRT flatbuffers of many formats."""
 
 import json
+import os
 import tempfile
 import warnings
 from collections import Counter, defaultdict
@@ -18,6 +19,7 @@ from converters.calibration.streams import CalibrationData, read_samples
 from converters.checks import SAMPLES, probe, read_checks
 from converters.child import ChildError, why_it_failed
 from converters.errors import ConversionError, first_line
+from converters.file_kinds import may_be_quantization_aware
 from converters.flatbuffer import Flatbuffer
 from converters.fork_server import ForkServer, Server
 from converters.formats import FORMATS, check_formats
@@ -108,6 +110,8 @@ def convert(
     }
     if hasattr(model, "convert"):  # it lives in a process of its own
         return model.convert(formats, calibration, **options)
+    if isinstance(model, (str, os.PathLike)) and not may_be_quantization_aware(model):
+        _check_calibration(formats, calibration)  # before the model is loaded
     source = as_source(model)
     quantization_aware = False
     if source.model is not None:

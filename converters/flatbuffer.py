@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.checks import Check
+from converters.file_kinds import kind_of
 from converters.files import existing_file, write_whole
 from converters.isolation import run_isolated
 from converters.reader import read_model, read_models
@@ -41,9 +42,8 @@ class Flatbuffer:
 
     def __init__(self, content: bytes, check: Check | None = None):
         if len(content) < 8 or content[4:8] != _IDENTIFIER:
-            raise ValueError(
-                f"not a LiteRT flatbuffer: {len(content)} bytes without the mark 'TFL3' at byte 4"
-            )
+            kind = kind_of(content) or f"{len(content):,} bytes without the mark 'TFL3' at byte 4"
+            raise ValueError(f"not a LiteRT flatbuffer (.tflite) but {kind}")
         self.content = bytes(content)
         self.check = check
         self._runners: dict[tuple[str, str | None], Runner] = {}

@@ -28,6 +28,10 @@ def load_samples(path: str | os.PathLike) -> np.ndarray | dict[str, np.ndarray]:
     path = existing_file(path)
     try:
         loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            others = [name for name in loaded.zip.namelist() if not name.endswith(".npy")]
+            if others:
+                raise ValueError(f"it holds {others[0]}")
         return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
     except Exception as error:
         # np.load raises zipfile, pickle, EOF and value errors alike for a damaged file.
