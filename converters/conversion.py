@@ -31,6 +31,9 @@ from converters.source import Convertible, Source, as_source
 from converters.unrolling import unrolled
 from converters.weights import BLOCKS, FEWEST_ELEMENTS
 
+# A learned range that clips a larger share of what passed is spoken of; so many are named.
+_CLIPPED_SHARE, _NAMED_RANGES = 0.003, 3
+
 _SERVERS = {kind: ForkServer("converters.worker", kind) for kind in ("keras", "flatbuffer")}
 
 
@@ -127,9 +130,12 @@ def convert(
         contents = {name: (done.folder / f"{name}.tflite").read_bytes() for name in formats}
     for note in done.notes:
         warnings.warn(note, stacklevel=2)
+    clipping = _clipping(source.model) if quantization_aware else []
+    for note in clipping:
+        warnings.warn(note, stacklevel=2)
     files = {}
     for name in formats:  # a loop, so that warnings are of the caller's line
-        notes = done.notes if FORMATS[name].integer else []
+        notes = [*done.notes, *clipping] if FORMATS[name].integer else []
         files[name] = judged(name, contents[name], checks[name], done.loops, sparse, notes)
     return files
 
@@ -266,6 +272,24 @@ def _check_ranges(model: keras.Model, formats: list[str]) -> bool:
             )
         return True
     return False
+
+
+def _clipping(model: keras.Model) -> list[str]:
+    """What to say of learned ranges that cut off much of what passed them in training."""
+    shares = {
+        layer.path: layer.clipped
+        for layer in model._flatten_layers(include_self=False)
+        if getattr(layer, "clipped", 0.0) > _CLIPPED_SHARE
+    }
+    if not shares:
+        return []
+    worst = sorted(shares.items(), key=lambda item: -item[1])[:_NAMED_RANGES]
+    named = ", ".join(f"{path} ({share:.1%})" for path, share in worst)
+    return [
+        f"{len(shares)} learned ranges clip more than {_CLIPPED_SHARE:.1%} of what passed in "
+        f"training, most of all {named}: train on with estimator='recent', the default, or with "
+        "ranges that are not frozen so early, unless clipping is what you want"
+    ]
 
 
 def _strip_of(rounding: dict[str, list]) -> str:
