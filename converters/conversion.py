@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from converters.legacy.traced import foreign_variables
 from converters.progress import progress_of
 from converters.saved_model import named_outputs, save_for_conversion
 from converters.source import Convertible, Source, as_source
+from converters.temporary import temporary_folder
 from converters.unrolling import unrolled
 from converters.weights import BLOCKS, FEWEST_ELEMENTS
 
@@ -170,10 +170,9 @@ def done_job(source: Source, job: dict, calibration: CalibrationData | None) -> 
     """
     kind = "flatbuffer" if source.model is None else "keras"
     with (
-        tempfile.TemporaryDirectory(prefix="edgekit-convert-") as temporary,
+        temporary_folder("convert") as folder,
         _SERVERS[kind].server() as server,  # loads TensorFlow meanwhile, once
     ):
-        folder = Path(temporary)
         samples, notes = None, []
         if calibration is not None:
             samples, pixels = _calibration(source, calibration)

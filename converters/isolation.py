@@ -2,9 +2,7 @@
 
 import json
 import signal
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +10,7 @@ from converters.array_files import load_arrays, save_arrays
 from converters.child import ChildError
 from converters.fork_server import ForkServer
 from converters.runner import Tensor
+from converters.temporary import temporary_folder
 
 # Seconds that loading a model, and each invocation, may take.
 PATIENCE = 60
@@ -37,12 +36,11 @@ def run_isolated(
     Raises:
         ValueError: LiteRT refuses the model, crashes on it, or does not come to an end.
     """
-    with tempfile.TemporaryDirectory(prefix="edgekit-run-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder("run") as folder:
         (folder / "model.tflite").write_bytes(content)
         save_arrays(folder / "inputs.npz", arrays)
         job = {
-            "folder": temporary,
+            "folder": str(folder),
             "kernels": kernels,
             "method": method,
             "signature": signature,

@@ -29,6 +29,7 @@ BENCH_MAY_IMPORT = {
     "converters.reader",
     "converters.runner",
     "converters.samples",
+    "converters.temporary",
     "converters.files",
     "converters.child",
     "converters.signal_to_noise",

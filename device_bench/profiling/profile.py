@@ -2,9 +2,7 @@
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from converters.flatbuffer import Flatbuffer
 from converters.model_info import ModelInfo
 from converters.reader import read_model
 from converters.samples import Samples
+from converters.temporary import temporary_folder
 from device_bench.environment import package_version
 from device_bench.finding import Finding
 from device_bench.host.jobs import memory_left, pinned_cores
@@ -192,8 +191,7 @@ def profile(
     setting = Setting(kernels, threads, runtime="compiled")
     flatbuffer = as_flatbuffer(model)
     info = read_model(flatbuffer.content)
-    with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder("profile") as folder:
         (folder / "model.tflite").write_bytes(flatbuffer.content)
         job = {
             "model": str(folder / "model.tflite"),
