@@ -5,12 +5,29 @@
 
 import zipfile
 from collections.abc import Iterable
+from pathlib import Path
 
 # Deflate packs at most 1,032 to 1: more is a lie. Stored entries are as long as they are.
 _MOST_TIMES = 1032
 # Above so many bytes an entry must not be more than so many times smaller packed: text is ten
 # to fifty times, and weights and samples less.
 _LARGE, _PLAUSIBLE_TIMES = 2**26, 200
+
+
+def check_zip_file(path: Path) -> None:
+    """Refuse a file that is such a zip; any other file is none of its business.
+
+    Raises:
+        ValueError: As in `check_zip`.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    check_zip(entries, path.stat().st_size, str(path))
 
 
 def check_zip(entries: Iterable[zipfile.ZipInfo], size: int, what: str) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from converters.packed.compiled import compiled
+from converters.packed.compiled import FAST, compiled
 from converters.packed.mixing import INPUTS, find_slots, learn, predict
 from converters.packed.range_coder import code_bit
 
@@ -90,6 +90,6 @@ def _before(data, i, distance) -> int:
     return int(data[i - distance]) if i >= distance else 0
 
 
-def nothing_seen(bits: int) -> np.ndarray:
+def nothing_seen(bits: int) -> np.ndarray | list[int]:
     """For `code_bytes`, at the begin of its data."""
-    return np.full(1 << bits, -1, np.int32)
+    return np.full(1 << bits, -1, np.int32) if FAST else [-1] * (1 << bits)

@@ -1,8 +1,8 @@
 """Which ways of packing `pack` may choose from."""
 
-from converters.packed.container import Kind
+from converters.packed.container import ORDER, Kind
 
 CODERS = {
-    "smallest": (Kind.BYTES, Kind.SYMBOLS, Kind.HUFFMAN, Kind.RELATIVE),
-    "huffman": (Kind.STORED, Kind.HUFFMAN, Kind.RELATIVE),
+    "smallest": tuple(kind for kind in ORDER if kind != Kind.SCALED),
+    "huffman": (Kind.STORED, Kind.HUFFMAN, Kind.RELATIVE, Kind.LZMA),
 }

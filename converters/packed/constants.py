@@ -1,11 +1,12 @@
 """Where in a `.tflite` its constants lie, and what they are."""
 
+import io
+import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 
-from converters.flatbuffer_tables import DAMAGE, CorruptFlatbuffer
-from converters.reader import read_model
+from converters.reader import DAMAGE, CorruptFlatbuffer, read_model
 
 _DTYPES = {
     "FLOAT32": "float32",
@@ -25,6 +26,9 @@ _DTYPES = {
     "INT2": "uint8",
 }
 
+# Fewer bytes are learned better among others.
+_FEWEST_OF_BLOB = 1024
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -37,6 +41,7 @@ class Constant:
         dtype: NumPy's, in which to look at them.
         shape: Of the tensor.
         scales: Whether these are a tensor's scales, rather than its values.
+        blob: Whether these are bytes of no tensor.
     """
 
     start: int
@@ -45,6 +50,7 @@ class Constant:
     dtype: str
     shape: tuple[int, ...]
     scales: bool = False
+    blob: bool = False
 
     @property
     def row(self) -> int:
@@ -92,6 +98,7 @@ def _found(content: bytes) -> list[Constant]:
             tensor = graph.Tensors(index)
             tensors.setdefault(tensor.Buffer(), tensor)
             found += _scales(tensor)
+    found += _blobs(root, content, set(tensors))
     for index in range(1, root.BuffersLength()):
         place = _place(root.Buffers(index))
         tensor = tensors.get(index)
@@ -104,6 +111,43 @@ def _found(content: bytes) -> list[Constant]:
         name = (tensor.Name() or b"").decode(errors="replace")
         found.append(Constant(*place, name, dtype, shape))
     return found
+
+
+def _blobs(root, content: bytes, of_tensors: set[int]) -> list[Constant]:
+    """What is of no tensor and large: metadata, programs in the options of custom ops, a zip."""
+    found = []
+    for index in range(1, root.BuffersLength()):
+        place = None if index in of_tensors else _place(root.Buffers(index))
+        if place is not None:
+            found.append((*place, f"(buffer {index}, of no tensor)"))
+    for number in range(root.SubgraphsLength()):
+        graph = root.Subgraphs(number)
+        for index in range(graph.OperatorsLength()):
+            op = graph.Operators(index)
+            field = op._tab.Offset(14)  # `custom_options`
+            if field and op.CustomOptionsLength():
+                place = op._tab.Vector(field), op.CustomOptionsLength()
+                found.append((*place, f"(options of op {index})"))
+            if op.LargeCustomOptionsOffset() > 1:
+                place = op.LargeCustomOptionsOffset(), op.LargeCustomOptionsSize()
+                found.append((*place, f"(options of op {index})"))
+    zipped = _zip_place(content)
+    if zipped is not None:
+        found.append((zipped, len(content) - zipped, "(files behind the model)"))
+    return [
+        Constant(start, size, name, "uint8", (size,), blob=True)
+        for start, size, name in found
+        if size >= _FEWEST_OF_BLOB
+    ]
+
+
+def _zip_place(content: bytes) -> int | None:
+    """Where the zip behind a model begins."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return min((entry.header_offset for entry in archive.infolist()), default=None)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, ValueError):
+        return None
 
 
 def _place(buffer) -> tuple[int, int] | None:

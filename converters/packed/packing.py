@@ -4,14 +4,17 @@ import os
 import warnings
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
 
 from converters.flatbuffer import Flatbuffer
 from converters.packed.candidates import (
+    BEGIN,
+    Choice,
     Packable,
-    cheapest_kind,
+    choose,
     encode_bytes,
     encode_next,
 )
@@ -20,11 +23,14 @@ from converters.packed.compiled import FAST
 from converters.packed.constants import Constant, find_constants
 from converters.packed.container import (
     MOST_SEGMENTS,
+    ORDER,
     SMALLEST_BITS,
     Header,
     Kind,
     decoder_memory,
+    impossible_claim,
 )
+from converters.packed.lzma_stream import write_lzma
 from converters.packed.mixing import new_mixer
 from converters.packed.multiples import find_multiples
 from converters.packed.packed_file import PackedFile
@@ -34,6 +40,8 @@ from converters.packed.unpacking import unpacked_bytes
 _FEWEST_BYTES = 64
 _FEWEST_OF_VECTOR = 1024
 _SLOW_BYTES = 50_000
+# Of a byte without numba: predicted once, on trial in part, and once more to compare.
+_SLOW_SECONDS = 5e-4
 # More slots gain nothing but on files of many megabytes.
 _MOST_BITS = 16
 
@@ -47,9 +55,12 @@ def pack(
     """Pack a `.tflite` so that it unpacks to the same bytes.
 
     Each constant is packed in the way that makes it smallest: a codebook with numbers that are
-    predicted from their neighbours, the same in Huffman codes, sparse with relative indices, or
-    plain bytes; scales that are multiples of others are left out. The result is unpacked and
-    compared before it is given out.
+    predicted from their neighbors, the same in Huffman codes, sparse with relative indices, bytes
+    that are predicted, or LZMA; scales that are multiples of others are left out. Bytes of no
+    tensor, such as metadata, programs of custom ops and files behind the model, are packed as one
+    of the last two, and no file becomes larger than by `xz -9e`. The result is unpacked and
+    compared before it is given out. With and without numba (extra `pack`) the bytes are the same;
+    without, it takes about half a millisecond a byte of constants.
 
     Example:
         >>> packed = pack("model.tflite")
@@ -58,8 +69,8 @@ def pack(
 
     Args:
         model: A `Flatbuffer`, or the path of a `.tflite` file.
-        coder: `"smallest"`, or `"huffman"`, for slow processors: Huffman codes and stored bytes
-            only, but for the bytes around the constants. Defaults to `"smallest"`.
+        coder: `"smallest"`, or `"huffman"`, for slow processors: Huffman codes, LZMA and stored
+            bytes only, but for the bytes around the constants. Defaults to `"smallest"`.
         memory: Bytes the decoder may use beside the two files; less makes larger files. 65,536
             suits microcontrollers. Defaults to `2**22`, four megabytes.
         on_progress: Called with the bytes done and all bytes as packing goes on. Defaults to
@@ -70,7 +81,7 @@ def pack(
         ValueError: It is no LiteRT model, an unknown coder, or too little memory.
 
     Source: Han et al. 2015, Deep Compression, arXiv 1510.00149 (codebooks, relative indices,
-    Huffman codes); Mahoney 2005, PAQ (mixing of contexts).
+    Huffman codes); Mahoney 2005, PAQ (mixing of contexts); Pavlov, LZMA SDK.
     """
     if coder not in CODERS:
         raise ValueError(f"`coder` must be one of {', '.join(CODERS)}. Received: coder={coder!r}")
@@ -83,9 +94,11 @@ def pack(
     flatbuffer = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
     content = flatbuffer.content
     if not FAST and len(content) > _SLOW_BYTES:
+        minutes = max(1, round(len(content) * _SLOW_SECONDS / 60))
         warnings.warn(
-            f"packing {len(content):,} bytes takes minutes without numba: install the extra "
-            "`pack` (pip install 'edgekit-keras[pack]')",
+            f"packing {len(content):,} bytes takes about {minutes} minutes without numba, which "
+            "takes seconds: install the extra `pack` (pip install 'edgekit-keras[pack]'), or use "
+            "the coder 'huffman'",
             stacklevel=2,
         )
     constants = find_constants(content)
@@ -119,7 +132,7 @@ class _Packing:
     def __init__(self, content, constants, coders, bits, on_progress):
         self._content, self._coders, self._bits = content, coders, bits
         self._on_progress = on_progress
-        self._done = 0
+        self._done, self._all = 0, 2 * len(content)
         self._multiples = find_multiples(constants, content)[:MOST_SEGMENTS]
         made = {segment.start for segment in self._multiples}
         worth = [c for c in constants if c.start not in made and _worth_a_segment(c)]
@@ -127,47 +140,80 @@ class _Packing:
         self._packables = [Packable.of(c, content) for c in sorted(largest, key=lambda c: c.start)]
 
     def run(self) -> bytes:
-        chosen = {}
+        chosen: dict[Kind, list[tuple[Packable, Choice]]] = {}
         for packable in self._packables:
-            kind = cheapest_kind(packable, self._coders, self._bits)
-            chosen.setdefault(kind, []).append(packable)
-            self._step(packable)
+            choice = choose(packable, self._coders, self._bits)
+            chosen.setdefault(choice.kind, []).append((packable, choice))
+            self._step(min(len(packable.data), 4 * BEGIN))
         segments, payloads = list(self._multiples), {}
         mixer = new_mixer(self._bits)
         skeleton = self._skeleton(chosen)
         front = encode_bytes(skeleton, 4, mixer)
-        for kind in Kind:
+        self._step(len(skeleton))
+        skeleton_kind, packed = Kind.BYTES, write_lzma(skeleton.tobytes())
+        if len(packed) < len(front):
+            skeleton_kind, front, mixer = Kind.LZMA, packed, new_mixer(self._bits)
+        for kind in ORDER:
             if kind == Kind.SYMBOLS:
                 mixer = new_mixer(self._bits)
-            for packable in chosen.get(kind, []):
-                segment, payload, mixer = encode_next(packable, kind, mixer)
+            for packable, choice in chosen.get(kind, []):
+                segment, payload, after = encode_next(packable, kind, mixer, choice.begin_anew)
+                if choice.other and len(choice.other[1]) < len(payload):
+                    other, payload = choice.other
+                    segment = packable.segment(other, size=len(payload))
+                else:
+                    mixer = after
                 segments.append(segment)
                 payloads[segment.start] = payload
-                self._step(packable)
+                self._step(len(packable.data))
         segments.sort(key=lambda segment: segment.start)
-        ordered = [s for kind in Kind for s in segments if s.kind == kind]
-        header = Header(len(self._content), self._bits, len(front), tuple(segments))
+        ordered = [s for kind in ORDER for s in segments if s.kind == kind]
         body = b"".join(payloads.get(segment.start, b"") for segment in ordered)
-        packed = header.tobytes() + front + body
-        checksum = zlib.crc32(self._content, zlib.crc32(packed))
-        return packed + checksum.to_bytes(4, "little")
+        header = Header(len(self._content), self._bits, len(front), tuple(segments), skeleton_kind)
+        return min(sealed(header, front, body, self._content), self._whole(), key=len)
+
+    def _whole(self) -> bytes:
+        """The file as one stream: no other is larger than that."""
+        payload = write_lzma(self._content)
+        header = Header(len(self._content), self._bits, len(payload), (), Kind.LZMA)
+        return sealed(header, payload, b"", self._content)
 
     def _skeleton(self, chosen) -> np.ndarray:
         inside = np.ones(len(self._content), bool)
         for segment in self._multiples:
             inside[segment.start : segment.end] = False
         for packables in chosen.values():
-            for packable in packables:
+            for packable, _ in packables:
                 start = packable.constant.start
                 inside[start : start + packable.constant.size] = False
         return np.frombuffer(self._content, np.uint8)[inside]
 
-    def _step(self, packable: Packable) -> None:
-        self._done += packable.constant.size
+    def _step(self, count: int) -> None:
+        self._done += count
         if self._on_progress:
-            self._on_progress(self._done, 2 * sum(p.constant.size for p in self._packables))
+            self._on_progress(min(self._done, self._all), self._all)
+
+
+def sealed(header: Header, front: bytes, body: bytes, content: bytes) -> bytes:
+    """The file: its header, its payloads, and the checksum of all.
+
+    Args:
+        header: Of the file.
+        front: The skeleton, packed; where the file claims more than decoders believe, zeros are
+            added, which they would read behind its end.
+        body: The other payloads.
+        content: What is packed.
+    """
+    while impossible_claim(header, len(header.tobytes()) + len(front) + len(body) + 4):
+        front += bytes(1 + len(front) // 8)
+        header = replace(header, skeleton_size=len(front))
+    packed = header.tobytes() + front + body
+    checksum = zlib.crc32(content, zlib.crc32(packed))
+    return packed + checksum.to_bytes(4, "little")
 
 
 def _worth_a_segment(constant: Constant) -> bool:
+    if constant.blob:
+        return True
     matrix = len(constant.shape) > 1 and not constant.scales
     return constant.size >= (_FEWEST_BYTES if matrix else _FEWEST_OF_VECTOR)

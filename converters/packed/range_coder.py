@@ -5,23 +5,30 @@ Source: Martin 1979, "Range encoding"; renormalisation by bytes as in LZMA.
 
 import numpy as np
 
-from converters.packed.compiled import compiled
+from converters.packed.compiled import FAST, compiled
 
 # Places in the coder's state.
 LOW, RANGE, CODE, PLACE, WRITING = range(5)
 
 
-def writer() -> np.ndarray:
+def writer() -> np.ndarray | list[int]:
     """The state of a coder that writes."""
-    return np.array([0, 0xFFFFFFFF, 0, 0, 1], np.int64)
+    return _state([0, 0xFFFFFFFF, 0, 0, 1])
+
+
+def _state(numbers: list[int]) -> np.ndarray | list[int]:
+    return np.array(numbers, np.int64) if FAST else numbers
+
+
+def octets(data: np.ndarray) -> np.ndarray | bytearray:
+    """Bytes as the coders read and write them: without numba a bytearray, which is quicker."""
+    return data if FAST else bytearray(data.tobytes())
 
 
 def reader(payload: np.ndarray) -> np.ndarray:
     """The state of a coder that reads; behind the payload's end are zeros."""
-    first = np.zeros(4, np.int64)
-    first[: min(4, len(payload))] = payload[:4]
-    code = int(first @ np.array([1 << 24, 1 << 16, 1 << 8, 1]))
-    return np.array([0, 0xFFFFFFFF, code, 4, 0], np.int64)
+    code = int.from_bytes(bytes(payload[:4]).ljust(4, b"\0"), "big")
+    return _state([0, 0xFFFFFFFF, code, 4, 0])
 
 
 @compiled
@@ -84,7 +91,7 @@ def _carry(state: np.ndarray, payload: np.ndarray) -> None:
     payload[place] += 1
 
 
-def finish(state: np.ndarray, payload: np.ndarray) -> bytes:
+def finish(state: np.ndarray | list[int], payload: np.ndarray | bytearray) -> bytes:
     """The written bytes, the last ones as short as can be."""
     low, size = int(state[LOW]), int(state[RANGE])
     for kept in range(5):
@@ -95,5 +102,5 @@ def finish(state: np.ndarray, payload: np.ndarray) -> bytes:
     if value > 0xFFFFFFFF:
         value &= 0xFFFFFFFF
         _carry(state, payload)
-    written = payload[: int(state[PLACE])].tobytes() + value.to_bytes(4, "big")[:kept]
+    written = bytes(payload[: int(state[PLACE])]) + value.to_bytes(4, "big")[:kept]
     return written.rstrip(b"\0")

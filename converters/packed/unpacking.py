@@ -10,9 +10,17 @@ from converters.flatbuffer import Flatbuffer
 from converters.packed.bytes_model import code_bytes, nothing_seen
 from converters.packed.codebook import read_codebook
 from converters.packed.coded_symbols import read_dense, read_relative
-from converters.packed.container import Header, Kind, PackedFileError, Segment, read_header
-from converters.packed.mixing import new_mixer
-from converters.packed.range_coder import reader
+from converters.packed.container import (
+    ORDER,
+    Header,
+    Kind,
+    PackedFileError,
+    Segment,
+    read_header,
+)
+from converters.packed.lzma_stream import read_lzma
+from converters.packed.mixing import Mixer, new_mixer
+from converters.packed.range_coder import octets, reader
 from converters.packed.symbols_model import code_symbols
 
 
@@ -56,7 +64,7 @@ def unpacked_bytes(packed: bytes) -> bytes:
     mixer = new_mixer(header.bits)
     try:
         place = _skeleton(header, mixer, payloads, place, found)
-        for kind in Kind:
+        for kind in ORDER:
             if kind == Kind.SYMBOLS:
                 mixer = new_mixer(header.bits)
             for segment in header.segments:
@@ -66,7 +74,7 @@ def unpacked_bytes(packed: bytes) -> bytes:
                     mixer = new_mixer(header.bits)
                 payload = payloads[place : place + segment.size]
                 place += segment.size
-                _decode(segment, mixer, header.bits, payload, found)
+                _decode(segment, mixer, payload, found)
     except PackedFileError:
         raise
     except ValueError as error:
@@ -79,10 +87,12 @@ def unpacked_bytes(packed: bytes) -> bytes:
 
 
 def _skeleton(header: Header, mixer, payloads, place, found) -> int:
-    holes = sum(segment.end - segment.start for segment in header.segments)
-    skeleton = np.zeros(header.unpacked_size - holes, np.uint8)
     payload = payloads[place : place + header.skeleton_size]
-    code_bytes(mixer, nothing_seen(header.bits), reader(payload), payload, skeleton, 4)
+    if header.skeleton_kind == Kind.LZMA:
+        unpacked = read_lzma(payload.tobytes(), header.skeleton_bytes)
+        skeleton = np.frombuffer(unpacked, np.uint8)
+    else:
+        skeleton = read_bytes(payload, header.skeleton_bytes, 4, mixer)
     end = taken = 0
     for segment in header.segments:
         gap = segment.start - end
@@ -92,14 +102,23 @@ def _skeleton(header: Header, mixer, payloads, place, found) -> int:
     return place + header.skeleton_size
 
 
-def _decode(segment: Segment, mixer, bits: int, payload: np.ndarray, found: np.ndarray) -> None:
+def read_bytes(payload: np.ndarray, size: int, stride: int, mixer: Mixer) -> np.ndarray:
+    """So many bytes by the model of bytes; as `encode_bytes`."""
+    payload, data = octets(payload), octets(np.zeros(size, np.uint8))
+    code_bytes(mixer, nothing_seen(mixer.bits), reader(payload), payload, data, stride)
+    return np.frombuffer(data, np.uint8)
+
+
+def _decode(segment: Segment, mixer, payload: np.ndarray, found: np.ndarray) -> None:
     out = found[segment.start : segment.end]
     if segment.kind == Kind.STORED:
         if len(payload) != len(out):
             raise ValueError("a stored segment of another size")
         out[:] = payload
     elif segment.kind == Kind.BYTES:
-        code_bytes(mixer, nothing_seen(bits), reader(payload), payload, out, segment.width)
+        out[:] = read_bytes(payload, len(out), segment.width, mixer)
+    elif segment.kind == Kind.LZMA:
+        out[:] = np.frombuffer(read_lzma(payload.tobytes(), len(out)), np.uint8)
     elif segment.kind == Kind.SCALED:
         source = found[segment.source : segment.source + len(out)].view("<f4")
         with np.errstate(all="ignore"):
@@ -108,17 +127,19 @@ def _decode(segment: Segment, mixer, bits: int, payload: np.ndarray, found: np.n
     else:
         codebook, used = read_codebook(payload, segment.width)
         symbols = np.zeros(segment.count, np.uint8)
-        _read_symbols(segment, mixer, codebook, payload[used:], symbols)
+        symbols = _read_symbols(segment, mixer, codebook, payload[used:], symbols)
         out[:] = codebook.values[symbols].ravel()
 
 
-def _read_symbols(segment, mixer, codebook, payload, symbols) -> None:
+def _read_symbols(segment, mixer, codebook, payload, symbols) -> np.ndarray:
     count = len(codebook)
     if segment.kind == Kind.SYMBOLS:
+        payload, symbols = octets(payload), octets(symbols)
         state, shape = reader(payload), (segment.row, segment.inner)
         if not code_symbols(mixer, state, payload, symbols, count, *shape, codebook.negative):
             raise ValueError("a number beyond its codebook")
-        return
+        return np.frombuffer(symbols, np.uint8)
     read = read_dense if segment.kind == Kind.HUFFMAN else read_relative
     if not read(payload, symbols, count):
         raise ValueError("Huffman codes that end too early or say too much")
+    return symbols

@@ -180,10 +180,7 @@ def _trace(model, specs):
         ]
         found[2] = [ending and replace(ending, logits=None) for ending in found[2]]
 
-    try:
-        tf.function(run, autograph=False).get_concrete_function(specs)
-    finally:
-        model._clear_losses()  # what layers added while they were traced is nobody's loss
+    tf.function(run, autograph=False).get_concrete_function(specs)
     return tuple(found)
 
 

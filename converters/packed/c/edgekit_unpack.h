@@ -3,7 +3,7 @@
    SPDX-License-Identifier: Apache-2.0
 
    C99 or C++11 with 8-bit bytes, for any byte order; no allocation, no state between calls, no
-   recursion. About 6 kB of code and less than 1 kB of stack on a Cortex-M4.
+   recursion. About 7 kB of code and less than 1 kB of stack on a Cortex-M4.
    In exactly one source file:
 
        #define EDGEKIT_UNPACK_IMPLEMENTATION
@@ -18,7 +18,8 @@
    From a file or a socket: `ekz_unpack_from`. Ask `ekz_look` how large the buffers must be.
 
    Whatever the packed bytes are, nothing outside of the buffers is read or written, and the work
-   is bounded by the sizes in the header, which must fit the buffers. A damaged file is refused:
+   is bounded by the sizes in the header, which must fit the buffers, and by that of the file: a
+   header that asks for much more than a file of its size holds is refused. A damaged one too:
    two checksums guard it. They are no signature; who can write a file can write its checksums.
    Do not build with -ffast-math: scales are multiplied, and must come out to the bit. */
 #ifndef EDGEKIT_UNPACK_H
@@ -131,19 +132,33 @@ const char *ekz_message(ekz_status status);
 #define EDGEKIT_UNPACK_IMPLEMENTED
 #include <string.h>
 
-#define EKZI_VERSION 1u
+#define EKZI_OLDEST 1u
+#define EKZI_NEWEST 2u
 #define EKZI_MOST_BYTES 0x7FFFFFFFu
 #define EKZI_MOST_SEGMENTS 4096u
 #define EKZI_SMALLEST_BITS 6u
 #define EKZI_LARGEST_BITS 16u
-#define EKZI_MOST_TIMES 17u /* smaller than the unpacked file, as a power of two */
+/* What a file may claim: so many predicted numbers and unpacked bytes, and so many for each of
+   its bytes. */
+#define EKZI_FREE_PREDICTED (1u << 20)
+#define EKZI_MOST_PREDICTED 1024u
+#define EKZI_FREE_BYTES (1u << 24)
+#define EKZI_MOST_TIMES 4096u
 #define EKZI_INPUTS 10u
 #define EKZI_WEIGHT_SETS 96u
 #define EKZI_PATIENCE 255u /* bits seen until a slot moves at its slowest */
 #define EKZI_PIECE 128u    /* bytes read at once */
 
-/* In the order in which they are decoded. */
-enum { EKZI_STORED, EKZI_BYTES, EKZI_SYMBOLS, EKZI_HUFFMAN, EKZI_RELATIVE, EKZI_SCALED };
+enum {
+  EKZI_STORED,
+  EKZI_BYTES,
+  EKZI_SYMBOLS,
+  EKZI_HUFFMAN,
+  EKZI_RELATIVE,
+  EKZI_SCALED,
+  EKZI_LZMA,
+  EKZI_KINDS
+};
 
 typedef struct ekzi_segment {
   uint32_t start, count;  /* where its numbers are in the unpacked file, and how many */
@@ -161,7 +176,7 @@ typedef struct ekzi_state {
   void *user;
   size_t at, held; /* in `piece` */
   uint32_t crc, left; /* bytes of the header or payload that are still to come */
-  uint32_t bits, skeleton, range, code;
+  uint32_t bits, skeleton, skeleton_kind, last_kind, range, code;
   uint32_t octet, unread; /* the byte that Huffman codes are read from, and its bits to come */
   uint32_t contexts[EKZI_INPUTS], slots[EKZI_INPUTS];
   ekzi_segment *segments; /* from here on in the workspace */
@@ -274,7 +289,7 @@ static ekz_status ekzi_read_segment(ekzi_state *s, uint32_t end, uint32_t whole,
   memset(into, 0, sizeof *into);
   into->start = ekzi_number(s, EKZI_MOST_BYTES);
   word = ekzi_next(s);
-  if ((word & 7) > EKZI_SCALED || word >> 4 > 3) return EKZ_BAD_SEGMENT;
+  if ((word & 7) > s->last_kind || word >> 4 > 3) return EKZ_BAD_SEGMENT;
   into->kind = (uint8_t)(word & 7);
   into->fresh = (word & 8) != 0;
   if (into->fresh && into->kind != EKZI_BYTES && into->kind != EKZI_SYMBOLS) return EKZ_BAD_SEGMENT;
@@ -303,12 +318,16 @@ static ekz_status ekzi_read_segment(ekzi_state *s, uint32_t end, uint32_t whole,
 }
 
 static ekz_status ekzi_read_fields(ekzi_state *s, void *work, size_t work_size, ekz_facts *facts) {
-  uint32_t i, end = 0;
-  facts->unpacked_size = ekzi_number(s, EKZI_MOST_BYTES);
+  uint32_t i, end = 0, outside;
+  uint64_t predicted = 0;
+  facts->unpacked_size = outside = ekzi_number(s, EKZI_MOST_BYTES);
   s->bits = ekzi_number(s, EKZI_LARGEST_BITS);
   s->skeleton = ekzi_number(s, EKZI_MOST_BYTES);
+  s->last_kind = facts->version > 1 ? EKZI_LZMA : EKZI_SCALED;
+  s->skeleton_kind = facts->version > 1 ? ekzi_number(s, EKZI_LZMA) : (uint32_t)EKZI_BYTES;
   facts->segments = ekzi_number(s, EKZI_MOST_SEGMENTS);
   if (s->odd || s->bits < EKZI_SMALLEST_BITS) return EKZ_BAD_HEADER;
+  if (s->skeleton_kind != EKZI_BYTES && s->skeleton_kind != EKZI_LZMA) return EKZ_BAD_HEADER;
   facts->packed_size += s->skeleton;
   facts->work_size = ekz_work_size(s->bits, facts->segments);
   if (work && work_size >= facts->work_size) ekzi_lay_out(s, work, facts->segments);
@@ -317,13 +336,21 @@ static ekz_status ekzi_read_fields(ekzi_state *s, void *work, size_t work_size, 
     ekz_status status = ekzi_read_segment(s, end, facts->unpacked_size, &segment);
     if (status != EKZ_OK) return status;
     end = segment.start + segment.count * segment.width;
+    outside -= segment.count * segment.width;
+    if (segment.kind == EKZI_BYTES) predicted += segment.count * segment.width;
+    if (segment.kind == EKZI_SYMBOLS) predicted += segment.count;
+    if (segment.kind == EKZI_HUFFMAN && segment.count / 8 > segment.size) return EKZ_BAD_HEADER;
     /* Each addend is below 2^31, so that the sum shows it before it wraps around. */
     if (facts->packed_size > EKZI_MOST_BYTES) break;
     facts->packed_size += segment.size;
     if (s->segments) s->segments[i] = segment;
   }
-  if (facts->unpacked_size >> EKZI_MOST_TIMES > facts->packed_size) return EKZ_BAD_HEADER;
-  return s->left || facts->packed_size > EKZI_MOST_BYTES ? EKZ_BAD_HEADER : EKZ_OK;
+  if (s->left || facts->packed_size > EKZI_MOST_BYTES) return EKZ_BAD_HEADER;
+  if (s->skeleton_kind == EKZI_BYTES) predicted += outside;
+  if (predicted > EKZI_FREE_PREDICTED + (uint64_t)EKZI_MOST_PREDICTED * facts->packed_size ||
+      facts->unpacked_size > EKZI_FREE_BYTES + (uint64_t)EKZI_MOST_TIMES * facts->packed_size)
+    return EKZ_BAD_HEADER;
+  return EKZ_OK;
 }
 
 static ekz_status ekzi_read_header(ekzi_state *s, void *work, size_t work_size, ekz_facts *facts) {
@@ -333,7 +360,7 @@ static ekz_status ekzi_read_header(ekzi_state *s, void *work, size_t work_size, 
   if (ekzi_byte(s) != 'E' || ekzi_byte(s) != 'K' || ekzi_byte(s) != 'Z') return EKZ_NOT_EKZ;
   facts->version = ekzi_byte(s);
   if (s->cut) return EKZ_NOT_EKZ;
-  if (facts->version != EKZI_VERSION) return EKZ_NEWER;
+  if (facts->version < EKZI_OLDEST || facts->version > EKZI_NEWEST) return EKZ_NEWER;
   s->left = 6;
   stored = ekzi_number(s, EKZI_MOST_BYTES / 2);
   facts->packed_size = 4 + (6 - s->left) + stored + 2 + 4;
@@ -679,14 +706,150 @@ static void ekzi_scale(const ekzi_segment *segment, uint8_t *whole) {
   }
 }
 
+/* ---- LZMA: bytes that repeat others far before them --------------------------------------- */
+
+/* Where the probabilities of each decision begin; the workspace behind the segments has room for
+   those of three bits of literals. */
+enum {
+  EKZI_IS_MATCH = 0,
+  EKZI_IS_REP = 192,
+  EKZI_IS_REP0 = 204,
+  EKZI_IS_REP1 = 216,
+  EKZI_IS_REP2 = 228,
+  EKZI_IS_LONG = 240,
+  EKZI_SLOT = 432,
+  EKZI_DISTANCE = 688,
+  EKZI_ALIGN = 816,
+  EKZI_LENGTH = 832,
+  EKZI_REP_LENGTH = 1346,
+  EKZI_LITERAL = 1860
+};
+
+static void ekzi_lzma_normalize(ekzi_state *s) {
+  if (s->range >> 24) return;
+  s->range <<= 8;
+  s->code = s->code << 8 | ekzi_next(s);
+}
+
+static uint32_t ekzi_lzma_bit(ekzi_state *s, uint16_t *probability) {
+  uint32_t part = (s->range >> 11) * *probability, bit = s->code >= part;
+  s->code -= bit ? part : 0;
+  s->range = bit ? s->range - part : part;
+  *probability = (uint16_t)(bit ? *probability - (*probability >> 5)
+                                : *probability + ((2048 - *probability) >> 5));
+  ekzi_lzma_normalize(s);
+  return bit;
+}
+
+static uint32_t ekzi_lzma_tree(ekzi_state *s, uint16_t *tree, uint32_t bits) {
+  uint32_t i, node = 1;
+  for (i = 0; i < bits; ++i) node = node << 1 | ekzi_lzma_bit(s, tree + node);
+  return node - (1u << bits);
+}
+
+/* The lowest bit comes first. */
+static uint32_t ekzi_lzma_reverse(ekzi_state *s, uint16_t *tree, uint32_t bits) {
+  uint32_t i, bit, node = 1, found = 0;
+  for (i = 0; i < bits; ++i) {
+    bit = ekzi_lzma_bit(s, tree + node);
+    node = node << 1 | bit;
+    found |= bit << i;
+  }
+  return found;
+}
+
+static uint32_t ekzi_lzma_length(ekzi_state *s, uint16_t *coder, uint32_t place) {
+  if (!ekzi_lzma_bit(s, coder)) return ekzi_lzma_tree(s, coder + 2 + 8 * place, 3);
+  if (!ekzi_lzma_bit(s, coder + 1)) return 8 + ekzi_lzma_tree(s, coder + 130 + 8 * place, 3);
+  return 16 + ekzi_lzma_tree(s, coder + 258, 8);
+}
+
+/* How many bytes lie between a match and what it repeats. */
+static uint32_t ekzi_lzma_distance(ekzi_state *s, uint16_t *p, uint32_t length) {
+  uint32_t slot = ekzi_lzma_tree(s, p + EKZI_SLOT + 64 * (length < 3 ? length : 3), 6);
+  uint32_t i, bit, bits = (slot >> 1) - 1, high = 0, distance = 2 | (slot & 1);
+  if (slot < 4) return slot;
+  if (slot < 14) {
+    distance <<= bits;
+    return distance + ekzi_lzma_reverse(s, p + EKZI_DISTANCE + distance - slot, bits);
+  }
+  for (i = 4; i < bits; ++i) {
+    s->range >>= 1;
+    bit = s->code >= s->range;
+    s->code -= bit ? s->range : 0;
+    high = high << 1 | bit;
+    ekzi_lzma_normalize(s);
+  }
+  return (distance << bits) + (high << 4) + ekzi_lzma_reverse(s, p + EKZI_ALIGN, 4);
+}
+
+static ekz_status ekzi_read_lzma(ekzi_state *s, uint8_t *data, uint32_t count) {
+  uint16_t *p = (uint16_t *)(void *)s->weights, *literal;
+  uint32_t properties = ekzi_next(s), lc = properties % 9, lp = properties / 9 % 5;
+  uint32_t pb = properties / 45, i = 0, k, state = 0, rep[4] = {0, 0, 0, 0};
+  if (pb > 4 || lc + lp > 3) return EKZ_BAD_CODES;
+  for (k = 0; k < EKZI_LITERAL + (0x300u << (lc + lp)); ++k) p[k] = 1024;
+  ekzi_next(s); /* a byte that is 0 */
+  ekzi_start_coder(s);
+  while (i < count && !s->cut) {
+    uint32_t place = i & ((1u << pb) - 1), length, symbol = 1;
+    if (!ekzi_lzma_bit(s, p + EKZI_IS_MATCH + 16 * state + place)) {
+      uint32_t before = i ? data[i - 1] : 0u, like = state < 7 ? 0u : data[i - rep[0] - 1];
+      uint32_t other = state < 7 ? 0u : 0x100u;
+      literal = p + EKZI_LITERAL;
+      literal += 0x300u * (((i & ((1u << lp) - 1)) << lc) + (before >> (8 - lc)));
+      while (symbol < 0x100) {
+        uint32_t bit, expected = (like <<= 1) & other;
+        bit = ekzi_lzma_bit(s, literal + other + expected + symbol);
+        symbol = symbol << 1 | bit;
+        if (bit != expected >> 8) other = 0;
+      }
+      data[i++] = (uint8_t)symbol;
+      state = state < 4 ? 0 : state < 10 ? state - 3 : state - 6;
+      continue;
+    }
+    if (!ekzi_lzma_bit(s, p + EKZI_IS_REP + state)) {
+      length = ekzi_lzma_length(s, p + EKZI_LENGTH, place);
+      for (k = 3; k; --k) rep[k] = rep[k - 1];
+      rep[0] = ekzi_lzma_distance(s, p, length);
+      state = state < 7 ? 7 : 10;
+    } else if (ekzi_lzma_bit(s, p + EKZI_IS_REP0 + state)) {
+      uint32_t distance;
+      k = 1;
+      if (ekzi_lzma_bit(s, p + EKZI_IS_REP1 + state))
+        k = 2 + ekzi_lzma_bit(s, p + EKZI_IS_REP2 + state);
+      for (distance = rep[k]; k; --k) rep[k] = rep[k - 1];
+      rep[0] = distance;
+      length = ekzi_lzma_length(s, p + EKZI_REP_LENGTH, place);
+      state = state < 7 ? 8 : 11;
+    } else if (ekzi_lzma_bit(s, p + EKZI_IS_LONG + 16 * state + place)) {
+      length = ekzi_lzma_length(s, p + EKZI_REP_LENGTH, place);
+      state = state < 7 ? 8 : 11;
+    } else { /* a single byte; all others are at least two */
+      if (rep[0] >= i) return EKZ_BAD_CODES;
+      data[i] = data[i - rep[0] - 1];
+      ++i;
+      state = state < 7 ? 9 : 11;
+      continue;
+    }
+    if (rep[0] >= i) return EKZ_BAD_CODES;
+    for (length += 2; length && i < count; --length, ++i) data[i] = data[i - rep[0] - 1];
+  }
+  return EKZ_OK;
+}
+
 /* ---- The whole file ---------------------------------------------------------------------- */
 
 /* What is in no segment: decoded at the front, then moved apart, the last piece first. */
-static void ekzi_read_skeleton(ekzi_state *s, const ekz_facts *facts, uint8_t *out) {
+static ekz_status ekzi_read_skeleton(ekzi_state *s, const ekz_facts *facts, uint8_t *out) {
+  ekz_status status = EKZ_OK;
   uint32_t i, begin, end = facts->unpacked_size, size = facts->unpacked_size;
   for (i = 0; i < facts->segments; ++i) size -= s->segments[i].count * s->segments[i].width;
   s->left = s->skeleton;
-  ekzi_read_bytes(s, out, size, 4);
+  if (s->skeleton_kind == EKZI_LZMA)
+    status = ekzi_read_lzma(s, out, size);
+  else
+    ekzi_read_bytes(s, out, size, 4);
   for (i = facts->segments; i-- > 0;) {
     const ekzi_segment *segment = s->segments + i;
     uint32_t bytes = segment->count * segment->width;
@@ -697,6 +860,7 @@ static void ekzi_read_skeleton(ekzi_state *s, const ekz_facts *facts, uint8_t *o
     /* One that is made from another not made yet is made from zeros. */
     if (segment->kind == EKZI_SCALED) memset(out + segment->start, 0, bytes);
   }
+  return status;
 }
 
 static ekz_status ekzi_read_payload(ekzi_state *s, const ekzi_segment *segment, uint8_t *whole) {
@@ -710,6 +874,8 @@ static ekz_status ekzi_read_payload(ekzi_state *s, const ekzi_segment *segment, 
     case EKZI_BYTES:
       ekzi_read_bytes(s, out, size, segment->width);
       return EKZ_OK;
+    case EKZI_LZMA:
+      return ekzi_read_lzma(s, out, size);
     case EKZI_SCALED:
       ekzi_scale(segment, whole);
       return EKZ_OK;
@@ -720,10 +886,13 @@ static ekz_status ekzi_read_payload(ekzi_state *s, const ekzi_segment *segment, 
 
 ekz_status ekz_unpack_from(ekz_read read, void *user, uint8_t *out, size_t out_size, void *work,
                            size_t work_size) {
+  /* What is made from others comes last; LZMA takes the memory that predictions had. */
+  static const uint8_t order[EKZI_KINDS] = {EKZI_STORED,   EKZI_BYTES, EKZI_SYMBOLS, EKZI_HUFFMAN,
+                                            EKZI_RELATIVE, EKZI_LZMA,  EKZI_SCALED};
   ekzi_state state, *s = &state;
   ekz_facts facts;
   ekz_status status;
-  uint32_t i, kind, checksum;
+  uint32_t i, k, kind, checksum;
   ekzi_start(s, read, user);
   status = ekzi_read_header(s, work, work_size, &facts);
   if (status != EKZ_OK) return status;
@@ -731,9 +900,15 @@ ekz_status ekz_unpack_from(ekz_read read, void *user, uint8_t *out, size_t out_s
   if (facts.unpacked_size > out_size) return EKZ_OUT_TOO_SMALL;
   ekzi_fill_tables(s);
   ekzi_forget(s);
-  ekzi_read_skeleton(s, &facts, out);
+  status = ekzi_read_skeleton(s, &facts, out);
   ekzi_skip(s);
-  for (kind = EKZI_STORED; kind <= EKZI_SCALED && !s->cut; ++kind) {
+  if (status != EKZ_OK && !s->cut) return status;
+  if (s->skeleton_kind == EKZI_LZMA) {
+    ekzi_fill_tables(s);
+    ekzi_forget(s);
+  }
+  for (k = 0; k < EKZI_KINDS && !s->cut; ++k) {
+    kind = order[k];
     if (kind == EKZI_SYMBOLS) ekzi_forget(s);
     for (i = 0; i < facts.segments && !s->cut; ++i) {
       const ekzi_segment *segment = s->segments + i;

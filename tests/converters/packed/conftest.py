@@ -6,8 +6,9 @@ import pytest
 from keras import layers
 
 import edgekit as ek
+from converters.packed.container import Kind
 from tests.converters.packed.c_decoder import C99, HERE, Decoder, built, needs_to_link
-from tests.converters.packed.crafted_files import FILES, crafted, few
+from tests.converters.packed.crafted_files import BY_LZMA, FILES, crafted, few
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,8 @@ def sanitized_fuzzer(folder_of_programs):
 
 @pytest.fixture(scope="module")
 def crafts():
-    return {name: crafted(*parts) for name, parts in FILES.items()}
+    by_lzma = {name: crafted(*p, skeleton_kind=Kind.LZMA) for name, p in BY_LZMA.items()}
+    return {name: crafted(*parts) for name, parts in FILES.items()} | by_lzma
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,19 @@ import numpy as np
 
 from converters.packed.candidates import Packable, encode_bytes, encode_next
 from converters.packed.constants import Constant
-from converters.packed.container import Header, Kind, Segment
+from converters.packed.container import ORDER, Header, Kind, Segment
+from converters.packed.lzma_stream import write_lzma
 from converters.packed.mixing import new_mixer
 
 
-def crafted(*parts, bits=6) -> tuple[bytes, bytes]:
+def crafted(*parts, bits=6, skeleton_kind=Kind.BYTES) -> tuple[bytes, bytes]:
     """A packed file, and the bytes in it.
 
     Args:
         parts: Bytes that are in no segment; or an array and how it is packed; or an array that is
             made of another, `Kind.SCALED`, where that is, and the factor.
         bits: Each context has two to the power of this slots.
+        skeleton_kind: How the bytes in no segment are packed.
     """
     content, constants, segments, inside = b"", [], [], []
     for part in parts:
@@ -34,7 +36,10 @@ def crafted(*parts, bits=6) -> tuple[bytes, bytes]:
     mixer = new_mixer(bits)
     skeleton = np.frombuffer(content, np.uint8)[~np.array(inside, bool)]
     body = front = encode_bytes(skeleton, 4, mixer)
-    for kind in Kind:
+    if skeleton_kind == Kind.LZMA:
+        body = front = write_lzma(skeleton.tobytes())
+        mixer = new_mixer(bits)
+    for kind in ORDER:
         if kind == Kind.SYMBOLS:
             mixer = new_mixer(bits)
         for constant, wanted in constants:
@@ -44,7 +49,8 @@ def crafted(*parts, bits=6) -> tuple[bytes, bytes]:
                 segments.append(segment)
                 body += payload
     segments.sort(key=lambda segment: segment.start)
-    packed = Header(len(content), bits, len(front), tuple(segments)).tobytes() + body
+    header = Header(len(content), bits, len(front), tuple(segments), skeleton_kind)
+    packed = header.tobytes() + body
     return packed + zlib.crc32(content, zlib.crc32(packed)).to_bytes(4, "little"), content
 
 
@@ -118,6 +124,7 @@ FILES = {
         (np.zeros(4, "f4"), Kind.SCALED, 32, 3),
         (scaled(numbers(4), 2), Kind.SCALED, 0, 2),
     ),
+    "lzma": (b"a", (few("int8", 300, 4), Kind.LZMA), (numbers(9), Kind.LZMA), b"b"),
     "all kinds": (
         TEXT,
         (few("int8", (4, 8)), Kind.SYMBOLS),
@@ -127,8 +134,11 @@ FILES = {
         (numbers(10), Kind.BYTES),
         (few("int16", 30, seed=3), Kind.HUFFMAN),
         (scaled(numbers(10), 0.25), Kind.SCALED, 41 + 32 + 20 + 7 + 64, 0.25),
+        (np.tile(numbers(5), 4), Kind.LZMA),
         (few("int16", (3, 9), seed=4), Kind.SYMBOLS),
         TEXT[::-1],
     ),
 }
-SMALL = ["symbols", "symbols of 2", "huffman", "relative", "scaled", "all kinds"]
+SMALL = ["symbols", "symbols of 2", "huffman", "relative", "scaled", "lzma", "all kinds"]
+# Whose bytes in no segment are by LZMA.
+BY_LZMA = {"skeleton by lzma": FILES["skeleton"], "all by lzma": FILES["all kinds"]}

@@ -11,6 +11,7 @@ from converters.packed.container import Kind, PackedFileError, read_header
 from converters.packed.unpacking import unpacked_bytes
 from tests.converters.packed.c_decoder import reader
 from tests.converters.packed.crafted_files import (
+    BY_LZMA,
     FILES,
     SMALL,
     TEXT,
@@ -23,7 +24,7 @@ from tests.converters.packed.crafted_files import (
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *BY_LZMA])
 def test_it_gives_the_same_bytes(name, crafts, decoder):
     packed, content = crafts[name]
     assert unpacked_bytes(packed) == content
@@ -90,7 +91,7 @@ def test_looking(name, crafts, decoder):
         assert status == ("EKZ_NOT_EKZ" if size < 4 else "EKZ_CUT")
     status, facts = decoder.look(packed[:start])
     assert status == "EKZ_OK"
-    assert (facts.version, facts.unpacked_size) == (1, len(content))
+    assert (facts.version, facts.unpacked_size) == (header.version, len(content))
     assert (facts.packed_size, facts.segments) == (len(packed), len(header.segments))
     assert facts.work_size == (34 << 6) + 24 * len(header.segments) + 14852
 

@@ -1,13 +1,18 @@
 import io
 import lzma
 import re
+import zipfile
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
+from converters import Flatbuffer
 from converters.packed import pack, unpack
 from converters.packed.container import Kind, PackedFileError, read_header
 from converters.packed.unpacking import unpacked_bytes
+from tests.converters.packaging.handmade import Tensor, flatbuffer
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +109,9 @@ def test_every_changed_byte_is_refused(packed):
 def test_a_version_to_come_is_named(packed):
     content = bytearray(packed["int8"].content)
     content[3] = 9
-    with pytest.raises(PackedFileError, match="version 9, this edgekit reads version 1: update"):
+    with pytest.raises(
+        PackedFileError, match="version 9, this edgekit reads versions 1 and 2: update"
+    ):
         unpacked_bytes(bytes(content))
 
 
@@ -133,3 +140,59 @@ def test_a_pruned_clustered_model_takes_what_it_holds(trained):
     (constant,) = [c for c in found.constants if c.distinct == 3]
     assert constant.bits_per_weight < 5
     assert constant.bytes == 4 * 64
+
+
+def program_of_a_custom_op(blob: np.ndarray) -> Flatbuffer:
+    """As Edge TPU's compiler writes models: one op, whose options hold weights and code."""
+    tensors = [Tensor("x", (1, 8), "uint8"), Tensor("y", (1, 8), "uint8")]
+    file = flatbuffer(tensors, [("edgetpu-custom-op", [0], [1], None)], [0], [1])
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(file.content, 0))
+    model.subgraphs[0].operators[0].customOptions = blob
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return Flatbuffer(bytes(builder.Output()))
+
+
+def blobs() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, 40_000, dtype="u1")
+    tiles = np.concatenate(
+        [np.append(noise[i : i + 64], np.zeros(64, "u1")) for i in range(0, 20_000, 64)]
+    )
+    code = rng.integers(0, 256, (400, 12), dtype="u1")[rng.integers(0, 400, 4000)]
+    return {
+        "noise": noise,
+        "twice, far apart": np.concatenate([noise, rng.integers(0, 9, 70_000, dtype="u1"), noise]),
+        "tiles": tiles,
+        "code": code.ravel(),
+        "weights": np.clip(rng.normal(0, 20, 40_000), -128, 127).astype("i1").view("u1"),
+        "text": np.frombuffer(b"".join(b"class %d of many\n" % i for i in range(4000)), "u1"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["noise", "twice, far apart", "tiles", "code", "weights", "text"])
+@pytest.mark.parametrize("memory", [2**16, 2**22])
+def test_bytes_of_no_tensor_are_never_larger_than_by_xz(what, memory):
+    file = program_of_a_custom_op(blobs()[what])
+    packed = pack(file, memory=memory)
+    assert packed.size <= packed.rivals["xz -9e"]
+    assert unpack(packed.content).content == file.content
+
+
+def test_a_zip_behind_the_model_is_packed_by_itself(files):
+    whole = io.BytesIO(files["int8"].content)
+    with zipfile.ZipFile(whole, "a") as archive:
+        archive.writestr("labels.txt", blobs()["text"].tobytes())
+    packed = pack(Flatbuffer(whole.getvalue()))
+    (behind,) = [c for c in packed.constants if c.name == "(files behind the model)"]
+    assert behind.coder == "lzma"
+    assert packed.size < packed.rivals["xz -9e"]
+    assert unpack(packed.content).content == whole.getvalue()
+
+
+def test_files_without_lzma_are_of_the_first_version(packed):
+    """Which decoders in the field read."""
+    for found in packed.values():
+        header, _ = read_header(found.content)
+        kinds = {header.skeleton_kind, *(segment.kind for segment in header.segments)}
+        assert found.content[3] == (2 if Kind.LZMA in kinds else 1)
