@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from converters.reader import OpInfo
+from converters.model_info import OpInfo
 
 # Beyond ±4 the tanh of a cell state says no more, while 8 bits over so much are steps of it.
 _COARSE_STEP = 1 / 32

@@ -1,4 +1,7 @@
-"""Running Python in a process of its own, so that native code may crash there."""
+"""Running Python in a process of its own, so that native code may crash there.
+
+It ends with this process, however this one ends.
+"""
 
 import contextlib
 import os
@@ -6,7 +9,10 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -49,8 +55,8 @@ class Child:
     def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None):
         paths = [str(_PROJECT), os.environ.get("PYTHONPATH", "")]
         self._heard = b""  # and not yet given to anyone
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+        self._process = _started(
+            [sys.executable, "-m", "converters.with_parent", str(os.getpid()), module, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.PIPE,
@@ -136,6 +142,25 @@ class Child:
         """Why it ended that printed `output`."""
         reason = why_it_failed(self._process.returncode, output)
         return ChildError(reason or "the process ended without a word", output)
+
+
+def _started(command: list[str], **options) -> subprocess.Popen:
+    """The process, started by a thread that lives as long as this process.
+
+    The kernel ends a child with the thread that started it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return subprocess.Popen(command, **options)
+    return _starter().submit(subprocess.Popen, command, **options).result()
+
+
+@cache
+def _starter() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "edgekit-starter")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_starter.cache_clear)  # a fork has none of its threads
 
 
 def _has_something(pipe: int) -> bool:

@@ -1,7 +1,7 @@
 """`convert`: a Keras model, or a float flatbuffer, to LiteRT flatbuffers of many formats."""
 
 import json
-import tempfile
+import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from converters.calibration.streams import CalibrationData, read_samples
 from converters.checks import SAMPLES, probe, read_checks
 from converters.child import ChildError, why_it_failed
 from converters.errors import ConversionError, first_line
+from converters.file_kinds import may_be_quantization_aware
 from converters.flatbuffer import Flatbuffer
 from converters.fork_server import ForkServer, Server
 from converters.formats import FORMATS, check_formats
@@ -26,8 +27,12 @@ from converters.legacy.traced import foreign_variables
 from converters.progress import progress_of
 from converters.saved_model import named_outputs, save_for_conversion
 from converters.source import Convertible, Source, as_source
+from converters.temporary import temporary_folder
 from converters.unrolling import unrolled
 from converters.weights import BLOCKS, FEWEST_ELEMENTS
+
+# A learned range that clips a larger share of what passed is spoken of; so many are named.
+_CLIPPED_SHARE, _NAMED_RANGES = 0.003, 3
 
 _SERVERS = {kind: ForkServer("converters.worker", kind) for kind in ("keras", "flatbuffer")}
 
@@ -108,6 +113,8 @@ def convert(
     }
     if hasattr(model, "convert"):  # it lives in a process of its own
         return model.convert(formats, calibration, **options)
+    if isinstance(model, (str, os.PathLike)) and not may_be_quantization_aware(model):
+        _check_calibration(formats, calibration)  # before the model is loaded
     source = as_source(model)
     quantization_aware = False
     if source.model is not None:
@@ -123,9 +130,12 @@ def convert(
         contents = {name: (done.folder / f"{name}.tflite").read_bytes() for name in formats}
     for note in done.notes:
         warnings.warn(note, stacklevel=2)
+    clipping = _clipping(source.model) if quantization_aware else []
+    for note in clipping:
+        warnings.warn(note, stacklevel=2)
     files = {}
     for name in formats:  # a loop, so that warnings are of the caller's line
-        notes = done.notes if FORMATS[name].integer else []
+        notes = [*done.notes, *clipping] if FORMATS[name].integer else []
         files[name] = judged(name, contents[name], checks[name], done.loops, sparse, notes)
     return files
 
@@ -160,10 +170,9 @@ def done_job(source: Source, job: dict, calibration: CalibrationData | None) -> 
     """
     kind = "flatbuffer" if source.model is None else "keras"
     with (
-        tempfile.TemporaryDirectory(prefix="edgekit-convert-") as temporary,
+        temporary_folder("convert") as folder,
         _SERVERS[kind].server() as server,  # loads TensorFlow meanwhile, once
     ):
-        folder = Path(temporary)
         samples, notes = None, []
         if calibration is not None:
             samples, pixels = _calibration(source, calibration)
@@ -262,6 +271,24 @@ def _check_ranges(model: keras.Model, formats: list[str]) -> bool:
             )
         return True
     return False
+
+
+def _clipping(model: keras.Model) -> list[str]:
+    """What to say of learned ranges that cut off much of what passed them in training."""
+    shares = {
+        layer.path: layer.clipped
+        for layer in model._flatten_layers(include_self=False)
+        if getattr(layer, "clipped", 0.0) > _CLIPPED_SHARE
+    }
+    if not shares:
+        return []
+    worst = sorted(shares.items(), key=lambda item: -item[1])[:_NAMED_RANGES]
+    named = ", ".join(f"{path} ({share:.1%})" for path, share in worst)
+    return [
+        f"{len(shares)} learned ranges clip more than {_CLIPPED_SHARE:.1%} of what passed in "
+        f"training, most of all {named}: train on with estimator='recent', the default, or with "
+        "ranges that are not frozen so early, unless clipping is what you want"
+    ]
 
 
 def _strip_of(rounding: dict[str, list]) -> str:

@@ -3,17 +3,20 @@
 import gzip
 import hashlib
 import os
+import sys
+import warnings
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from converters.checks import Check
+from converters.file_kinds import kind_of
 from converters.files import existing_file, write_whole
 from converters.isolation import run_isolated
-from converters.reader import read_model
+from converters.reader import read_model, read_models
 from converters.runner import KERNELS, Runner, Tensor
-from converters.samples import Samples, match_inputs
+from converters.samples import Samples, match_tensors
 
 _IDENTIFIER = b"TFL3"
 
@@ -39,12 +42,12 @@ class Flatbuffer:
 
     def __init__(self, content: bytes, check: Check | None = None):
         if len(content) < 8 or content[4:8] != _IDENTIFIER:
-            raise ValueError(
-                f"not a LiteRT flatbuffer: {len(content)} bytes without the mark 'TFL3' at byte 4"
-            )
+            kind = kind_of(content) or f"{len(content):,} bytes without the mark 'TFL3' at byte 4"
+            raise ValueError(f"not a LiteRT flatbuffer (.tflite) but {kind}")
         self.content = bytes(content)
         self.check = check
-        self._runners: dict[str, Runner] = {}
+        self._runners: dict[tuple[str, str | None], Runner] = {}
+        self._noted: set[tuple[str | None, str]] = set()
 
     @classmethod
     def from_file(cls, path: str | os.PathLike) -> "Flatbuffer":
@@ -78,9 +81,10 @@ class Flatbuffer:
 
     @cached_property
     def weight_bytes(self) -> int:
-        """Of the bytes, those of constants."""
-        constants = [tensor for tensor in read_model(self.content).tensors if tensor.constant]
-        return min(self.size, sum(tensor.stored_bytes for tensor in constants))
+        """Of the bytes, those of constants; what several tensors share counts once."""
+        tensors = (t for model in read_models(self.content) for t in model.tensors)
+        stored = {t.buffer: t.stored_bytes for t in tensors if t.constant}
+        return min(self.size, sum(stored.values()))
 
     @cached_property
     def gzip_size(self) -> int:
@@ -93,30 +97,39 @@ class Flatbuffer:
 
     @cached_property
     def input_shapes(self) -> dict[str, tuple[int, ...]]:
-        """`{input name: shape with batch}`, read without running the model."""
+        """`{input name: shape with batch}` of the default signature, 1 where a size is open."""
         return {name: tensor.shape for name, tensor in read_model(self.content).inputs.items()}
 
     @cached_property
     def output_names(self) -> list[str]:
-        """Names of the outputs, read without running the model."""
+        """Names of the default signature's outputs, read without running the model."""
         return list(read_model(self.content).outputs)
 
-    def named_inputs(self, x: Samples, argument: str = "x") -> dict[str, np.ndarray]:
-        """`x` as one array per input name, checked against the model's shapes.
+    @cached_property
+    def signatures(self) -> list[str]:
+        """Keys of the signatures, in the file's order; none in a file without."""
+        return [signature.key for signature in read_model(self.content).signatures]
+
+    def named_inputs(
+        self, x: Samples, argument: str = "x", signature: str | None = None
+    ) -> dict[str, np.ndarray]:
+        """`x` as one array per input name, checked against what the model takes.
+
+        Warns, once for each kind, of real values in another scale than an integer input's.
 
         Raises:
             ValueError: As in `predict`; the message calls the samples `argument`.
         """
-        arrays = match_inputs(x, self.input_shapes, argument)
-        step = next(iter(self.input_shapes.values()))[0]
-        count = len(next(iter(arrays.values())))
-        if count % step:
-            raise ValueError(
-                f"`{argument}` must hold whole batches of {step}. Received {count} samples"
-            )
+        arrays, notes = match_tensors(x, read_model(self.content, signature), argument)
+        for name, note in notes.items():
+            if (signature, name) not in self._noted:
+                self._noted.add((signature, name))
+                warnings.warn(note, stacklevel=_outside())
         return arrays
 
-    def predict(self, x: Samples, kernels: str = "xnnpack") -> np.ndarray | dict[str, np.ndarray]:
+    def predict(
+        self, x: Samples, kernels: str = "xnnpack", signature: str | None = None
+    ) -> np.ndarray | dict[str, np.ndarray]:
         """Run the model in the LiteRT interpreter, one thread.
 
         A file that `convert` made has run before, and runs in this process. Any other may crash
@@ -125,39 +138,52 @@ class Flatbuffer:
         Example:
             >>> fb.predict(images)                          # one input
             >>> fb.predict({"image": images, "meta": meta})  # by signature name
+            >>> fb.predict(codes, signature="decode")
 
         Args:
-            x: `(batch, ...)` array, or several as a dict by input name. Any batch size. Real
-                values are quantised where the model takes integers; an array already of the
-                input's dtype is taken as is.
+            x: `(batch, ...)` array, or several as a dict by input name. Any batch size; where the
+                inputs have no first size in common, the arrays of one run. Real values are
+                quantized where the model takes integers; an array already of the input's dtype is
+                taken as is. Open sizes may be any.
             kernels: `"xnnpack"`, what phones run; `"builtin"`, LiteRT's own where XNNPACK has
                 none; or `"reference"`, the plain kernels that microcontrollers follow. They may
                 differ in the last bit. Defaults to `"xnnpack"`.
+            signature: Key of the signature to run. Defaults to `None`: `"serving_default"`, or
+                the first.
 
         Returns:
             `(batch, ...)` array, or `{output name: array}` for several outputs; integer
-            outputs are dequantised to float32.
+            outputs are dequantized to float32.
 
         Raises:
-            ValueError: Wrong number, names, shapes or batch sizes of inputs, no samples, NaN
-                or infinite values, unknown kernels, or a file that LiteRT refuses.
+            ValueError: Wrong number, names, shapes or batch sizes of inputs, no samples, values
+                that an input cannot take, unknown kernels or signatures, a file that LiteRT
+                refuses, or an output whose shape differs between samples.
+
+        Warns:
+            UserWarning: Real values in another scale than an integer input takes, once.
         """
-        values = self.outputs(x, kernels)
+        values = self.outputs(x, kernels, signature)
         return values if len(values) > 1 else next(iter(values.values()))
 
-    def outputs(self, x: Samples, kernels: str = "xnnpack") -> dict[str, np.ndarray]:
+    def outputs(
+        self, x: Samples, kernels: str = "xnnpack", signature: str | None = None
+    ) -> dict[str, np.ndarray]:
         """As `predict`, by name however many outputs there are."""
         _check_kernels(kernels)
-        arrays = self.named_inputs(x)
+        arrays = self.named_inputs(x, signature=signature)
         if self.check is None:
-            found = run_isolated(self.content, kernels, "outputs", arrays)
+            found = run_isolated(self.content, kernels, "outputs", arrays, signature)
         else:
-            if kernels not in self._runners:
-                self._runners[kernels] = Runner(self.content, kernels)
-            found = self._runners[kernels].outputs(arrays)
+            key = kernels, signature
+            if key not in self._runners:
+                self._runners[key] = Runner(self.content, kernels, signature=signature)
+            found = self._runners[key].outputs(arrays)
         return {name: tensor.values for name, tensor in found.items()}
 
-    def tensors(self, x: Samples, kernels: str = "reference") -> dict[str, Tensor]:
+    def tensors(
+        self, x: Samples, kernels: str = "reference", signature: str | None = None
+    ) -> dict[str, Tensor]:
         """Every tensor the model computes, sample by sample: for finding where values depart.
 
         Example:
@@ -166,17 +192,28 @@ class Flatbuffer:
         Args:
             x: As in `predict`; all tensors of all samples are kept, so a few.
             kernels: As in `predict`. Defaults to `"reference"`.
+            signature: As in `predict`. Defaults to `None`.
 
         Returns:
-            `{tensor name: Tensor}`, integers dequantised.
+            `{tensor name: Tensor}` without those whose shape differs between samples, integers
+            dequantized.
 
         Raises:
             ValueError: As in `predict`.
         """
         _check_kernels(kernels)
-        return run_isolated(self.content, kernels, "tensors", self.named_inputs(x))
+        arrays = self.named_inputs(x, signature=signature)
+        return run_isolated(self.content, kernels, "tensors", arrays, signature)
 
 
 def _check_kernels(kernels: str) -> None:
     if kernels not in KERNELS:
         raise ValueError(f"`kernels` must be one of {KERNELS}. Received: kernels={kernels!r}")
+
+
+def _outside() -> int:
+    """How many frames up the caller is that is not of this file."""
+    frame, depth = sys._getframe(1), 1
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame, depth = frame.f_back, depth + 1
+    return depth

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from converters.messages import Messages
+from converters.with_parent import end_with_parent
 
 MARK = "edgekit-fork"
 
@@ -29,8 +30,9 @@ def serve(run: Callable[..., None]) -> None:
     messages = Messages()
     for line in sys.stdin:
         job = json.loads(line)
-        fork = os.fork()
+        server, fork = os.getpid(), os.fork()
         if fork == 0:
+            end_with_parent(server)
             _do(run, **job)
         messages.say(f"{MARK} begun {fork}")
         _, status = os.waitpid(fork, 0)

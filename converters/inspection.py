@@ -4,113 +4,78 @@ import gzip
 import json
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 
-import numpy as np
-
+from converters.executions import work
 from converters.flatbuffer import Flatbuffer
-from converters.macs import multiply_accumulates
-from converters.metadata import Metadata, read_metadata
-from converters.reader import (
-    DAMAGE,
-    CorruptFlatbuffer,
-    ModelInfo,
-    OpInfo,
-    TensorInfo,
-    read_model,
+from converters.flatbuffer_tables import DAMAGE, CorruptFlatbuffer
+from converters.inspected import (
+    Edge,
+    Op,
+    Weight,
+    all_ops,
+    is_weight,
+    signature_report,
+    weight_report,
 )
+from converters.metadata import Metadata, read_metadata
+from converters.model_info import ModelInfo
+from converters.reader import UnknownSignature, read_model, read_models
 from converters.targets import Unsupported, unsupported
 
-_FLOATS = ("float16", "bfloat16", "float32", "float64")
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "DENSIFY", "CAST")
-_CONTROL = ("WHILE", "IF", "CALL_ONCE", "STABLEHLO_WHILE")  # what they call computes
-_WEIGHT_DTYPES = ("float16", "float32", "int8", "int4", "int2", "uint8")
-
-
-@dataclass(frozen=True)
-class Edge:
-    """An input or output: what a program must feed or will get.
-
-    A real value is `(stored − zero_point) · scale` where `scale` is not None.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float | None
-    zero_point: int | None
-
-
-@dataclass(frozen=True)
-class Op:
-    """One operator, in order of execution; dtypes are those of its activations.
-
-    Ops with a `subgraph` other than 0 are called by an op before, as the body of a loop is.
-    """
-
-    index: int
-    name: str
-    inputs: tuple[str, ...]
-    weights: tuple[str, ...]
-    outputs: tuple[str, ...]
-    macs: int
-    subgraph: int = 0
-
-    @property
-    def dtype(self) -> str:
-        """The dtype it computes in: `int8`, `float32`, or `float32×int8` with integer weights."""
-        dtype = next(iter(self.inputs or self.outputs), "none")
-        weight = next(iter(self.weights), dtype)
-        mixed = dtype in _FLOATS and weight not in (*_FLOATS, "int32")
-        return f"{dtype}×{weight}" if mixed else dtype
-
-
-@dataclass(frozen=True)
-class Weight:
-    """A constant tensor of rank 2 or more that the model computes with.
-
-    `bytes` is what it takes in the file, `dense_bytes` what it would with its zeros: they differ
-    where it is stored sparse.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    bytes: int
-    dense_bytes: int
-    zeros: int
-    elements: int
-    distinct: int | None
-
-    @property
-    def sparsity(self) -> float:
-        """Share of zeros, 0 to 1."""
-        return self.zeros / self.elements if self.elements else 0.0
+# What they call computes.
+_CONTROL = ("WHILE", "IF", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")
 
 
 class Inspection:
     """What `inspect` found.
 
+    `inputs`, `outputs` and `macs` are those of the first of `signatures`, which runs where none is
+    named; ops and weights are those of all.
+
     Args:
-        model: The model as read.
+        models: What each signature runs, the default one first.
         content: The bytes of the file.
+
+    Attributes:
+        signatures: How the file can be called.
+        notes: What the count of multiply-accumulates leaves out, in words.
     """
 
-    def __init__(self, model: ModelInfo, content: bytes):
+    def __init__(self, models: Sequence[ModelInfo], content: bytes):
         self._content = content
         self.bytes = len(content)
-        self._model_ops = model.ops
-        self.ops = [_op(op) for op in model.ops]
-        self.inputs = [_edge(name, tensor) for name, tensor in model.inputs.items()]
-        self.outputs = [_edge(name, tensor) for name, tensor in model.outputs.items()]
-        made = {t.index for op in model.ops for t in op.output_tensors if op.name == "DENSIFY"}
-        self._weight_tensors = [t for t in model.tensors if _is_weight(t) and t.index not in made]
+        works = [work(model) for model in models]
+        self.signatures = [signature_report(*pair) for pair in zip(models, works, strict=True)]
+        self.notes = list(dict.fromkeys(note for found in works for note in found.notes))
+        self._model_ops, self.ops = all_ops(models, works)
+        tensors = {(t.subgraph, t.index): t for model in models for t in model.tensors}
+        made = {
+            (op.subgraph, t.index)
+            for op in self._model_ops
+            for t in op.output_tensors
+            if op.name == "DENSIFY"
+        }
+        stored = {t.buffer: t for place, t in tensors.items() if is_weight(t) and place not in made}
+        self._weight_tensors = list(stored.values())
+
+    @property
+    def inputs(self) -> list[Edge]:
+        """What the default signature takes."""
+        return self.signatures[0].inputs
+
+    @property
+    def outputs(self) -> list[Edge]:
+        """What the default signature gives."""
+        return self.signatures[0].outputs
 
     @cached_property
     def weights(self) -> list[Weight]:
         """The constants the model computes with."""
-        return [_weight(tensor) for tensor in self._weight_tensors]
+        return [weight_report(tensor) for tensor in self._weight_tensors]
 
     @property
     def weight_dtypes(self) -> dict[str, int]:
@@ -133,8 +98,11 @@ class Inspection:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one run, zeros included; a loop's body counts once."""
-        return sum(op.macs for op in self.ops)
+        """Multiply-accumulates of one run of the default signature, zeros included.
+
+        `notes` says what is left out, such as the steps of a loop whose length depends on data.
+        """
+        return self.signatures[0].macs
 
     @property
     def sparsity(self) -> float:
@@ -146,11 +114,17 @@ class Inspection:
     def float_islands(self) -> list[Op]:
         """Ops that compute in float inside a file whose other ops compute in integers.
 
+        Integers are those that stand for reals: arithmetic on shapes and indices is none.
         Conversions at the edges do not count: they are what the user asked for.
         """
-        if not any(_computes(op) and op.dtype.startswith("int") for op in self.ops):
+        if not any(_computes(op) and op.quantized for op in self.ops):
             return []
-        return [op for op in self.ops if _computes(op) and op.dtype.startswith(_FLOATS)]
+        return [op for op in self.ops if _computes(op) and "float" in op.dtype]
+
+    @property
+    def hybrid_ops(self) -> list[Op]:
+        """Ops that take float data with integer weights, and quantize the data as they run."""
+        return [op for op in self.ops if "×" in op.dtype]
 
     @property
     def op_dtypes(self) -> dict[str, int]:
@@ -182,10 +156,18 @@ class Inspection:
         stored, dense = (sum(getattr(w, n) for w in sparse) for n in ("bytes", "dense_bytes"))
         as_sparse = f" (stored sparse: {stored:,} bytes for {dense:,})" if sparse else ""
         islands = ", ".join(f"{op.index} {op.name}" for op in self.float_islands) or "none"
+        macs = f"{self.macs:,} multiply-accumulates"
+        if len(self.signatures) > 1:
+            listed = ", ".join(f"{s.macs:,} in {s.key!r}" for s in self.signatures)
+            macs = f"{len(self.signatures)} signatures with multiply-accumulates of {listed}"
+        notes = f" ({'; '.join(self.notes)})" if self.notes else ""
+        count = len(self.hybrid_ops)
+        ops = "1 op takes" if count == 1 else f"{count} ops take"
+        hybrid = f", dynamic range: {ops} float data with integer weights" if count else ""
         return (
-            f"{self.bytes:,} bytes ({self.gzip_bytes:,} gzip), {self.macs:,} multiply-accumulates, "
+            f"{self.bytes:,} bytes ({self.gzip_bytes:,} gzip), {macs}{notes}, "
             f"{self.sparsity:.1%} of the weights are zero{as_sparse}, float islands: {islands}"
-            f"{self._said()}"
+            f"{hybrid}{self._said()}"
         )
 
     def _said(self) -> str:
@@ -203,16 +185,21 @@ class Inspection:
         def table(title: str, *columns: str) -> Table:
             return Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
 
-        edges = table("Edges", "edge", "name", "shape", "dtype", "scale", "zero point")
-        for kind, group in (("input", self.inputs), ("output", self.outputs)):
-            for e in group:
-                scale = "" if e.scale is None else f"{e.scale:.7g}"
-                zero = "" if e.zero_point is None else str(e.zero_point)
-                edges.add_row(kind, e.name, _by_x(e.shape), e.dtype, scale, zero)
+        several = ("signature",) if len(self.signatures) > 1 else ()
+        edges = table("Edges", *several, "edge", "name", "shape", "dtype", "scale", "zero point")
+        for signature in self.signatures:
+            key = (str(signature.key),) if several else ()
+            for kind, group in (("input", signature.inputs), ("output", signature.outputs)):
+                for e in group:
+                    scale = "" if e.scale is None else f"{e.scale:.7g}"
+                    zero = "" if e.zero_point is None else str(e.zero_point)
+                    shape = _by_x(e.open_shape or e.shape) or "one number"
+                    edges.add_row(*key, kind, e.name, shape, e.dtype, scale, zero)
         ops = table("Ops", "#", "op", "inputs", "weights", "outputs", "MACs")
         for o in self.ops:
             types = (", ".join(t) for t in (o.inputs, o.weights, o.outputs))
-            ops.add_row(str(o.index), o.name, *types, f"{o.macs:,}" if o.macs else "")
+            times = f" × {o.times}" if o.times != 1 else ""
+            ops.add_row(str(o.index), o.name, *types, f"{o.macs:,}{times}" if o.macs else "")
         columns = ("tensor", "shape", "dtype", "bytes", "dense", "zeros", "distinct")
         weights = table("Weights", *columns)
         for w in self.weights:
@@ -228,13 +215,15 @@ class Inspection:
             "bytes": self.bytes,
             "gzip_bytes": self.gzip_bytes,
             "macs": self.macs,
+            "notes": self.notes,
             "sparsity": self.sparsity,
             "op_dtypes": self.op_dtypes,
             "float_islands": [op.index for op in self.float_islands],
             "metadata": self._metadata(),
             "inputs": [asdict(edge) for edge in self.inputs],
             "outputs": [asdict(edge) for edge in self.outputs],
-            "ops": [{**asdict(op), "dtype": op.dtype} for op in self.ops],
+            "signatures": [asdict(signature) for signature in self.signatures],
+            "ops": [asdict(op) for op in self.ops],
             "weights": [{**asdict(w), "sparsity": w.sparsity} for w in self.weights],
         }
 
@@ -249,7 +238,7 @@ class Inspection:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
 
-def inspect(model: Flatbuffer | str | os.PathLike) -> Inspection:
+def inspect(model: Flatbuffer | str | os.PathLike, signature: str | None = None) -> Inspection:
     """What a LiteRT model computes: ops with dtypes, float islands, size, sparsity, MACs, edges.
 
     Reads the flatbuffer without running it.
@@ -263,68 +252,27 @@ def inspect(model: Flatbuffer | str | os.PathLike) -> Inspection:
 
     Args:
         model: A `Flatbuffer`, or the path of a `.tflite` file.
+        signature: Key of the only signature to look at. Defaults to `None`: all of them.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a LiteRT model, or damaged.
+        ValueError: It is not a LiteRT model, is damaged, or has no such signature.
     """
     flatbuffer = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
     source = "" if isinstance(model, Flatbuffer) else f"{model}: "
     try:
-        return Inspection(read_model(flatbuffer.content), flatbuffer.content)
-    except CorruptFlatbuffer as error:
+        content = flatbuffer.content
+        models = [read_model(content, signature)] if signature else read_models(content)
+        return Inspection(models, content)
+    except (CorruptFlatbuffer, UnknownSignature) as error:
         raise ValueError(f"{source}{error}") from None
     except DAMAGE as error:
         raise ValueError(f"{source}damaged LiteRT flatbuffer: {error}") from None
 
 
 def _by_x(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
+    return "×".join("any" if side == -1 else str(side) for side in shape)
 
 
 def _computes(op: Op) -> bool:
     return op.name not in (*_CONVERSIONS, *_CONTROL)
-
-
-def _edge(name: str, tensor: TensorInfo) -> Edge:
-    quantized = len(tensor.scales) == 1
-    return Edge(
-        name,
-        tensor.shape,
-        tensor.dtype,
-        tensor.scales[0] if quantized else None,
-        tensor.zero_points[0] if quantized and tensor.zero_points else None,
-    )
-
-
-def _op(op: OpInfo) -> Op:
-    constants = [t for t in op.input_tensors if t.constant]
-    return Op(
-        index=op.index,
-        name=op.name,
-        inputs=tuple(t.dtype for t in op.input_tensors if not t.constant),
-        weights=tuple(t.dtype for t in constants),
-        outputs=tuple(t.dtype for t in op.output_tensors),
-        macs=multiply_accumulates(op),
-        subgraph=op.subgraph,
-    )
-
-
-def _is_weight(tensor: TensorInfo) -> bool:
-    return tensor.constant and len(tensor.shape) >= 2 and tensor.dtype in _WEIGHT_DTYPES
-
-
-def _weight(tensor: TensorInfo) -> Weight:
-    values = tensor.values
-    whole = values if tensor.sparsity else None
-    zero = tensor.zero_points[0] if len(tensor.zero_points) == 1 else 0
-    return Weight(
-        name=tensor.name,
-        shape=tensor.shape,
-        dtype=tensor.dtype,
-        bytes=tensor.stored_bytes,
-        dense_bytes=tensor.stored_bytes if whole is None else whole.nbytes,
-        zeros=0 if values is None else int(np.sum(values == zero)),
-        elements=tensor.size,
-        distinct=None if values is None else len(np.unique(values)),
-    )

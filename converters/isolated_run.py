@@ -1,7 +1,7 @@
 """A process that runs models for another: `python -m converters.isolated_run`.
 
-A job has a `folder` with `model.tflite` and `inputs.npz`, and names `kernels`, `method` and
-`patience`; it leaves `result.json` and `values.npz` there.
+A job has a `folder` with `model.tflite` and `inputs.npz`, and names `kernels`, `method`,
+`signature` and `patience`; it leaves `result.json` and `values.npz` there.
 """
 
 import json
@@ -9,29 +9,27 @@ import os
 import signal
 from pathlib import Path
 
-import numpy as np
 from ai_edge_litert import interpreter  # noqa: F401 - loaded once, for all forks
 
+from converters.array_files import load_arrays, save_arrays
+from converters.flatbuffer_tables import DAMAGE
 from converters.forked_jobs import serve
-from converters.reader import DAMAGE
 from converters.runner import Runner
 
 
-def run(folder: Path, kernels: str, method: str, patience: int) -> None:
+def run(folder: Path, kernels: str, method: str, signature: str | None, patience: int) -> None:
     """Do a job, and die by SIGALRM where it does not come to an end."""
     signal.alarm(patience)
     _limit_memory()
-    with np.load(folder / "inputs.npz") as loaded:
-        arrays = {name: loaded[name] for name in loaded.files}
+    arrays = load_arrays(folder / "inputs.npz")
     try:
         content = (folder / "model.tflite").read_bytes()
-        runner = Runner(content, kernels, keep_tensors=method == "tensors")
+        runner = Runner(content, kernels, method == "tensors", signature)
         found = getattr(runner, method)(arrays, lambda: signal.alarm(patience))
     except (RuntimeError, *DAMAGE) as error:
         result = {"error": str(error) or f"LiteRT cannot run this model: {type(error).__name__}"}
     else:
-        values = {f"v{i}": tensor.values for i, tensor in enumerate(found.values())}
-        np.savez(folder / "values.npz", **values)
+        save_arrays(folder / "values.npz", {name: found[name].values for name in found})
         result = {"tensors": [(name, tensor.scale) for name, tensor in found.items()]}
     (folder / "result.json").write_text(json.dumps(result))
 

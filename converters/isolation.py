@@ -2,15 +2,15 @@
 
 import json
 import signal
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
+from converters.array_files import load_arrays, save_arrays
 from converters.child import ChildError
 from converters.fork_server import ForkServer
 from converters.runner import Tensor
+from converters.temporary import temporary_folder
 
 # Seconds that loading a model, and each invocation, may take.
 PATIENCE = 60
@@ -18,7 +18,11 @@ SERVER = ForkServer("converters.isolated_run")
 
 
 def run_isolated(
-    content: bytes, kernels: str, method: str, arrays: Mapping[str, np.ndarray]
+    content: bytes,
+    kernels: str,
+    method: str,
+    arrays: Mapping[str, np.ndarray],
+    signature: str | None = None,
 ) -> dict[str, Tensor]:
     """What a method of `Runner` gives for a model, run in a process of its own.
 
@@ -27,15 +31,21 @@ def run_isolated(
         kernels: Out of `KERNELS`.
         method: `"outputs"` or `"tensors"`.
         arrays: `{input name: (samples, ...)}`, whole batches.
+        signature: Key of the signature to run. Defaults to `None`, the default one.
 
     Raises:
         ValueError: LiteRT refuses the model, crashes on it, or does not come to an end.
     """
-    with tempfile.TemporaryDirectory(prefix="edgekit-run-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder("run") as folder:
         (folder / "model.tflite").write_bytes(content)
-        np.savez(folder / "inputs.npz", **arrays)
-        job = {"folder": temporary, "kernels": kernels, "method": method, "patience": PATIENCE}
+        save_arrays(folder / "inputs.npz", arrays)
+        job = {
+            "folder": str(folder),
+            "kernels": kernels,
+            "method": method,
+            "signature": signature,
+            "patience": PATIENCE,
+        }
         try:
             status = SERVER.run(job)
         except ChildError as error:
@@ -54,8 +64,5 @@ def run_isolated(
         result = json.loads((folder / "result.json").read_text())
         if "error" in result:
             raise ValueError(result["error"])
-        with np.load(folder / "values.npz") as values:
-            return {
-                name: Tensor(values[f"v{i}"], scale)
-                for i, (name, scale) in enumerate(result["tensors"])
-            }
+        values = load_arrays(folder / "values.npz")
+        return {name: Tensor(values[name], scale) for name, scale in result["tensors"]}

@@ -4,24 +4,30 @@ Every vector's length is checked against the file's size before it is walked, so
 is an error and not an endless loop.
 """
 
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
-from converters.sparse_tensor import decode
+from converters.flatbuffer_tables import DAMAGE, CorruptFlatbuffer, Tables
+from converters.model_info import ModelInfo, OpInfo, Signature, TensorInfo, unique_names
 
-# The options that name the subgraphs an op runs, and their accessors.
+# What runs where the caller names no signature; the first, where there is none of that name.
+DEFAULT_SIGNATURE = "serving_default"
+# The settings in which an op names the subgraphs that it runs.
 _CALLS = {
-    "WHILE": ("WhileOptions", ("CondSubgraphIndex", "BodySubgraphIndex")),
-    "IF": ("IfOptions", ("ThenSubgraphIndex", "ElseSubgraphIndex")),
-    "CALL_ONCE": ("CallOnceOptions", ("InitSubgraphIndex",)),
-    "STABLEHLO_WHILE": (
-        "StablehloWhileOptions",
-        ("CondSubgraphIndex", "BodySubgraphIndex"),
-    ),
+    "WHILE": ("cond_subgraph_index", "body_subgraph_index"),
+    "IF": ("then_subgraph_index", "else_subgraph_index"),
+    "CALL": ("subgraph",),
+    "CALL_ONCE": ("init_subgraph_index",),
+    "STABLEHLO_WHILE": ("cond_subgraph_index", "body_subgraph_index"),
+    "STABLEHLO_COMPOSITE": ("decomposition_subgraph_index",),
+    "STABLEHLO_REDUCE": ("body_subgraph_index",),
+    "STABLEHLO_REDUCE_WINDOW": ("body_subgraph_index",),
+    "STABLEHLO_SCATTER": ("update_computation_subgraph_index",),
+    "STABLEHLO_SORT": ("comparator_subgraph_index",),
 }
 _DTYPES = {
     "FLOAT32": "float32",
@@ -43,206 +49,224 @@ _DTYPES = {
     "RESOURCE": "resource",
     "VARIANT": "variant",
     "COMPLEX64": "complex64",
+    "COMPLEX128": "complex128",
+    "UINT4": "uint4",
 }
 
 
-# How the generated accessors meet damage.
-DAMAGE = (
-    struct.error,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    StopIteration,
-    TypeError,
-    ValueError,
-)
+Read = TypeVar("Read")
 
 
-class CorruptFlatbuffer(ValueError):
-    """The bytes do not form a LiteRT model."""
+class UnknownSignature(ValueError):
+    """The file has no signature of that name."""
 
 
-@dataclass(frozen=True)
-class TensorInfo:
-    """A tensor: its shape, dtype, quantisation and, for a constant, its bytes."""
+def read_model(content: bytes, signature: str | None = None) -> ModelInfo:
+    """Read the bytes of a `.tflite` file: what one of its signatures runs.
 
-    index: int
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scales: tuple[float, ...] = ()
-    zero_points: tuple[int, ...] = ()
-    data: bytes | None = field(default=None, repr=False)
-    sparsity: tuple | None = field(default=None, repr=False)
+    Example:
+        >>> read_model(content).inputs["image"].shape
+        (1, 28, 28, 1)
 
-    @property
-    def constant(self) -> bool:
-        """Whether its values are in the file."""
-        return self.data is not None
+    Args:
+        content: The bytes of the file.
+        signature: Its key. Defaults to `None`: `"serving_default"`, or the first where there is
+            none of that name; the first subgraph in a file without signatures.
 
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes a constant takes in the file."""
-        levels = self.sparsity[2] if self.sparsity else ()
-        parts = (part for level in levels if isinstance(level, tuple) for part in level)
-        return len(self.data or b"") + sum(part.nbytes for part in parts)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    @cached_property
-    def values(self) -> np.ndarray | None:
-        """A constant's stored values; None where the dtype has no plain array form."""
-        if self.data is None:
-            return None
-        if self.sparsity is not None:
-            try:
-                return decode(np.frombuffer(self.data, self.dtype), self.shape, *self.sparsity)
-            except (TypeError, ValueError):
-                return None
-        if self.dtype == "int4":
-            packed = np.frombuffer(self.data, dtype=np.int8)
-            both = np.stack([np.left_shift(packed, 4) >> 4, packed >> 4], axis=-1).ravel()
-            return both[: self.size].reshape(self.shape)
-        try:
-            return np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
-        except (TypeError, ValueError):
-            return None
+    Raises:
+        CorruptFlatbuffer: They do not form a LiteRT model.
+        UnknownSignature: The file has no such signature; the message lists those it has.
+    """
+    reader = _undamaged(lambda: _Reader(content))
+    key = choose_signature(_undamaged(lambda: list(reader.signatures)), signature)
+    return _undamaged(lambda: reader.model(key))
 
 
-@dataclass(frozen=True)
-class OpInfo:
-    """One operator: its name and the tensors it reads and writes."""
-
-    index: int
-    name: str
-    input_tensors: tuple[TensorInfo, ...]
-    output_tensors: tuple[TensorInfo, ...]
-    depth_multiplier: int = 1
-    subgraph: int = 0
-    calls: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What runs: the first subgraph of a model, then those its ops call, as loops do."""
-
-    ops: tuple[OpInfo, ...]
-    tensors: tuple[TensorInfo, ...]
-    inputs: dict[str, TensorInfo]
-    outputs: dict[str, TensorInfo]
-
-
-def read_model(content: bytes) -> ModelInfo:
-    """Read the bytes of a `.tflite` file.
+def read_models(content: bytes) -> tuple[ModelInfo, ...]:
+    """What each signature of a `.tflite` file runs, the default one first.
 
     Raises:
         CorruptFlatbuffer: They do not form a LiteRT model.
     """
+    reader = _undamaged(lambda: _Reader(content))
+    keys = _undamaged(lambda: list(reader.signatures))
+    first = choose_signature(keys, None)
+    others = [key for key in keys if key != first]
+    return tuple(_undamaged(lambda key=key: reader.model(key)) for key in (first, *others))
+
+
+def choose_signature(keys: Sequence[str], signature: str | None) -> str | None:
+    """The signature that runs: the one named, `"serving_default"`, or the first.
+
+    Args:
+        keys: Those of the file, in its order.
+        signature: What the caller asks for; None for the default.
+
+    Returns:
+        Its key; None in a file without signatures.
+
+    Raises:
+        UnknownSignature: The file has none of that name.
+    """
+    if signature is None:
+        return DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in keys else next(iter(keys), None)
+    if signature not in keys:
+        known = f"one of {', '.join(map(repr, keys))}" if keys else "left out: the file has none"
+        raise UnknownSignature(f"`signature` must be {known}. Received: signature={signature!r}")
+    return signature
+
+
+def _undamaged(read: Callable[[], Read]) -> Read:
     try:
-        return _Reader(content).model()
+        return read()
     except CorruptFlatbuffer:
         raise
     except DAMAGE as error:
         raise CorruptFlatbuffer(f"damaged LiteRT flatbuffer: {error}") from None
 
 
-class _Reader:
+class _Reader(Tables):
     def __init__(self, content: bytes):
-        from ai_edge_litert import schema_py_generated as schema
-
-        if len(content) < 8 or content[4:8] != b"TFL3":
-            raise CorruptFlatbuffer("not a LiteRT flatbuffer: the mark 'TFL3' at byte 4 is missing")
-        self.schema = schema
-        self.content = content
-        self.types = _names(schema.TensorType)
-        self.op_names = _names(schema.BuiltinOperator)
-        self.vectors = _names(schema.SparseIndexVector)
-        self.root = schema.Model.GetRootAs(content, 0)
-
-    def model(self) -> ModelInfo:
+        super().__init__(content)
         if self.root.SubgraphsLength() < 1:
             raise CorruptFlatbuffer("damaged LiteRT flatbuffer: no subgraph")
-        graph = self.root.Subgraphs(0)
-        self.codes = [self._op_name(c) for c in self._walk(self.root, "OperatorCodes")]
-        tensors, ops = self._subgraph(0)
-        inputs = {tensors[i].name: tensors[i] for i in self._numbers(graph, "Inputs")}
-        outputs = {tensors[i].name: tensors[i] for i in self._numbers(graph, "Outputs")}
-        if self.root.SignatureDefsLength():
-            inputs = self._signature("Inputs", tensors)
-            outputs = self._signature("Outputs", tensors)
-        all_tensors, all_ops, seen = [*tensors], [*ops], {0}
+        self.codes = [self._op_name(c) for c in self.walk(self.root, "OperatorCodes")]
+        self.graphs: dict[int, tuple[list[TensorInfo], list[OpInfo]]] = {}
+
+    @cached_property
+    def signatures(self) -> dict[str, Signature]:
+        found = {}
+        for i, entry in enumerate(self.walk(self.root, "SignatureDefs")):
+            number = int(entry.SubgraphIndex())
+            tensors, _ = self._subgraph(number)
+            key = (entry.SignatureKey() or b"").decode(errors="replace") or f"signature_{i}"
+            inputs, outputs = (
+                {
+                    (e.Name() or b"").decode(errors="replace"): _at(tensors, e.TensorIndex())
+                    for e in self.walk(entry, side)
+                }
+                for side in ("Inputs", "Outputs")
+            )
+            found[key] = Signature(
+                key, number, dict(sorted(inputs.items())), dict(sorted(outputs.items()))
+            )
+        return found
+
+    def model(self, key: str | None) -> ModelInfo:
+        signature = None if key is None else self.signatures[key]
+        main = signature.subgraph if signature else 0
+        tensors, ops = self._subgraph(main)
+        sides = self._sides(main)
+        named = (signature.inputs, signature.outputs) if signature else map(_by_name, sides)
+        inputs, outputs = named
+        all_tensors, all_ops, seen = [*tensors], [*ops], {main}
         for op in all_ops:  # which grows while it is walked
             for number in op.calls:
                 if number not in seen:
                     seen.add(number)
-                    called_tensors, called = self._subgraph(number, len(all_ops))
+                    called_tensors, called = self._subgraph(number)
                     all_tensors += called_tensors
                     all_ops += called
-        return ModelInfo(tuple(all_ops), tuple(all_tensors), inputs, outputs)
+        return ModelInfo(
+            ops=tuple(replace(op, index=i) for i, op in enumerate(all_ops)),
+            tensors=tuple(all_tensors),
+            inputs=inputs,
+            outputs=outputs,
+            subgraph=main,
+            graph_inputs=sides[0],
+            graph_outputs=sides[1],
+            called={number: self._sides(number) for number in seen - {main}},
+            signature=signature,
+            signatures=tuple(self.signatures.values()),
+            subgraphs=self.root.SubgraphsLength(),
+            metadata=self._metadata(),
+            description=(self.root.Description() or b"").decode(errors="replace"),
+        )
 
-    def _subgraph(self, number: int, first: int = 0) -> tuple[list[TensorInfo], list[OpInfo]]:
+    def _sides(self, number: int) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
+        """Inputs and outputs of a subgraph, in its order."""
+        tensors, _ = self._subgraph(number)
+        graph = self.root.Subgraphs(number)
+        inputs, outputs = (
+            tuple(_at(tensors, i) for i in self.numbers(graph, side))
+            for side in ("Inputs", "Outputs")
+        )
+        return inputs, outputs
+
+    def _metadata(self) -> dict[str, bytes]:
+        entries = self.walk(self.root, "Metadata")
+        return {
+            (e.Name() or b"").decode(errors="replace"): self.data(e.Buffer()) or b""
+            for e in entries
+        }
+
+    def _subgraph(self, number: int) -> tuple[list[TensorInfo], list[OpInfo]]:
+        if number not in self.graphs:
+            self.graphs[number] = self._read_subgraph(number)
+        return self.graphs[number]
+
+    def _read_subgraph(self, number: int) -> tuple[list[TensorInfo], list[OpInfo]]:
         if not 0 <= number < self.root.SubgraphsLength():
             raise CorruptFlatbuffer(f"damaged LiteRT flatbuffer: no subgraph {number}")
         graph = self.root.Subgraphs(number)
-        tensors = [self._tensor(i, t) for i, t in enumerate(self._walk(graph, "Tensors"))]
+        tensors = [self._tensor(i, t, number) for i, t in enumerate(self.walk(graph, "Tensors"))]
+        tensors = [_with_block_scales(tensor, tensors) for tensor in tensors]
         ops = []
-        for i, op in enumerate(self._walk(graph, "Operators"), first):
+        for i, op in enumerate(self.walk(graph, "Operators")):
             ops.append(self._op(i, op, tensors, number))
             if ops[-1].name == "DENSIFY":  # the same constant to whoever reads it
                 whole = ops[-1].output_tensors[0].index
                 tensors[whole] = replace(ops[-1].input_tensors[0], index=whole)
         return tensors, ops
 
-    def _walk(self, owner, vector: str) -> Iterator:
-        item = getattr(owner, vector)
-        return (item(i) for i in range(self._length(owner, vector)))
-
-    def _numbers(self, owner, vector: str) -> list:
-        if self._length(owner, vector) == 0:
-            return []
-        return getattr(owner, f"{vector}AsNumpy")().tolist()
-
-    def _length(self, owner, vector: str) -> int:
-        length = getattr(owner, f"{vector}Length")()
-        if not 0 <= length <= len(self.content):
-            raise CorruptFlatbuffer(
-                f"damaged LiteRT flatbuffer: {vector} claims {length} entries in a file of "
-                f"{len(self.content)} bytes"
-            )
-        return length
-
-    def _op_name(self, code) -> str:
+    def _op_name(self, code) -> tuple[str, int, bool]:
+        """Its name, its version and whether it is a custom op."""
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        if self.op_names.get(number) == "CUSTOM" and code.CustomCode():
-            return code.CustomCode().decode()
-        return self.op_names.get(number, f"UNKNOWN_{number}")
+        name = self.op_names.get(number, f"UNKNOWN_{number}")
+        custom = name == "CUSTOM"
+        if custom and code.CustomCode():
+            name = code.CustomCode().decode(errors="replace")
+        return name, int(code.Version()), custom
 
-    def _tensor(self, index: int, tensor) -> TensorInfo:
+    def _tensor(self, index: int, tensor, subgraph: int) -> TensorInfo:
         quantization = tensor.Quantization()
-        scales, zero_points = (), ()
+        scales, zero_points, blocks = (), (), (0, -1)
         if quantization is not None:
-            scales = tuple(self._numbers(quantization, "Scale"))
-            zero_points = tuple(self._numbers(quantization, "ZeroPoint"))
+            scales = tuple(self.numbers(quantization, "Scale"))
+            zero_points = tuple(self.numbers(quantization, "ZeroPoint"))
+            blocks = self._blocks(quantization)
+        shape = tuple(self.numbers(tensor, "Shape"))
+        open_shape = tuple(self.numbers(tensor, "ShapeSignature"))
         return TensorInfo(
             index=index,
             name=(tensor.Name() or b"").decode(errors="replace"),
-            shape=tuple(self._numbers(tensor, "Shape")),
+            shape=shape,
             dtype=_DTYPES.get(self.types[tensor.Type()], self.types[tensor.Type()].lower()),
             scales=scales,
             zero_points=zero_points,
-            data=self._data(tensor.Buffer()),
+            data=self.data(tensor.Buffer()),
             sparsity=None if tensor.Sparsity() is None else self._sparsity(tensor.Sparsity()),
+            open_shape=open_shape if len(open_shape) == len(shape) else shape,
+            quantized_dimension=0 if quantization is None else quantization.QuantizedDimension(),
+            block_size=blocks[0],
+            block_scales=blocks[1],
+            variable=bool(tensor.IsVariable()),
+            buffer=int(tensor.Buffer()),
+            subgraph=subgraph,
         )
+
+    def _blocks(self, quantization) -> tuple[int, int]:
+        """Weights that share a scale, and the tensor of the scales; `(0, -1)` without blocks."""
+        if quantization.DetailsType() != self.schema.QuantizationDetails.BlockwiseQuantization:
+            return 0, -1
+        table, details = quantization.Details(), self.schema.BlockwiseQuantization()
+        details.Init(table.Bytes, table.Pos)
+        return int(details.BlockSize()), int(details.Scales())
 
     def _sparsity(self, parameters) -> tuple:
         """What `decode` takes: order, block map and levels."""
         levels = []
-        for level in self._walk(parameters, "DimMetadata"):
+        for level in self.walk(parameters, "DimMetadata"):
             if level.Format() == self.schema.DimensionType.DENSE:
                 levels.append(int(level.DenseSize()))
                 continue
@@ -251,61 +275,43 @@ class _Reader:
                 kind = self.vectors[getattr(level, f"{name}Type")()]
                 vector, table = getattr(self.schema, kind)(), getattr(level, name)()
                 vector.Init(table.Bytes, table.Pos)
-                self._length(vector, "Values")
+                self.length(vector, "Values")
                 pair.append(np.atleast_1d(vector.ValuesAsNumpy()))
             levels.append(tuple(pair))
-        order = self._numbers(parameters, "TraversalOrder")
-        return order, self._numbers(parameters, "BlockMap"), levels
-
-    def _data(self, index: int) -> bytes | None:
-        if index == 0 or index >= self.root.BuffersLength():
-            return None
-        buffer = self.root.Buffers(index)
-        if buffer.Offset() > 1:  # large models keep their data behind the flatbuffer
-            start, size = buffer.Offset(), buffer.Size()
-            if start + size > len(self.content):
-                raise CorruptFlatbuffer("damaged LiteRT flatbuffer: data beyond the end of file")
-            return self.content[start : start + size]
-        if self._length(buffer, "Data") == 0:
-            return None
-        return buffer.DataAsNumpy().tobytes()
+        order = self.numbers(parameters, "TraversalOrder")
+        return order, self.numbers(parameters, "BlockMap"), levels
 
     def _op(self, index: int, op, tensors, subgraph: int) -> OpInfo:
-        def pick(vector):
-            return tuple(tensors[i] for i in self._numbers(op, vector) if i >= 0)
-
-        name = self.codes[op.OpcodeIndex()]
-        multiplier, calls = 1, ()
-        if name == "DEPTHWISE_CONV_2D" and op.BuiltinOptions() is not None:
-            multiplier = self._options(op, "DepthwiseConv2DOptions").DepthMultiplier()
-        if name in _CALLS:
-            kind, accessors = _CALLS[name]
-            options = self._options(op, kind)
-            calls = tuple(int(getattr(options, accessor)()) for accessor in accessors)
-        inputs, outputs = pick("Inputs"), pick("Outputs")
-        return OpInfo(index, name, inputs, outputs, multiplier, subgraph, calls)
-
-    def _options(self, op, kind: str):
-        second = kind.startswith("Stablehlo")
-        table = op.BuiltinOptions2() if second else op.BuiltinOptions()
-        options = getattr(self.schema, kind)()
-        options.Init(table.Bytes, table.Pos)
-        return options
-
-    def _signature(self, vector: str, tensors) -> dict[str, TensorInfo]:
-        """`{name: tensor}` of the first signature, by name."""
-        entries = self._walk(self.root.SignatureDefs(0), vector)
-        named = {e.Name().decode(errors="replace"): tensors[e.TensorIndex()] for e in entries}
-        return dict(sorted(named.items()))
+        name, version, custom = self.codes[op.OpcodeIndex()]
+        options = {} if custom else self.options(op)
+        slots = self.numbers(op, "Inputs")
+        return OpInfo(
+            index=index,
+            name=name,
+            slots=tuple(None if i < 0 else _at(tensors, i) for i in slots),
+            output_tensors=tuple(_at(tensors, i) for i in self.numbers(op, "Outputs") if i >= 0),
+            subgraph=subgraph,
+            calls=tuple(int(options[setting]) for setting in _CALLS.get(name, ())),
+            options=options,
+            version=version,
+            custom=custom,
+        )
 
 
-@cache
-def builtin_names() -> frozenset[str]:
-    """Names of the ops that every LiteRT runtime has."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    return frozenset(_names(BuiltinOperator).values())
+def _at(tensors: Sequence[TensorInfo], index: int) -> TensorInfo:
+    if index < 0:  # which Python would count from the end
+        raise CorruptFlatbuffer(f"damaged LiteRT flatbuffer: no tensor {index}")
+    return tensors[index]
 
 
-def _names(enum) -> dict[int, str]:
-    return {value: key for key, value in vars(enum).items() if isinstance(value, int)}
+def _by_name(tensors: Sequence[TensorInfo]) -> dict[str, TensorInfo]:
+    names = unique_names([t.name for t in tensors], [t.index for t in tensors])
+    return dict(zip(names, tensors, strict=True))
+
+
+def _with_block_scales(tensor: TensorInfo, tensors: Sequence[TensorInfo]) -> TensorInfo:
+    """The tensor with the scales of its blocks, which the file has in a tensor of their own."""
+    if not tensor.block_size:
+        return tensor
+    scales = _at(tensors, tensor.block_scales).values
+    return tensor if scales is None else replace(tensor, scales=tuple(np.ravel(scales).tolist()))

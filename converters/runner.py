@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 
 from converters.errors import first_line
-from converters.reader import DAMAGE
+from converters.feeding import Feeding, feeding
+from converters.flatbuffer_tables import DAMAGE
+from converters.loaded_signature import LoadedSignature
+from converters.model_info import unique_names
+from converters.reader import UnknownSignature, read_model
 
 KERNELS = ("xnnpack", "builtin", "reference")
 
@@ -33,12 +37,19 @@ class Runner:
         kernels: Out of `KERNELS`.
         keep_tensors: Whether `tensors` is to be called, for which memory is not shared.
             Defaults to `False`.
+        signature: Key of the signature to run. Defaults to `None`, the default one.
 
     Raises:
-        ValueError: LiteRT refuses the file.
+        ValueError: LiteRT refuses the file, or it has no such signature.
     """
 
-    def __init__(self, content: bytes, kernels: str, keep_tensors: bool = False):
+    def __init__(
+        self,
+        content: bytes,
+        kernels: str,
+        keep_tensors: bool = False,
+        signature: str | None = None,
+    ):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         resolver = {
@@ -47,14 +58,17 @@ class Runner:
             "reference": OpResolverType.BUILTIN_REF,
         }
         try:
-            self.interpreter = Interpreter(
+            interpreter = Interpreter(
                 model_content=content,
                 num_threads=1,
                 experimental_op_resolver_type=resolver[kernels],
                 experimental_preserve_all_tensors=keep_tensors,
             )
-            self.interpreter.allocate_tensors()
-            self.input_details, self.output_details = signature_details(self.interpreter)
+            self.graph = LoadedSignature(interpreter, signature)
+            self.graph.allocate()
+            self.model = read_model(content, signature)
+        except UnknownSignature:
+            raise
         except (RuntimeError, *DAMAGE) as error:
             raise ValueError(f"LiteRT cannot load this model: {first_line(error)}") from None
 
@@ -68,68 +82,77 @@ class Runner:
             step: Called before each invocation.
 
         Raises:
-            ValueError: LiteRT fails to run the model.
+            ValueError: LiteRT fails to run the model, or an output's shape changes from run to
+                run.
         """
-        return self._run(arrays, self.output_details, step)
+        found = self._run(arrays, self.graph.outputs, step)
+        for name, parts in found.items():
+            shapes = sorted({part.shape for part in parts})
+            if len(shapes) > 1:
+                raise ValueError(
+                    f"output {name!r} has a shape that depends on the data: {shapes[0]} for one "
+                    f"sample, {shapes[1]} for another. Give the samples one at a time"
+                )
+        return self._joined(found, self.graph.outputs)
 
     def tensors(
         self, arrays: Mapping[str, np.ndarray], step: Callable[[], None] = lambda: None
     ) -> dict[str, Tensor]:
-        """`{tensor name: Tensor}` of everything that is computed, as `outputs`."""
-        made = {index for op in self.interpreter._get_ops_details() for index in op["outputs"]}
-        made |= {detail["index"] for detail in self.input_details.values()}
-        details = self.interpreter.get_tensor_details()
-        return self._run(arrays, {d["name"]: d for d in details if d["index"] in made}, step)
+        """`{tensor name: Tensor}` of everything that is computed, as `outputs`.
 
-    def _run(self, arrays, wanted: Mapping[str, dict], step: Callable[[], None]) -> dict:
-        """The tensors of `wanted`, `{name: details}`, for all samples."""
-        inputs = self.input_details
+        Those whose shape changes from run to run are left out.
+        """
+        ops = [op for op in self.model.ops if op.subgraph == self.model.subgraph]
+        made = {tensor.index for op in ops for tensor in op.output_tensors}
+        made |= {tensor.index for tensor in self.model.graph_inputs}
+        details = [d for d in self.graph.tensor_details() if d["index"] in made]
+        names = unique_names([d["name"] for d in details], [d["index"] for d in details])
+        wanted = dict(zip(names, details, strict=True))
+        found = self._run(arrays, wanted, step)
+        return self._joined(
+            {n: parts for n, parts in found.items() if len({p.shape for p in parts}) == 1}, wanted
+        )
+
+    def _run(
+        self, arrays: Mapping[str, np.ndarray], wanted: Mapping[str, dict], step: Callable
+    ) -> dict[str, list[np.ndarray]]:
+        """The tensors of `wanted`, `{name: details}`, of one run after another."""
+        inputs, rules = self.graph.inputs, self.feeding
         stored = {name: quantize(arrays[name], detail) for name, detail in inputs.items()}
-        batch = next(iter(inputs.values()))["shape"][0]
         results: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-        for start in range(0, len(next(iter(stored.values()))), batch):
+        for run in rules.runs(stored):
             step()
-            for name, array in stored.items():
-                self.interpreter.set_tensor(inputs[name]["index"], array[start : start + batch])
             try:
-                self.interpreter.invoke()
+                self.graph.feed(run)
+                self.graph.invoke()
             except RuntimeError as error:
                 raise ValueError(f"LiteRT cannot run this model: {first_line(error)}") from None
             for name, detail in wanted.items():
-                values = self.interpreter.get_tensor(detail["index"])
-                results[name].append(np.atleast_1d(values))  # loops compute with scalars
+                results[name].append(self.graph.read(detail))
+        return results
+
+    @property
+    def feeding(self) -> Feeding:
+        """How samples are divided into runs."""
+        return feeding(self.model)
+
+    def _joined(
+        self, found: Mapping[str, list[np.ndarray]], details: Mapping[str, dict]
+    ) -> dict[str, Tensor]:
         return {
             name: Tensor(
-                dequantize(np.concatenate(parts), wanted[name]),
-                wanted[name]["quantization"][0] or None,
+                dequantize(self.feeding.joined(parts), details[name]),
+                details[name]["quantization"][0] or None,
             )
-            for name, parts in results.items()
+            for name, parts in found.items()
         }
-
-
-def signature_details(interpreter) -> tuple[dict[str, dict], dict[str, dict]]:
-    """`({input name: details}, {output name: details})` of the first signature, by name.
-
-    A model without a signature is read by its tensors' own names.
-    """
-    inputs = {d["index"]: d for d in interpreter.get_input_details()}
-    outputs = {d["index"]: d for d in interpreter.get_output_details()}
-    signatures = interpreter._get_full_signature_list()  # the public list leaves out the indices
-    if not signatures:
-        return (
-            {d["name"]: d for d in inputs.values()},
-            {d["name"]: d for d in outputs.values()},
-        )
-    signature = next(iter(signatures.values()))
-    return (
-        {name: inputs[index] for name, index in sorted(signature["inputs"].items())},
-        {name: outputs[index] for name, index in sorted(signature["outputs"].items())},
-    )
 
 
 def quantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
     """Real values as the tensor stores them: `round(x / scale) + zero_point`, clipped."""
-    dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
+    dtype, (scale, zero_point) = np.dtype(detail["dtype"]), detail["quantization"]
+    if dtype.kind == "S":  # strings, which LiteRT takes as objects
+        return array
     if array.dtype == dtype or not scale:
         return array.astype(dtype)
     limits = np.iinfo(dtype)
@@ -137,7 +160,7 @@ def quantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
 
 
 def dequantize(array: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
-    """Stored values as reals: `(q − zero_point) · scale`; unquantised ones stay."""
+    """Stored values as reals: `(q − zero_point) · scale`; unquantized ones stay."""
     scale, zero_point = detail["quantization"]
     if not scale:
         return array

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.reader import OpInfo, TensorInfo, builtin_names
+from converters.flatbuffer_tables import builtin_names
+from converters.model_info import OpInfo, TensorInfo
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _EIGHT_BITS = ("int8", "uint8")

@@ -34,6 +34,7 @@ _OF_HOST = {
     "runtime": "interpreter",
     "timeout": 120,
     "keep": None,
+    "signature": None,
 }
 _UNASKED = {
     MICRO: {"threads": 1, "processes": None, "seconds": None},
@@ -61,6 +62,7 @@ def benchmark(
     timeout: float = 120,
     keep: str | os.PathLike | None = None,
     binary: str | os.PathLike = "benchmark_model",
+    signature: str | None = None,
 ) -> Result | MicroResult | NpuResult | PhoneResult:
     """Time models in LiteRT, side by side; or ask what they need and take on another device.
 
@@ -104,6 +106,8 @@ def benchmark(
         keep: A file that measurements go to one by one; the same benchmark goes on from there when
             it was stopped. It goes when all is measured. Defaults to `None`.
         binary: LiteRT's `benchmark_model` for the phone. Defaults to `"benchmark_model"`.
+        signature: Key of the signature to measure. Defaults to `None`: `"serving_default"`, or the
+            first.
 
     Returns:
         A `Result` with a `Measurement` per model and setting; one that fails to run, hangs, asks
@@ -129,6 +133,7 @@ def benchmark(
         "runtime": runtime,
         "timeout": timeout,
         "keep": keep,
+        "signature": signature,
     }
     if kind != HOST:
         given |= {"inputs": inputs, "threads": threads, "processes": processes, "seconds": seconds}
@@ -139,9 +144,9 @@ def benchmark(
         raise ValueError(f"`seed` must be a whole number from 0. Received: seed={seed!r}")
     if isinstance(timeout, bool) or not isinstance(timeout, Real) or not 0 < timeout <= _LONGEST:
         raise ValueError(f"`timeout` must be above 0 and at most {_LONGEST} s. Received: {timeout}")
-    flatbuffers = _flatbuffers(models)
+    flatbuffers = _flatbuffers(models, signature)
     samples = {
-        name: None if inputs is None else flatbuffer.named_inputs(inputs, "inputs")
+        name: None if inputs is None else flatbuffer.named_inputs(inputs, "inputs", signature)
         for name, flatbuffer in flatbuffers.items()
     }
     progress = on_progress or (lambda done, total: None)
@@ -162,9 +167,9 @@ def benchmark(
             int(seed),
             progress,
         )
-    truth = _labels(labels, samples, flatbuffers)
+    truth = _labels(labels, samples, flatbuffers, signature)
     kept = None if keep is None else place_for_file(keep)
-    plan = Plan(settings, chosen, int(seed), float(timeout), kept)
+    plan = Plan(settings, chosen, int(seed), float(timeout), kept, signature)
     return measure_on_host(flatbuffers, samples, truth, plan, progress)
 
 
@@ -176,7 +181,7 @@ def _refuse(device: str, given: Mapping, usual: Mapping) -> None:
             raise ValueError(f"`{name}` says nothing to device {device!r}: leave it out")
 
 
-def _flatbuffers(models) -> dict[str, Flatbuffer]:
+def _flatbuffers(models, signature: str | None) -> dict[str, Flatbuffer]:
     if not isinstance(models, Mapping) or not models:
         raise ValueError(
             f"`models` must be a {{name: model}} with at least one. Received: {models!r}"
@@ -184,14 +189,17 @@ def _flatbuffers(models) -> dict[str, Flatbuffer]:
     found = {name: as_flatbuffer(model) for name, model in models.items()}
     for name, flatbuffer in found.items():
         try:
-            flatbuffer.input_shapes  # noqa: B018  reads the whole graph
+            read_model(flatbuffer.content, signature)
         except ValueError as error:
             raise ValueError(f"model {name!r}: {error}") from None
     return found
 
 
 def _labels(
-    labels, samples: Mapping[str, dict | None], flatbuffers: Mapping[str, Flatbuffer]
+    labels,
+    samples: Mapping[str, dict | None],
+    flatbuffers: Mapping[str, Flatbuffer],
+    signature: str | None,
 ) -> np.ndarray | None:
     if labels is None:
         return None
@@ -210,7 +218,8 @@ def _labels(
         if count != len(found):
             raise ValueError(f"`labels` has {len(found)} entries for {count} samples of `inputs`")
     for name, flatbuffer in flatbuffers.items():
-        shapes = [tensor.shape for tensor in read_model(flatbuffer.content).outputs.values()]
+        outputs = read_model(flatbuffer.content, signature).outputs
+        shapes = [tensor.shape for tensor in outputs.values()]
         if len(shapes) != 1 or len(shapes[0]) != 2:
             raise ValueError(
                 f"`labels` are for models with one output of classes; that of model {name!r} has "

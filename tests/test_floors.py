@@ -12,9 +12,16 @@ TECHNIQUES = ("clustering", "distillation", "posttraining", "pruning", "quantiza
 # device_bench knows .tflite files and how to run a child process, but nothing of Keras, whose
 # models others make flatbuffers of.
 BENCH_MAY_IMPORT = {
+    "converters.array_files",
     "converters.as_flatbuffer",
     "converters.checks",
+    "converters.executions",
+    "converters.feeding",
+    "converters.flatbuffer_tables",
+    "converters.kernel_dtypes",
+    "converters.loaded_signature",
     "converters.macs",
+    "converters.model_info",
     "converters.packaging.arena",
     "converters.packaging.ports",
     "converters.targets",
@@ -22,6 +29,7 @@ BENCH_MAY_IMPORT = {
     "converters.reader",
     "converters.runner",
     "converters.samples",
+    "converters.temporary",
     "converters.files",
     "converters.child",
     "converters.signal_to_noise",

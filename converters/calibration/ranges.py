@@ -8,7 +8,7 @@ import numpy as np
 from converters.calibration.estimators import ESTIMATORS, MinMax
 from converters.calibration.outputs import with_all_outputs
 from converters.errors import ConversionError
-from converters.runner import signature_details
+from converters.loaded_signature import signature_details
 
 # More at a time fall out of the processor cache.
 BATCH = 8

@@ -6,6 +6,7 @@ import numpy as np
 _PACKED = {"INT4": 4, "INT2": 2}
 # What the schema promises of a constant's data, and vector loads rely on, in bytes.
 ALIGNMENT = 16
+_ROOM_FOR_GRAPH = 1 << 16
 
 
 class FlatFile:
@@ -112,9 +113,11 @@ class FlatFile:
 
     def with_all_tensors(self) -> bytes:
         """The file with every tensor at the index it had."""
-        builder = _SharingBuilder(1024)
+        constants = sum(len(b.data) for b in self.model.buffers if b.data is not None)
+        # With room for all of it from the start, it is not copied as it grows.
+        builder = _SharingBuilder(constants + constants // 64 + _ROOM_FOR_GRAPH)
         builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return bytes(memoryview(builder.Bytes)[builder.head :])
 
     def _drop_unused(self) -> None:
         graph, model = self.graph, self.model
@@ -179,7 +182,7 @@ class _SharingBuilder(flatbuffers.Builder):
     def _create_bytes(self, x: np.ndarray) -> int:
         self.StartVector(1, len(x), ALIGNMENT)
         self.head -= len(x)
-        self.Bytes[self.head : self.head + len(x)] = x.tobytes()
+        self.Bytes[self.head : self.head + len(x)] = memoryview(np.ascontiguousarray(x))
         return self.EndVector()
 
 

@@ -4,7 +4,6 @@ import inspect
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from converters.legacy.headers import Header, read_header
 from converters.legacy.migration import Migration, carry_over
 from converters.legacy.requirement import is_tf_keras_model, tf_keras
 from converters.legacy.screening import refuse_code
+from converters.temporary import temporary_folder
 
 _SUFFIXES = {".keras": ".keras", "HDF5": ".h5"}
 
@@ -172,8 +172,8 @@ def _named_by_kind(header: Header) -> Iterator[Path]:
     if header.kind == "SavedModel":
         yield header.path
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"model{_SUFFIXES[header.kind]}"
+    with temporary_folder("legacy") as folder:
+        path = folder / f"model{_SUFFIXES[header.kind]}"
         changed = with_old_defaults(header.configs[0])
         if header.kind == "HDF5" and changed != header.configs[0]:
             shutil.copy(header.path, path)

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from converters.flatbuffer_tables import DAMAGE, CorruptFlatbuffer
 from converters.metadata.attached_files import attached_files
 from converters.metadata.schema import (
     NAME,
@@ -13,7 +14,6 @@ from converters.metadata.schema import (
     TENSOR_VALUE_LABELS,
 )
 from converters.metadata.tree import Table, read_tree
-from converters.reader import DAMAGE, CorruptFlatbuffer
 
 
 @dataclass(frozen=True)

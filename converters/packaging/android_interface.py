@@ -6,9 +6,7 @@ what came out.
 """
 
 import json
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from converters.packaging.kotlin import unsupported_dtypes
 from converters.packaging.kotlin_interpreter import unknown_dtypes
 from converters.packaging.ports import Port, Ports
 from converters.packaging.sample import Values, run, seeded_samples
+from converters.temporary import temporary_folder
 
 _PATIENCE = 120
 # On so many inputs a shape that depends on them is expected to show.
@@ -114,15 +113,14 @@ def _fails(content: bytes, ports: Ports, sample, outputs) -> str | None:
     """What is wrong with the model in CompiledModel, run in a process of its own."""
     if sample is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="edgekit-compiled-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder("compiled") as folder:
         (folder / "model.tflite").write_bytes(content)
         fed = {f"v{i}": sample[port.name].stored for i, port in enumerate(ports.inputs)}
         np.savez(folder / "inputs.npz", **fed)
         wanted = [(port.size, port.dtype) for port in ports.outputs]
         (folder / "outputs.json").write_text(json.dumps(wanted))
         try:
-            run_module("converters.packaging.compiled_run", temporary, timeout=_PATIENCE)
+            run_module("converters.packaging.compiled_run", str(folder), timeout=_PATIENCE)
         except ChildError as error:
             return f"CompiledModel does not run it: {first_line(error)}"
         if (folder / "error.txt").exists():

@@ -6,7 +6,6 @@ by running the model in arenas of more and more bytes.
 """
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,6 +17,7 @@ import numpy as np
 from converters.child import ChildError, run_module
 from converters.reader import read_model
 from converters.targets import unsupported
+from converters.temporary import temporary_folder
 
 # What the measured size is raised by: kernels made for a core take other scratch memory.
 MARGIN_PERCENT = 20
@@ -81,8 +81,7 @@ def run_micro(
             "what is for microcontrollers needs tflite-micro: pip install 'edgekit-keras[mcu]' "
             "(wheels are for Linux on x86-64)"
         )
-    with tempfile.TemporaryDirectory(prefix="edgekit-micro-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder("micro") as folder:
         (folder / "model.tflite").write_bytes(content)
         np.savez(folder / "inputs.npz", **{f"v{i}": array for i, array in enumerate(inputs)})
         job = {
@@ -93,7 +92,7 @@ def run_micro(
         }
         (folder / "job.json").write_text(json.dumps(job))
         try:
-            run_module("converters.packaging.arena_run", temporary, timeout=_PATIENCE)
+            run_module("converters.packaging.arena_run", str(folder), timeout=_PATIENCE)
             result = json.loads((folder / "result.json").read_text())
         except ChildError as error:
             result = {"error": str(error)}

@@ -5,11 +5,11 @@ import json
 import platform
 
 from converters.flatbuffer import Flatbuffer
+from converters.flatbuffer_tables import DAMAGE, CorruptFlatbuffer
 from converters.metadata import TensorMetadata
 from converters.packaging.normalization import Normalization
 from converters.packaging.ports import Port, Ports
 from converters.packaging.said import Said
-from converters.reader import DAMAGE, CorruptFlatbuffer
 
 SCHEMA_VERSION = 1
 REAL_VALUE = "(q - zero_point) * scale"

@@ -1,7 +1,8 @@
 """Inputs that are indices: how many there are to choose from."""
 
+from converters.model_info import OpInfo
 from converters.packaging.ports import Ports
-from converters.reader import OpInfo, read_model
+from converters.reader import read_model
 
 # Ops behind which an index is the same index.
 _SAME = frozenset(["CAST", "EXPAND_DIMS", "RESHAPE", "SQUEEZE", "TRANSPOSE"])

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.reader import DAMAGE, CorruptFlatbuffer, ModelInfo, read_model
+from converters.flatbuffer_tables import DAMAGE, CorruptFlatbuffer
+from converters.model_info import ModelInfo
+from converters.reader import read_model
 
 _LAYOUTS = {2: "NC", 3: "NTC", 4: "NHWC", 5: "NDHWC"}
 _DTYPES = ("float32", "float16", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64")

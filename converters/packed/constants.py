@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.reader import DAMAGE, CorruptFlatbuffer, read_model
+from converters.flatbuffer_tables import DAMAGE, CorruptFlatbuffer
+from converters.reader import read_model
 
 _DTYPES = {
     "FLOAT32": "float32",

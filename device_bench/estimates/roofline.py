@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from converters.as_flatbuffer import as_flatbuffer
 from converters.flatbuffer import Flatbuffer
 from converters.macs import multiply_accumulates
-from converters.reader import OpInfo, TensorInfo, read_model
+from converters.model_info import OpInfo, TensorInfo
+from converters.reader import read_model
 from device_bench.estimates.processors import PROCESSORS, Processor, Range
 from device_bench.finding import Finding
 

@@ -1,16 +1,15 @@
 """Compiles models by Vela, in a process of its own, and reads what it estimates."""
 
 import csv
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 
 from converters.child import ChildError, run_module
 from converters.flatbuffer import Flatbuffer
 from converters.reader import read_model
+from converters.temporary import temporary_folder
 from device_bench.ethos.result import NpuMeasurement, NpuResult
 
 CONFIGURATIONS = tuple(
@@ -61,8 +60,7 @@ def measure_npu(
 
 def _compiled(flatbuffer: Flatbuffer, device: str) -> tuple[dict, dict]:
     """The figures of a model, and how they were found."""
-    with tempfile.TemporaryDirectory(prefix="edgekit-vela-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder("vela") as folder:
         (folder / "model.tflite").write_bytes(flatbuffer.content)
         run_module(
             "ethosu.vela",
@@ -70,7 +68,7 @@ def _compiled(flatbuffer: Flatbuffer, device: str) -> tuple[dict, dict]:
             "--accelerator-config",
             device,
             "--output-dir",
-            temporary,
+            str(folder),
             timeout=_PATIENCE,
         )
         (summary,) = folder.glob("*_summary_*.csv")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.array_files import load_arrays, save_arrays
 from converters.child import ChildError, run_module
 from converters.signal_to_noise import signal_to_noise
-from device_bench.host.feeding import load_arrays, save_arrays
 from device_bench.host.jobs import Case
 
 # Below it more than a tenth of the outputs' energy is something else: these are not its outputs.

@@ -1,18 +1,16 @@
 """What is fed to a model while it is measured."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from converters.runner import quantize
 
-_PREFIX = "array "
-
 
 def batches(
     inputs: Mapping[str, dict],
     samples: Mapping[str, np.ndarray] | None,
+    step: int | None,
     seed: int,
     random: int = 1,
 ) -> list[dict[str, np.ndarray]]:
@@ -21,6 +19,7 @@ def batches(
     Args:
         inputs: Details of the inputs, by name.
         samples: Real values by name; None for random ones.
+        step: Samples in one invocation; None where they are fed as they are.
         seed: Of random ones.
         random: How many batches of random ones. Defaults to `1`.
 
@@ -32,30 +31,19 @@ def batches(
         return [
             {name: _random(rng, detail) for name, detail in inputs.items()} for _ in range(random)
         ]
-    size = int(next(iter(inputs.values()))["shape"][0])
-    count = len(next(iter(samples.values())))
+    stored = {name: quantize(samples[name], detail) for name, detail in inputs.items()}
+    ranked = [array for array in stored.values() if array.ndim]
+    if step is None or not ranked:
+        return [stored]
     return [
         {
-            name: quantize(
-                np.take(samples[name], range(start, start + size), 0, mode="wrap"), detail
-            )
-            for name, detail in inputs.items()
+            name: np.take(array, range(start, start + step), 0, mode="wrap")
+            if array.ndim
+            else array
+            for name, array in stored.items()
         }
-        for start in range(0, count, size)
+        for start in range(0, len(ranked[0]), step)
     ]
-
-
-def load_arrays(path: str | None) -> dict[str, np.ndarray] | None:
-    """What `save_arrays` wrote; None for no path."""
-    if path is None:
-        return None
-    with np.load(path) as stored:
-        return {name.removeprefix(_PREFIX): stored[name] for name in stored.files}
-
-
-def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Arrays by names of any kind: NumPy keeps some for itself."""
-    np.savez(path, **{f"{_PREFIX}{name}": array for name, array in arrays.items()})
 
 
 def _random(rng, detail) -> np.ndarray:
@@ -64,6 +52,8 @@ def _random(rng, detail) -> np.ndarray:
         return rng.random(shape).astype(dtype)
     if dtype.kind == "b":
         return rng.random(shape) < 0.5
+    if dtype.kind == "S":
+        return np.full(shape, b"", dtype=object)
     # An integer that stands for itself may be an index: zero is always a valid one.
     quantized = bool(detail["quantization"][0])
     limits = np.iinfo(dtype) if quantized else None

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.array_files import save_arrays
+from converters.feeding import Feeding, feeding
 from converters.flatbuffer import Flatbuffer
-from converters.reader import TensorInfo, read_model
-from device_bench.host.feeding import save_arrays
+from converters.model_info import ModelInfo, TensorInfo
+from converters.reader import read_model
 from device_bench.modes import Mode
 from device_bench.setting import Setting
 
@@ -54,8 +56,7 @@ class Case:
     @property
     def samples(self) -> int:
         """Samples in an invocation."""
-        shape = next(iter(self.flatbuffer.input_shapes.values()))
-        return self.setting.batch or (shape[0] if shape else 1)
+        return self.job["step"] or 1
 
     def write(self, name: str, **changes) -> Path:
         """The job, changed, in a file."""
@@ -71,6 +72,7 @@ def cases(
     mode: Mode,
     seed: int,
     folder: Path,
+    signature: str | None = None,
 ) -> list[Case]:
     """One for each model in each setting, with its files in place.
 
@@ -81,21 +83,31 @@ def cases(
         mode: How much is measured.
         seed: Of random inputs.
         folder: Where files go.
+        signature: Key of the signature that is measured. Defaults to `None`, the default one.
+
+    Raises:
+        ValueError: A batch size for inputs that have no batch in common.
     """
     found = []
     for number, (name, flatbuffer) in enumerate(models.items()):
         place = folder / str(number)
         place.mkdir()
         (place / "model.tflite").write_bytes(flatbuffer.content)
-        tensors = read_model(flatbuffer.content).tensors
+        info = read_model(flatbuffer.content, signature)
+        rules, given = feeding(info), samples[name]
+        tensors = [tensor for tensor in info.tensors if tensor.subgraph == info.subgraph]
         computed = _computed(tensors)
         for order, setting in enumerate(settings):
             inside = place / str(order)
             inside.mkdir()
             words = setting.words(settings)
+            step = _step(rules, setting, name)
             job = {
                 "model": str(place / "model.tflite"),
                 "inputs": None,
+                "signature": signature,
+                "step": step,
+                "shapes": _shapes(info, rules, given, step),
                 "seed": seed,
                 **vars(setting),
                 "cores": pinned_cores(setting.threads),
@@ -106,14 +118,14 @@ def cases(
                 "min_runs": mode.min_runs,
                 "longest": mode.longest,
                 "computed": computed,
-                "tensors": sum(tensor.index == i for i, tensor in enumerate(tensors)),
+                "tensors": len(tensors),
             }
-            given = samples[name]
             if given is not None:
-                batch = setting.batch or next(iter(flatbuffer.input_shapes.values()))[0]
+                batch = step or 1
                 counts = {"fed": batch * max(1, _FED // batch), "compared": batch * _COMPARED}
                 for kind, count in counts.items():
-                    save_arrays(inside / f"{kind}.npz", {n: a[:count] for n, a in given.items()})
+                    some = {n: a[:count] if step and a.ndim else a for n, a in given.items()}
+                    save_arrays(inside / f"{kind}.npz", some)
                 job["inputs"] = str(inside / "fed.npz")
                 job["samples"] = _digest(given)
             row = f"{name}, {words}" if words else name
@@ -121,10 +133,33 @@ def cases(
     return found
 
 
+def _step(rules: Feeding, setting: Setting, name: str) -> int | None:
+    """Samples in an invocation; None where the inputs have no batch in common."""
+    if setting.batch is None:
+        return rules.step
+    if rules.step is None:
+        raise ValueError(
+            f"`batch` does not apply to model {name!r}: its inputs have no batch in common, "
+            f"{dict(rules.shapes)}. Received: batch={setting.batch}"
+        )
+    return setting.batch
+
+
+def _shapes(
+    info: ModelInfo, rules: Feeding, given: Mapping[str, np.ndarray] | None, step: int | None
+) -> dict[str, list[int]]:
+    """Of the inputs in one invocation: the file's, with open sizes as given and `step` samples."""
+    shapes = {}
+    for name, tensor in info.inputs.items():
+        shape = list(tensor.shape if given is None else given[name].shape)
+        if step is not None and shape:
+            shape[0] = step
+        shapes[name] = shape
+    return shapes
+
+
 def _computed(tensors: Sequence[TensorInfo]) -> list[int]:
     """Tensors of the first subgraph that are no constants and have plain values."""
-    # Those of the first subgraph come first, and are numbered from 0. LiteRT crashes where it is
-    # asked about the others.
     return [
         i
         for i, t in enumerate(tensors)
@@ -136,7 +171,8 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     found = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).data)
+        plain = array if array.dtype != object else np.array(array.tolist(), dtype=bytes)
+        found.update(np.ascontiguousarray(plain).tobytes())
     return found.hexdigest()
 
 

@@ -1,12 +1,11 @@
 """Measures models on this machine, each in processes of its own."""
 
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 
 from converters.flatbuffer import Flatbuffer
+from converters.temporary import temporary_folder
 from device_bench.environment import describe_host
 from device_bench.host.jobs import Case, cases
 from device_bench.host.plan import Plan
@@ -36,8 +35,8 @@ def measure_on_host(
         ValueError: Two rows would have one name, or `keep` is of another benchmark.
     """
     mode, before = plan.mode, describe_host()
-    with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as temporary:
-        rows = cases(models, plan.settings, samples, mode, plan.seed, Path(temporary))
+    with temporary_folder("bench") as folder:
+        rows = cases(models, plan.settings, samples, mode, plan.seed, folder, plan.signature)
         names = [case.name for case in rows]
         if len(set(names)) < len(names):
             raise ValueError(f"`models` have names that settings make alike: {', '.join(names)}")
@@ -51,6 +50,7 @@ def measure_on_host(
         "processes": mode.processes,
         "seconds": mode.seconds,
         "seed": plan.seed,
+        "signature": plan.signature,
         "inputs": "random" if all(s is None for s in samples.values()) else "real samples",
         "interrupted": rounds.interrupted,
     }

@@ -18,17 +18,18 @@ def main(job: dict) -> None:
         job: As of the worker; `out`, the path of the `.npz`; and `random`, how many batches
             where no inputs are given.
     """
+    from converters.array_files import load_arrays, save_arrays
     from converters.runner import dequantize
-    from device_bench.host.feeding import batches, load_arrays, save_arrays
+    from device_bench.host.feeding import batches
     from device_bench.host.sessions import SESSIONS
 
     kind = SESSIONS[job["runtime"]]
-    kind.prepare(job["model"])
-    session = kind(job["model"], job["kernels"], job["threads"])
-    session.allocate(job["batch"])
+    kind.prepare(job["model"], job["signature"])
+    session = kind(job["model"], job["kernels"], job["threads"], job["signature"])
+    session.allocate(job["shapes"])
     rows: dict[str, list] = {name: [] for name in session.outputs}
-    given = load_arrays(job["inputs"])
-    for values in batches(session.inputs, given, job["seed"], job["random"]):
+    given = job["inputs"] and load_arrays(job["inputs"])
+    for values in batches(session.inputs, given, job["step"], job["seed"], job["random"]):
         session.feed(values)
         session.invoke()
         for name, array in session.read().items():

@@ -17,6 +17,7 @@ class Plan:
         seed: Of the order and of random inputs.
         timeout: Seconds after which a process hangs, beside what it is asked to measure.
         keep: A file to go on from, or None.
+        signature: Key of the signature that is measured; None for the default one.
     """
 
     settings: list[Setting]
@@ -24,3 +25,4 @@ class Plan:
     seed: int
     timeout: float
     keep: Path | None
+    signature: str | None = None

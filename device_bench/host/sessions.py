@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from converters.runner import signature_details
+from converters.loaded_signature import LoadedSignature
 
 
 class InterpreterSession:
@@ -15,9 +15,10 @@ class InterpreterSession:
         path: Of the `.tflite`.
         kernels: Out of `KERNELS`.
         threads: Of the kernels.
+        signature: Key of the signature to run; None for the default one.
     """
 
-    def __init__(self, path: str, kernels: str, threads: int):
+    def __init__(self, path: str, kernels: str, threads: int, signature: str | None):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         resolver = {
@@ -28,36 +29,36 @@ class InterpreterSession:
         self._interpreter = Interpreter(
             model_path=path, num_threads=threads, experimental_op_resolver_type=resolver[kernels]
         )
+        self._loaded = LoadedSignature(self._interpreter, signature)
+        self.inputs, self.outputs = self._loaded.inputs, self._loaded.outputs
 
-    def allocate(self, batch: int | None) -> None:
-        """Set tensors aside, for another batch size where one is given."""
-        if batch is not None:
-            for detail in self._interpreter.get_input_details():
-                shape = [batch, *detail["shape"][1:]]
-                self._interpreter.resize_tensor_input(detail["index"], shape)
-        self._interpreter.allocate_tensors()
-        self.inputs, self.outputs = signature_details(self._interpreter)
+    def allocate(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Set tensors aside, for inputs of those shapes."""
+        self._loaded.allocate(shapes)
 
     def feed(self, values: Mapping[str, np.ndarray]) -> None:
         """Put stored values into the inputs."""
-        for name, array in values.items():
-            self._interpreter.set_tensor(self.inputs[name]["index"], array)
+        self._loaded.feed(values)
 
     def invoke(self) -> None:
         """Run once."""
-        self._interpreter.invoke()
+        self._loaded.invoke()
 
     @staticmethod
-    def prepare(path: str) -> None:
+    def prepare(path: str, signature: str | None) -> None:
         """Do what is no part of loading a model."""
 
-    def arena(self, tensors: list[int], count: int) -> int:
+    def arena(self, tensors: list[int], count: int) -> int | None:
         """Bytes of tensors that LiteRT itself holds, shared ones once; not those in a delegate.
+
+        None for a signature of another subgraph than the first, whose places LiteRT hides.
 
         Args:
             tensors: Those of the file that are not constant.
             count: Tensors of the file; those after them are scratch of LiteRT's kernels.
         """
+        if self._loaded.subgraph:
+            return None
         scratch = range(count, len(self._interpreter.get_tensor_details()))
         places = []
         for index in [*tensors, *scratch]:
@@ -75,10 +76,7 @@ class InterpreterSession:
 
     def read(self) -> dict[str, np.ndarray]:
         """Stored values of the outputs, by name."""
-        return {
-            name: self._interpreter.get_tensor(detail["index"])
-            for name, detail in self.outputs.items()
-        }
+        return {name: self._loaded.read(detail) for name, detail in self.outputs.items()}
 
 
 class CompiledSession:
@@ -88,9 +86,10 @@ class CompiledSession:
         path: Of the `.tflite`.
         kernels: `"xnnpack"` or `"builtin"`.
         threads: Of the kernels.
+        signature: Key of the signature to run; None for the default one.
     """
 
-    def __init__(self, path: str, kernels: str, threads: int):
+    def __init__(self, path: str, kernels: str, threads: int, signature: str | None):
         from ai_edge_litert.compiled_model import CompiledModel
         from ai_edge_litert.cpu_kernel_mode import CpuKernelMode
         from ai_edge_litert.cpu_options import CpuOptions
@@ -106,17 +105,18 @@ class CompiledSession:
             cpu_options=CpuOptions(num_threads=threads, kernel_mode=modes[kernels]),
         )
         self._model = CompiledModel.from_file(path, options=options)
-        self.inputs, self.outputs = self._details
+        self._key, self.inputs, self.outputs = self._details
+        self._index = 0 if self._key is None else self._model.get_signature_index(self._key)
 
-    def allocate(self, batch: int | None) -> None:
-        """Set buffers aside, for another batch size where one is given."""
-        if batch is not None:
-            for index, detail in enumerate(self._order(self.inputs, "inputs")):
-                shape = [batch, *map(int, detail["shape"][1:])]
-                self._model.resize_input_tensor(index, shape, strict=False)
+    def allocate(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Set buffers aside, for inputs of those shapes."""
+        for index, detail in enumerate(self._order(self.inputs, "inputs")):
+            shape = list(shapes[detail["key"]])
+            if shape != list(detail["shape"]):
+                self._model.resize_input_tensor(index, shape, self._index, strict=False)
                 detail["shape"] = np.array(shape)
-        self._fed = self._model.create_input_buffers(0)
-        self._made = self._model.create_output_buffers(0)
+        self._fed = self._model.create_input_buffers(self._index)
+        self._made = self._model.create_output_buffers(self._index)
 
     def feed(self, values: Mapping[str, np.ndarray]) -> None:
         """Put stored values into the inputs."""
@@ -125,15 +125,16 @@ class CompiledSession:
 
     def invoke(self) -> None:
         """Run once."""
-        self._model.run_by_index(0, self._fed, self._made)
+        self._model.run_by_index(self._index, self._fed, self._made)
 
     @classmethod
-    def prepare(cls, path: str) -> None:
+    def prepare(cls, path: str, signature: str | None) -> None:
         """Read what only the interpreter knows: scales, zero points."""
         from ai_edge_litert import compiled_model  # noqa: F401  the first time it takes long
         from ai_edge_litert.interpreter import Interpreter
 
-        cls._details = signature_details(Interpreter(model_path=path))
+        loaded = LoadedSignature(Interpreter(model_path=path), signature)
+        cls._details = loaded.key, loaded.inputs, loaded.outputs
 
     def arena(self, tensors: list[int], count: int) -> None:
         """None: this interface does not show where tensors are."""
@@ -151,7 +152,7 @@ class CompiledSession:
         """The details in the order of the buffers."""
         for name, detail in details.items():
             detail["key"] = name
-        signature = next(iter(self._model.get_signature_list().values()))
+        signature = self._model.get_signature_by_index(self._index)
         by_tensor = {detail["name"]: detail for detail in details.values()}
         return [details.get(name) or by_tensor[name] for name in signature[side]]
 

@@ -19,7 +19,9 @@ def main(job: dict) -> dict:
 
     Args:
         job: `model` (path), `inputs` (path of an `.npz` with real values, or None), `seed`,
-            `kernels`, `threads`, `batch`, `runtime`, `cores` (list or None), `warmup_seconds`,
+            `kernels`, `threads`, `batch`, `runtime`, `signature` (its key, or None for the default
+            one), `shapes` (of inputs in one run, by name), `step` (samples in one run; None where
+            they are one run), `cores` (list or None), `warmup_seconds`,
             `windows`, `seconds`, `min_runs`, `longest`, `computed`, the tensors of the file that
             are not constant, and `tensors`, how many the file has.
 
@@ -31,20 +33,23 @@ def main(job: dict) -> dict:
     clock = time.perf_counter_ns
     started = clock()
 
-    from device_bench.host.feeding import batches, load_arrays
+    from converters.array_files import load_arrays
+    from device_bench.host.feeding import batches
     from device_bench.host.sessions import SESSIONS
     from device_bench.host.steady import warm_up, window
 
     kind = SESSIONS[job["runtime"]]
-    kind.prepare(job["model"])
+    kind.prepare(job["model"], job["signature"])
     imported = clock()
-    samples = load_arrays(job["inputs"])  # before: they are no memory of the model
+    samples = job["inputs"] and load_arrays(
+        job["inputs"]
+    )  # before: they are no memory of the model
     bare, begun = memory(), clock()
-    session = kind(job["model"], job["kernels"], job["threads"])
+    session = kind(job["model"], job["kernels"], job["threads"], job["signature"])
     loaded = clock()
-    session.allocate(job["batch"])
+    session.allocate(job["shapes"])
     allocated, ready = clock(), memory()
-    fed = batches(session.inputs, samples, job["seed"])
+    fed = batches(session.inputs, samples, job["step"], job["seed"])
     turn, filled = 0, memory()
 
     def run() -> int:

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from converters.executions import work
 from converters.flatbuffer import Flatbuffer
-from converters.macs import multiply_accumulates
 from converters.packaging.arena import KERNELS, run_micro
 from converters.packaging.ports import Port, Ports, read_ports
 from converters.reader import read_model
@@ -63,7 +63,7 @@ def _measured(name: str, flatbuffer: Flatbuffer, given, seed: int) -> MicroMeasu
         "name": name,
         "file_bytes": flatbuffer.size,
         "sha256": flatbuffer.sha256,
-        "macs": sum(multiply_accumulates(op) for op in info.ops),
+        "macs": work(info).macs,
         "unsupported": tuple(dict.fromkeys(f"{op.op}: {op.reason}" for op in ops)),
     }
     try:

@@ -2,12 +2,12 @@
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from converters.flatbuffer import Flatbuffer
+from converters.temporary import temporary_folder
 from device_bench.phone.output import Run, parse_output
 from device_bench.phone.result import PhoneMeasurement, PhoneResult
 from device_bench.phone.script import BINARY, REMOTE, SOURCE, file_names, remote_command, rounds
@@ -51,9 +51,9 @@ def measure_on_phone(
     phone = _Phone(serial)
     files = file_names(models)
     phone.shell("mkdir", "-p", REMOTE)
-    with tempfile.TemporaryDirectory(prefix="edgekit-phone-") as folder:
+    with temporary_folder("phone") as folder:
         for name, flatbuffer in models.items():
-            phone.push(flatbuffer.save(Path(folder) / files[name]), files[name])
+            phone.push(flatbuffer.save(folder / files[name]), files[name])
     phone.push(binary, BINARY)
     phone.shell("chmod", "755", f"{REMOTE}/{BINARY}")
     runs: dict[str, list[Run]] = {name: [] for name in models}

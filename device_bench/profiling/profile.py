@@ -2,20 +2,21 @@
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
+from converters.array_files import save_arrays
 from converters.as_flatbuffer import as_flatbuffer
 from converters.child import ChildError, run_module
+from converters.feeding import feeding
 from converters.flatbuffer import Flatbuffer
-from converters.reader import ModelInfo, read_model
+from converters.model_info import ModelInfo
+from converters.reader import read_model
 from converters.samples import Samples
+from converters.temporary import temporary_folder
 from device_bench.environment import package_version
 from device_bench.finding import Finding
-from device_bench.host.feeding import save_arrays
 from device_bench.host.jobs import memory_left, pinned_cores
 from device_bench.setting import Setting
 
@@ -190,12 +191,12 @@ def profile(
     setting = Setting(kernels, threads, runtime="compiled")
     flatbuffer = as_flatbuffer(model)
     info = read_model(flatbuffer.content)
-    with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder("profile") as folder:
         (folder / "model.tflite").write_bytes(flatbuffer.content)
         job = {
             "model": str(folder / "model.tflite"),
             "inputs": None,
+            "step": feeding(info).step,
             "seed": seed,
             "kernels": kernels,
             "threads": threads,

@@ -28,14 +28,19 @@ def main(job: dict) -> dict:
         os.sched_setaffinity(0, job["cores"])
     from ai_edge_litert.interpreter import Interpreter
 
-    from converters.runner import signature_details
-    from device_bench.host.feeding import batches, load_arrays
+    from converters.array_files import load_arrays
+    from converters.loaded_signature import signature_details
+    from device_bench.host.feeding import batches
     from device_bench.profiling.runtime import Runtime
 
-    inputs, outputs = signature_details(Interpreter(model_path=job["model"]))
+    interpreter = Interpreter(model_path=job["model"])
+    # The profiler runs a file's first signature.
+    first = next(iter(interpreter._get_full_signature_list()), None)
+    inputs, outputs = signature_details(interpreter, first)
+    given = job["inputs"] and load_arrays(job["inputs"])
     runtime = Runtime(job["model"], job["kernels"], job["threads"])
     runtime.set_up(inputs, outputs)
-    runtime.feed(batches(inputs, load_arrays(job["inputs"]), job["seed"])[0])
+    runtime.feed(batches(inputs, given, job["step"], job["seed"])[0])
     clock = time.perf_counter_ns
 
     def run() -> int:

@@ -1,14 +1,17 @@
 """`edgekit convert`."""
 
 import json
+from math import isfinite
 from pathlib import Path
 
 import click
 
 from converters.calibration.estimators import ESTIMATORS
+from converters.file_kinds import may_be_quantization_aware
 from converters.formats import FORMATS
 from converters.weights import BLOCKS
 from edgekit.cli import options
+from edgekit.cli.calibration import check_calibration
 from edgekit.cli.command import EdgekitCommand
 from edgekit.cli.paths import ReadModel, WriteFolder
 
@@ -90,14 +93,15 @@ def convert(
     from rich.console import Console
     from rich.table import Table
 
-    from converters import inspect
     from converters.progress import Stages
     from converters.targets import Unsupported, describe_target
     from edgekit.cli.model_file import load_convertible
     from edgekit.cli.quiet import quiet_start_up
 
+    _check_options(model, formats, calibration, block)
     with quiet_start_up():
         from converters import convert as convert_model
+        from converters import inspect
 
     folder = Path(out)
     with Stages().running():
@@ -123,7 +127,8 @@ def convert(
                 "gzip_bytes": flatbuffer.gzip_size,
                 "op_dtypes": report.op_dtypes,
                 "float_islands": [op.name for op in report.float_islands],
-                "decibel": flatbuffer.check.worst[1],
+                # JSON has no infinity: null where nothing differs.
+                "decibel": decibel if isfinite(decibel := flatbuffer.check.worst[1]) else None,
                 "agreement": flatbuffer.check.agreement,
                 "notes": flatbuffer.check.notes,
                 "unsupported": {t: [vars(u) for u in report.unsupported(t)] for t in targets},
@@ -139,7 +144,8 @@ def convert(
     for row in rows:
         dtypes = ", ".join(f"{count} {dtype}" for dtype, count in row["op_dtypes"].items())
         sizes = f"{row['bytes']:,}", f"{row['gzip_bytes']:,}"
-        table.add_row(row["format"], *sizes, dtypes, f"{row['decibel']:.1f} dB", row["file"])
+        noise = "none" if row["decibel"] is None else f"{row['decibel']:.1f} dB"
+        table.add_row(row["format"], *sizes, dtypes, noise, row["file"])
     console = Console()
     console.print(table)
     for row in rows:
@@ -148,3 +154,24 @@ def convert(
         for target, ops in row["unsupported"].items():
             verdict = describe_target(target, [Unsupported(**op) for op in ops])
             console.print(f"{row['format']}: {verdict}", highlight=False, soft_wrap=True)
+
+
+def _check_options(
+    model: str, formats: tuple[str, ...], calibration: str | None, block: str | None
+) -> None:
+    """Refuse what the options alone show to be of no use, before TensorFlow is loaded.
+
+    Raises:
+        ValueError: It is.
+    """
+    if block is not None and "dynamic_int4" not in formats:
+        raise ValueError("--block is for --format dynamic_int4: LiteRT computes no other by blocks")
+    integer = [name for name in formats if FORMATS[name].integer]
+    if integer and calibration is None and not may_be_quantization_aware(model):
+        raise ValueError(
+            f"--format {integer[0]} needs --calibration: samples like those the model will see, "
+            "in a .npy or .npz file or a folder of images (a few hundred are enough), or a "
+            "quantization-aware MODEL"
+        )
+    if calibration is not None:
+        check_calibration(calibration)

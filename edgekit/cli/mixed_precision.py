@@ -1,11 +1,13 @@
 """`edgekit mixed-precision`."""
 
 import json
+from math import isfinite
 from pathlib import Path
 
 import click
 
 from edgekit.cli import options
+from edgekit.cli.calibration import check_calibration
 from edgekit.cli.command import EdgekitCommand
 from edgekit.cli.numbers import RealRange
 from edgekit.cli.paths import ReadModel, ReadPath, WritePath
@@ -62,6 +64,9 @@ def mixed_precision(
         raise ValueError("give either --max-bytes or --max-drop: one of them is the budget")
     if max_drop is not None and labels is None:
         raise ValueError("--max-drop needs --labels: accuracy is that of labeled samples")
+    if labels is not None and max_drop is None:
+        raise ValueError("--labels is for --max-drop: --max-bytes compares no answers")
+    check_calibration(calibration)
     path = Path(out)
     classes = None if labels is None else load_labels(labels)
     with quiet_start_up():
@@ -73,7 +78,8 @@ def mixed_precision(
         "file": str(path),
         "bytes": found.file.size,
         "bits": found.bits,
-        "decibel": found.file.check.worst[1],
+        # JSON has no infinity: null where nothing differs.
+        "decibel": decibel if isfinite(decibel := found.file.check.worst[1]) else None,
         "accuracy": found.accuracy,
         "float_accuracy": found.float_accuracy,
     }
@@ -85,7 +91,7 @@ def mixed_precision(
         table.add_row(name, str(bits))
     console = Console()
     console.print(table)
-    said = f"{path}: {found.file.size:,} bytes, {result['decibel']:.1f} dB of signal to noise"
+    said = f"{path}: {found.file.size:,} bytes, {decibel:.1f} dB of signal to noise"
     if found.accuracy is not None:
         said += f", {found.accuracy:.2%} right (float {found.float_accuracy:.2%})"
     console.print(said, highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ import json
 import click
 
 from edgekit.cli import options
+from edgekit.cli.calibration import check_calibration
 from edgekit.cli.command import EdgekitCommand
 from edgekit.cli.paths import ReadModel
 
@@ -26,6 +27,7 @@ def sensitivity(model: str, calibration: str, as_json: bool) -> None:
     from edgekit.cli.model_file import load_convertible
     from edgekit.cli.quiet import quiet_start_up
 
+    check_calibration(calibration)
     with quiet_start_up():
         from converters import sensitivity as measure
     with Stages().running():

@@ -18,6 +18,7 @@ from edgekit.distillation.model_pair import (
     check_outputs,
     check_student,
     check_teacher,
+    warn_of_own_step,
 )
 from edgekit.distillation.output_activation import check_activation
 from edgekit.distillation.outputs import Outputs, outputs_of
@@ -40,7 +41,8 @@ def distill(
 
     Compile and fit it as the student alone: the loss is λ · the student's own + (1 − λ) · that of
     the teacher's answers. Outputs may be logits or probabilities; models may have any widths. After
-    the fit the student is what it was, trained.
+    the fit the student is what it was, trained. A `train_step` or `compute_loss` of its own does
+    not run; a warning says so.
 
     Example:
         >>> distiller = ek.distill(student, teacher, ek.distillation.SoftTargets(temperature=4))
@@ -79,6 +81,7 @@ def distill(
     Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
     """
     check_student(student)
+    warn_of_own_step("student", student)
     _check_share(student_weight)
     own = _told("student_activation", student_activation, outputs_of(student))
     teacher = _as_model(teacher, student, own)

@@ -1,5 +1,6 @@
 """Whether a student and a teacher fit each other."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -32,6 +33,28 @@ def check_student(student: Any) -> None:
         raise ValueError(
             f"student {student.name!r} has nothing to train: all its layers are frozen "
             "(`layer.trainable = True` for each)"
+        )
+
+
+def warn_of_own_step(argument: str, model: keras.Model, stacklevel: int = 3) -> None:
+    """Say that a way of training is left that is the model's own.
+
+    Args:
+        argument: What the user calls the model.
+        model: A model that is trained inside another.
+        stacklevel: As of `warnings.warn`. Defaults to `3`.
+    """
+    own = [
+        name
+        for name in ("train_step", "compute_loss")
+        if getattr(type(model), name) is not getattr(keras.Model, name)
+    ]
+    if own:
+        warnings.warn(
+            f"`{argument}` {model.name!r} has a {' and a '.join(own)} of its own "
+            f"({type(model).__name__}), which do not run: it is trained by the loss that is "
+            "compiled, the teacher's, and what its layers add by add_loss",
+            stacklevel=stacklevel,
         )
 
 

@@ -11,6 +11,7 @@ from edgekit.distillation.endings import LINEAR, watching
 from edgekit.distillation.ensemble import check_models, common_ending
 from edgekit.distillation.loss import replica_count, sample_weights
 from edgekit.distillation.loss_kinds import of_numbers
+from edgekit.distillation.model_pair import warn_of_own_step
 from edgekit.distillation.outputs import outputs_of
 from edgekit.distillation.soft_targets import SoftTargets, check_positive
 
@@ -55,6 +56,8 @@ class MutualLearning(keras.Model):
     ):
         super().__init__(name=name, **kwargs)
         check_models("students", students)
+        for student in students:
+            warn_of_own_step("students", student)
         check_positive("weight", weight, zero=True)
         self.students, self.weight = list(students), float(weight)
         self.divergence = SoftTargets(temperature)

@@ -180,7 +180,10 @@ def _trace(model, specs):
         ]
         found[2] = [ending and replace(ending, logits=None) for ending in found[2]]
 
-    tf.function(run, autograph=False).get_concrete_function(specs)
+    try:
+        tf.function(run, autograph=False).get_concrete_function(specs)
+    finally:
+        model._clear_losses()  # what layers added while they were traced is nobody's loss
     return tuple(found)
 
 

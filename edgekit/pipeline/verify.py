@@ -2,7 +2,8 @@
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -12,11 +13,14 @@ from converters.samples import match_inputs
 from edgekit.core.selection import all_layers
 from edgekit.pipeline.rounded_tensors import inputs_of, matched, rounded_values
 from edgekit.quantization import FakeQuantize
+from edgekit.quantization.clipping import clipped_shares
 
 # Comparing layer by layer keeps every tensor of so many samples.
 _SAMPLES_PER_LAYER = 32
 # Rounding differs in the last bit now and then; more than this is a departure.
 _SHARE_BEYOND_ONE_STEP = 0.001
+# A range that clips a larger share of what reaches it is spoken of.
+_CLIPPED_SHARE = 0.003
 # What LiteRT says where its resolver has no kernel of an op.
 _MISSING_OP = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
 
@@ -58,6 +62,8 @@ class Verification:
             the model has several outputs or one that is no vector.
         kernels: The kernels that ran, `"reference"`, `"builtin"` or `"xnnpack"`.
         instead: Why these ran and not the ones asked for; None where they did.
+        clipped: `{path of the rounding: share}` of the ranges that clip more than three in a
+            thousand of the values that reach them, 0 to 1.
     """
 
     outputs: tuple[Difference, ...]
@@ -65,6 +71,7 @@ class Verification:
     top1_agreement: float | None
     kernels: str
     instead: str | None = None
+    clipped: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -86,6 +93,9 @@ class Verification:
         if self.top1_agreement is not None:
             parts.append(f"top-1 agreement {self.top1_agreement:.2%}")
         parts.append(self._departures())
+        if self.clipped:
+            worst_range = max(self.clipped, key=self.clipped.get)
+            parts.append(f"{worst_range} clips {self.clipped[worst_range]:.1%} of its values")
         if self.instead:
             parts.append(f"by LiteRT's {self.kernels} kernels: {self.instead}")
         return ", ".join(parts)
@@ -135,8 +145,8 @@ def verify(
             `"xnnpack"`. Defaults to `"reference"`.
 
     Returns:
-        The differences in units of each tensor's step, the top-1 agreement, and the layer
-        where values first depart.
+        The differences in units of each tensor's step, the top-1 agreement, the layer where
+        values first depart, and the ranges that clip much of what reaches them.
 
     Raises:
         ValueError: The model is not quantisation-aware, the file is none of it, or the samples
@@ -162,7 +172,9 @@ def verify(
     outputs, agreement = _compare_outputs(flatbuffer, expected, arrays, ran)
     inputs = inputs_of(qat_model, [few[own[k]] for k in by_name])
     layers = _compare_layers(qat_model, flatbuffer, inputs, few, ran)
-    return Verification(tuple(outputs), tuple(layers), agreement, ran, instead)
+    shares = clipped_shares(qat_model, inputs)
+    clipped = {path: share for path, share in shares.items() if share > _CLIPPED_SHARE}
+    return Verification(tuple(outputs), tuple(layers), agreement, ran, instead, clipped)
 
 
 def _kernels_that_run(flatbuffer, arrays, kernels: str) -> tuple[str, str | None]:

@@ -22,6 +22,8 @@ _MOMENTUM = 0.99
 _START = 256
 # Estimators whose range always holds the batch that is rounded.
 _HOLDING_ALL = ("recent", "minmax")
+# How fast the count of what is clipped forgets.
+_COUNT_MOMENTUM = 0.98
 
 
 @keras.saving.register_keras_serializable(package="edgekit")
@@ -125,24 +127,46 @@ class FakeQuantize(keras.layers.Layer):
         seen = np.asarray(self._seen(self.recent if self.estimator == "recent" else self.seen_data))
         return bool(np.all(seen > 0)) and all(np.isfinite(values).all() for values in state)
 
+    @property
+    def clipped(self) -> float:
+        """Share of what passed lately in training that was clipped, of the worst call; 0 to 1.
+
+        Not counted, and 0, where the range holds every batch.
+        """
+        if self.fixed_range is not None:
+            return 0.0
+        clips = np.asarray(self.clips).reshape(-1, 2)
+        return float(np.max(clips[:, 0] / np.maximum(clips[:, 1], 1e-9)))
+
     def build(self, input_shape):
         if self.fixed_range:
             return
 
         if self.estimator == "recent":
             self.recent = self._state("recent", STATE_OF_RECENT)
-            return
-        if self.estimator == "lsq":
+        elif self.estimator == "lsq":
             # The step is learned as the logarithm of its change, see KernelQuantizer.
             self.start = self._state("start")
             self.change = self.add_weight(
                 name="change", shape=self._shape, initializer="zeros", autocast=False
             )
             self.zero_point = self._state("zero_point")
+            self.seen_data = self._state("seen_data")
         else:
             self.range_min = self._state("range_min")
             self.range_max = self._state("range_max")
-        self.seen_data = self._state("seen_data")
+            self.seen_data = self._state("seen_data")
+        # Shares and how many: their quotient is the mean of recent shares.
+        self.clips = self._state("clips", 2)
+
+    def load_own_variables(self, store):
+        if len(store.keys()) != len(self.variables) - 1:
+            super().load_own_variables(store)
+            return
+        # Saved before what is clipped was counted.
+        variables = [*self.trainable_variables, *self.non_trainable_variables]
+        for i, variable in enumerate(variables[:-1]):
+            variable.assign(store[f"{i}"])
 
     def call(self, inputs, observe=True, training=None):
         return keep_unrounded(self._rounded(inputs, observe, training), inputs)
@@ -155,6 +179,8 @@ class FakeQuantize(keras.layers.Layer):
             self._follow(inputs)
         if training and self.delayed:
             return inputs
+        if training and observe and (self.frozen or self.estimator not in _HOLDING_ALL):
+            self._count(inputs)
         if training and self.estimator == "lsq":
             return self._round_with_learned_step(inputs)
         low, high = self._range()
@@ -167,6 +193,13 @@ class FakeQuantize(keras.layers.Layer):
         if follows and self.estimator in _HOLDING_ALL:
             return _round_passing_gradients(inputs, low, high, self.bits)
         return self._round(inputs, low, high)
+
+    def share_beyond(self, inputs):
+        """Share of the values that the range clips, 0 to 1: they lie over half a step beyond it."""
+        low, high = self._range()
+        half = (high - low) / (2 * (2**self.bits - 1))
+        beyond = ops.logical_or(inputs < low - half, inputs > high + half)
+        return ops.mean(ops.cast(beyond, "float32"))
 
     def synchronize(self) -> None:
         """Let the replicas of a distributed model agree on a range followed in a loop."""
@@ -263,6 +296,11 @@ class FakeQuantize(keras.layers.Layer):
         self._set(self.range_min, low)
         self._set(self.range_max, high)
         self._set(self.seen_data, ops.ones_like(seen))
+
+    def _count(self, inputs):
+        share = ops.stop_gradient(self.share_beyond(ops.cast(inputs, "float32")))
+        before = self._of_site(self.clips)
+        self._set(self.clips, _COUNT_MOMENTUM * before + ops.stack([share, ops.ones_like(share)]))
 
     def _start_from(self, low, high, seen):
         """The first batches give the step that then is learned, and the zero point.

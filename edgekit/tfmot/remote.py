@@ -4,9 +4,7 @@ import functools
 import inspect
 import json
 import pickle
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +13,7 @@ from converters.child import Child, ChildError
 from converters.errors import ConversionError
 from converters.flatbuffer import Flatbuffer
 from converters.interrupts import Interrupts, interrupts_held
+from converters.temporary import TemporaryFolder
 from edgekit.core.graph import Graph, source_name
 from edgekit.core.selection import all_layers
 from edgekit.tfmot.worker import MARK, OUTPUT, STOP
@@ -81,8 +80,8 @@ class RemoteModel:
                     f"{type(layer).__name__}"
                 )
         self._outputs = Graph(source).model.output
-        self._temporary = tempfile.TemporaryDirectory(prefix="edgekit-tfmot-")
-        self._folder = Path(self._temporary.name)
+        self._temporary = TemporaryFolder("tfmot")
+        self._folder = self._temporary.path
         source.save(self._folder / "source.keras")
         try:
             (self._folder / "arguments.pickle").write_bytes(pickle.dumps(arguments))
@@ -209,7 +208,7 @@ class RemoteModel:
         """End the process."""
         self._open = False
         self._child.end()
-        self._temporary.cleanup()
+        self._temporary.remove()
 
     def _check_open(self) -> None:
         if not self._open:

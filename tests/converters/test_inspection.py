@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import edgekit as ek
+from benchmarks.op_support.op_files import one_op_file
+from benchmarks.op_support.specs import one_op
 from converters import Flatbuffer
 
 
@@ -116,7 +118,53 @@ def test_what_a_loop_computes_counts():
     inside = [op for op in report.ops if op.subgraph]
     assert loop.index < min(op.index for op in inside)
     assert [op.index for op in report.ops] == list(range(len(report.ops)))
-    assert report.macs == 3 * 12 + 4 * 12  # of one step
+    assert report.macs == 5 * (3 * 12 + 4 * 12)
+    assert report.notes == []
+    assert {op.times for op in inside if op.macs} == {5}
     assert report.op_dtypes["float32"] == sum(
         op.dtype == "float32" and op.name != "WHILE" for op in report.ops
     )
+
+
+def test_arithmetic_on_indices_is_no_integer_computing():
+    ids = keras.Input((6,), dtype="int32")
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(10, 8)(ids))
+    report = ek.inspect(ek.convert(keras.Model(ids, keras.layers.Dense(3)(x)))["float32"])
+    assert report.float_islands == []
+    assert report.hybrid_ops == []
+    assert {op.dtype for op in report.ops if op.macs} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "said", "quantized"),
+    [
+        ("TRANSPOSE_CONV", "float32", "float32", False),
+        ("TRANSPOSE_CONV", "int8", "int8", True),
+        ("TRANSPOSE_CONV", "float32×int8", "float32×int8", False),
+        ("EMBEDDING_LOOKUP", "float32", "float32", False),
+        ("EMBEDDING_LOOKUP", "float32×int8", "float32×int8", False),
+        ("EMBEDDING_LOOKUP", "int8", "int8", True),
+        ("GATHER", "float32", "float32", False),
+        ("SPLIT", "float32", "float32", False),
+        ("FILL", "float32", "float32", False),
+        ("SELECT_V2", "int8", "int8", True),
+        ("ARG_MAX", "int8", "int8", True),
+        ("SHAPE", "float32", "int32", False),
+        ("ADD", "int32", "int32", False),
+        ("BATCH_MATMUL", "float32×int8", "float32×int8", False),
+        ("SVDF", "float32×int8", "float32×int8", False),
+        ("UNIDIRECTIONAL_SEQUENCE_LSTM", "float32×int8", "float32×int8", False),
+        ("FULLY_CONNECTED", "int16", "int16", True),
+    ],
+)
+def test_the_dtype_a_kernel_computes_in(name, dtype, said, quantized):
+    (op,) = ek.inspect(Flatbuffer(one_op_file(one_op(name, dtype)))).ops
+    assert (op.dtype, op.quantized) == (said, quantized)
+
+
+def test_hybrid_kernels_are_said(trained):
+    x = keras.Input((64,))
+    file = ek.convert(keras.Model(x, keras.layers.Dense(32)(x)), ["dynamic"])["dynamic"]
+    report = ek.inspect(file)
+    assert [op.name for op in report.hybrid_ops] == ["FULLY_CONNECTED"]
+    assert "dynamic range: 1 op takes float data with integer weights" in report.summary()

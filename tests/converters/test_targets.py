@@ -85,7 +85,7 @@ def test_an_unknown_target(kinds):
 
 
 def test_ops_are_ops():
-    from converters.reader import builtin_names
+    from converters.flatbuffer_tables import builtin_names
 
     for target in TARGETS.values():
         assert (target.ops or frozenset()) <= builtin_names()

@@ -1,4 +1,8 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +49,32 @@ def test_measure_keep_compare(folder, tmp_path):
     found = run(*models, *QUICK, "--fail-if", "size>1kB")
     assert found.exit_code == 1
     assert "Failed: size>1kB: int8 has size" in found.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_by_a_signal(folder, tmp_path, number, code):
+    """What was measured is told and marked, no history, nothing is left behind."""
+    out, history, place = tmp_path / "b.json", tmp_path / "h.jsonl", tmp_path / "tmp"
+    place.mkdir()
+    command = [
+        sys.executable, "-c", "from edgekit.cli import main; main()", "bench",
+        folder / "int8.tflite", "--processes", "500", "--seconds", "0.01", "--json",
+        "-o", out, "--history", history, "--fail-if", "size>1B",
+    ]  # fmt: skip
+    env = {**os.environ, "TMPDIR": str(place)}
+    env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+    process = subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr.readline() == "benchmark: begins\n"
+    process.send_signal(number)
+    said, errors = process.communicate(timeout=120)
+    assert process.returncode == code, errors
+    assert json.loads(said)["settings"]["interrupted"] is True
+    assert json.loads(out.read_text())["settings"]["interrupted"] is True
+    assert "its rules were not checked" in errors
+    assert not history.exists()
+    assert not list(place.iterdir())
 
 
 def test_several_settings_and_json(folder):

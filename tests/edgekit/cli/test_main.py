@@ -1,6 +1,8 @@
 """The commands as a user runs them, good input and bad."""
 
 import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -98,7 +100,7 @@ def bad_inputs(folder, tmp_path):
         "missing model": (["convert", "none.keras"], "no such file: none.keras"),
         "broken model": (["convert", tmp_path / "broken.keras"], "expected a whole .keras archive"),
         "wrong kind": (["convert", x], "is no Keras model"),
-        "no calibration": (int8, "int8 needs --calibration"),
+        "no calibration": (int8, "--format int8 needs --calibration"),
         "missing calibration": ([*int8, "--calibration", "none.npz"], "no such file: none.npz"),
         "empty calibration": ([*int8, "--calibration", tmp_path / "empty.npy"], "is empty"),
         "NaN": ([*int8, "--calibration", tmp_path / "nan.npy"], "NaN or infinite"),
@@ -135,6 +137,36 @@ def test_bad_input_is_one_sentence_and_exit_code_2(folder, tmp_path):
         assert "Traceback" not in found.output, name
         assert found.stdout == "", name
     assert sorted(tmp_path.iterdir()) == before  # nothing half-written
+
+
+EARLY = """
+import sys
+from click.testing import CliRunner
+from edgekit.cli import main
+folder, out = sys.argv[1:]
+model, samples = folder + "/model.keras", folder + "/x.npy"
+for arguments, words in (
+    (["convert", model, "--format", "int8"], "--format int8 needs --calibration"),
+    (["convert", out + "/none.keras"], "no such file"),
+    (["convert", model, "--block", "32"], "--block is for --format dynamic_int4"),
+    (["convert", model, "--format", "int8", "--calibration", model], "not a readable .npy"),
+    (["sensitivity", model, "--calibration", out + "/none"], "none"),
+    (["mixed-precision", model, "--calibration", samples], "either --max-bytes or --max-drop"),
+    (["mixed-precision", model, "--calibration", samples, "--max-bytes", "9", "--labels", samples],
+     "--labels is for --max-drop"),
+    (["inspect", model], "is a Keras model"),
+    (["inspect", samples], ".npy"),
+):
+    found = CliRunner().invoke(main, arguments)
+    assert found.exit_code == 2, (arguments, found.output)
+    assert words in found.output, found.output
+    assert "tensorflow" not in sys.modules, arguments
+"""
+
+
+def test_what_the_options_alone_decide_is_refused_before_tensorflow_loads(folder, tmp_path):
+    arguments = [sys.executable, "-c", EARLY, str(folder), str(tmp_path)]
+    subprocess.run(arguments, check=True)
 
 
 def test_traceback_on_request(monkeypatch):

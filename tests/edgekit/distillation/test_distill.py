@@ -54,6 +54,21 @@ def test_what_is_for_a_model_is_not_for_its_distiller(data, teacher):
         distiller.fit(data[0], verbose=0)
 
 
+def test_a_way_of_training_of_the_student_s_own_is_said(teacher):
+    class Own(keras.Model):
+        def train_step(self, data):
+            raise NotImplementedError
+
+    net = make_net(6)
+    student = Own(net.input, net.output, name="own")
+    with pytest.warns(
+        UserWarning, match="`student` 'own' has a train_step of its own .Own., which"
+    ):
+        ek.distill(student, teacher)
+    with pytest.warns(UserWarning, match="`students` 'own' has a train_step"):
+        D.MutualLearning([student, make_net(6)])
+
+
 def test_one_number_is_no_class(data):
     x, y = data
     image = keras.Input((8, 8, 3))

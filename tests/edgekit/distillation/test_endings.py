@@ -198,6 +198,12 @@ def test_a_rounded_probability_is_known_to_half_a_step():
     assert losses(distiller, rows) == pytest.approx([expected] * 2, rel=1e-4)
 
 
+def test_looking_leaves_nothing_in_a_model():
+    model = dense("softmax", activity_regularizer="l2")
+    ek.distill(model, dense("softmax", seed=1))
+    assert model.losses == []
+
+
 def test_parts_with_different_activations_are_numbers():
     def make(seed):
         keras.utils.set_random_seed(seed)
