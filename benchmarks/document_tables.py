@@ -48,6 +48,12 @@ def digest(report: dict) -> dict:
         "seed": report["seed"],
         "held_out_samples": report["held_out_samples"],
         "processor": report["benchmark"]["host"]["processor"],
+        "noise_floor": report["benchmark"]["noise_floor"],
+        "cautions": [
+            f"{m['name']}: {flag}"
+            for m in report["benchmark"]["measurements"]
+            for flag in m["flags"]
+        ],
         "checks": report["checks"],
         "files": [
             {key: f[key] for key in kept} | {key: timings[f["name"]][key] for key in timed}
@@ -65,7 +71,12 @@ def demo_table(found: dict) -> str:
         f"| {f['peak_memory_bytes'] / 1e6:.1f} MB |"
         for f in found["files"]
     ]
-    return "\n".join([DEMO_HEADER, *rows])
+    lines = [DEMO_HEADER, *rows]
+    if "noise_floor" in found:
+        floor, many = found["noise_floor"], len(found["cautions"])
+        said = "no figure calls for caution" if not many else f"{many} cautions are in the report"
+        lines += ["", f"The first file against itself came out within ±{floor:.1%}; {said}."]
+    return "\n".join(lines)
 
 
 def qat_table(accuracy: dict, cost: dict) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from converters.files import write_whole
 from device_bench.history import comparable, read_history
@@ -35,13 +36,7 @@ def write_report(
         OSError: It cannot be written there.
         ValueError: The history is none.
     """
-    jinja2, plots = drawing_tools()
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(
-        files("device_bench").joinpath("report.html.jinja").read_text()
-    )
+    _, plots = drawing_tools()
     measured = [m for m in result.measurements if m.measured]
     drawn = {}
     if measured:
@@ -55,13 +50,38 @@ def write_report(
     past = comparable(read_history(history)) if history else []
     if len(past) > 1:
         drawn["Over time"] = plots.over_time(past)
-    text = template.render(
+    text = render(
+        _template("report.html.jinja"),
         result=result,
-        first=result.measurements[0],
         before={m.name: m for m in baseline.measurements if m.measured} if baseline else {},
         plots=drawn,
     )
     return write_whole(path, text)
+
+
+def render(page: str, **values: Any) -> str:
+    """A page of HTML, from a template that may import what reports have in common as `"parts"`.
+
+    Args:
+        page: The template, in jinja2.
+        **values: What it shows.
+
+    Raises:
+        ImportError: The extra `report` is not installed.
+    """
+    jinja2, _ = drawing_tools()
+    environment = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.DictLoader({"parts": _template("report_parts.html.jinja")}),
+    )
+    return environment.from_string(page).render(**values)
+
+
+def _template(name: str) -> str:
+    return files("device_bench").joinpath(name).read_text(encoding="utf-8")
 
 
 def drawing_tools() -> tuple:

@@ -2,6 +2,7 @@
 
 from device_bench.figure_table import figure_table
 from device_bench.measurement import Measurement
+from device_bench.names import one_line
 from device_bench.statistics import FEWEST_PAIRS
 
 _COLUMNS = ("model", "bytes", "load", "first", "median", "95 %", "p90", "ratio", "MB")
@@ -11,17 +12,19 @@ _MOST_ROWS = 3
 
 def timing_table(result):
     """The figures as a `rich` table, with what calls for caution below it."""
+    from rich.markup import escape
+
     scored = any(m.accuracy is not None for m in result.measurements)
     columns = [
         _HEADLINES.get(_headline(result), column) if column == "median" else column
         for column in _COLUMNS
     ]
-    table = figure_table([*columns, *(["accuracy"] * scored)], _caption(result))
+    table = figure_table([*columns, *(["accuracy"] * scored)], escape(_caption(result)))
     for m in result.measurements:
         cells = _cells(result, m)
         if scored:
             cells.append("" if m.accuracy is None else f"{m.accuracy:.2%}")
-        table.add_row(m.name, f"{m.file_bytes:,}", *cells)
+        table.add_row(escape(one_line(m.name)), f"{m.file_bytes:,}", *cells)
     return table
 
 
@@ -83,7 +86,7 @@ def _caption(result) -> str:
     lines = [about]
     for m in result.measurements:
         if m.error:
-            lines.append(f"{m.name} failed: {m.error}")
+            lines.append(f"{one_line(m.name)} failed: {m.error}")
     return "\n".join(lines + _cautions(result))
 
 
@@ -92,7 +95,7 @@ def _cautions(result) -> list[str]:
     by_kind: dict[str, list[str]] = {}
     for m in result.measurements:
         for text in result.flags(m.name):
-            by_kind.setdefault(text.partition(":")[0], []).append(f"{m.name}: {text}")
+            by_kind.setdefault(text.partition(":")[0], []).append(f"{one_line(m.name)}: {text}")
     lines = []
     for kind, rows in by_kind.items():
         many = len(rows) > _MOST_ROWS

@@ -42,6 +42,7 @@ def demo(ctx: click.Context, out: str, seed: int, quick: bool) -> None:
     result = run_demo(out, seed, stages, QUICK if quick else FULL)
     console = Console()
     console.print(result.comparison.table())
+    console.print(result.comparison.benchmark.table())
     for check in result.checks:
         console.print(str(check), style="green" if check.passed else "bold red", highlight=False)
     console.print(f"{result.out / 'report.html'}", highlight=False)

@@ -9,7 +9,7 @@ from converters import Flatbuffer, Inspection, inspect
 from device_bench import Result
 from device_bench.figure_table import figure_table
 
-COLUMNS = ("file", "acc %", "agree", "bytes", "gzip", "zero %", "ms", "p90 ms", "MB")
+COLUMNS = ("file", "acc %", "95 %", "agree", "bytes", "gzip", "zero %")
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class Comparison:
         ]
 
     def table(self):
-        """A `rich` table, a line per file; times only once `benchmark` is set."""
+        """A `rich` table, a line per file; times are in that of `benchmark`."""
         table = figure_table(
             COLUMNS,
-            f"accuracy in LiteRT on {self.samples:,} held-out samples, median and 90th "
-            "percentile of one run, peak memory of its process",
+            f"accuracy in LiteRT on {self.samples:,} held-out samples with its 95 % interval; "
+            "agree: share of answers that are those of the first file",
         )
         for row in self.rows:
             table.add_row(*self.cells(row))
@@ -93,20 +93,16 @@ class Comparison:
 
     def cells(self, row: Row) -> list[str]:
         """The row's figures under `COLUMNS`."""
-        cells = [
+        low, high = row.accuracy_interval
+        return [
             row.name,
             f"{100 * row.accuracy:.2f}",
+            f"{100 * low:.1f}–{100 * high:.1f}",
             f"{100 * row.agreement:.1f}",
             f"{row.flatbuffer.size:,}",
             f"{row.flatbuffer.gzip_size:,}",
             f"{100 * row.inspection.sparsity:.1f}",
         ]
-        if self.benchmark is None:
-            return [*cells, "", "", ""]
-        m = self.benchmark[row.name]
-        if m.error:
-            return [*cells, m.error, "", ""]
-        return [*cells, f"{m.median_ms:.4f}", f"{m.p90_ms:.4f}", f"{m.peak_memory_bytes / 1e6:.1f}"]
 
 
 def wilson_interval(share: float, samples: int) -> tuple[float, float]:

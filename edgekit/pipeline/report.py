@@ -1,22 +1,12 @@
-"""The report: one HTML file that needs nothing else.
-
-Raises:
-    ImportError: The extra `report` is not installed; said on import, before any long work.
-"""
+"""The report of a compression: one HTML file that needs nothing else."""
 
 from importlib.resources import files
 
+from device_bench import plots as timing_plots
+from device_bench import report
+from edgekit.pipeline import plots
 from edgekit.pipeline.checks import Check
 from edgekit.pipeline.comparison import COLUMNS, Comparison
-
-try:
-    import jinja2
-
-    from edgekit.pipeline import plots
-except ImportError as error:
-    raise ImportError(
-        f"the report needs {error.name}: pip install 'edgekit-keras[report]'"
-    ) from None
 
 
 def render_report(comparison: Comparison, checks: list[Check], seed: int) -> str:
@@ -27,25 +17,22 @@ def render_report(comparison: Comparison, checks: list[Check], seed: int) -> str
         checks: What was promised.
         seed: Of the run.
     """
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(
-        files("edgekit.pipeline").joinpath("report.html.jinja").read_text()
-    )
-    final = comparison.rows[-1]
-    return template.render(
+    page = files("edgekit.pipeline").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    final, benchmark = comparison.rows[-1], comparison.benchmark
+    drawn = {
+        "Accuracy against size": plots.accuracy_against_size(comparison),
+        "Time on this host": timing_plots.latency(benchmark),
+        "Memory on this host": timing_plots.memory(benchmark),
+        f"Sparsity by weight tensor of {final.name}": plots.sparsity_by_layer(final),
+    }
+    return report.render(
+        page,
         comparison=comparison,
         columns=COLUMNS,
         final=final,
         first=comparison.rows[0],
         checks=checks,
         seed=seed,
-        host=comparison.benchmark.host,
-        settings=comparison.benchmark.settings,
-        plots={
-            "size": plots.accuracy_against_size(comparison),
-            "latency": plots.latency(comparison),
-            "sparsity": plots.sparsity_by_layer(final),
-        },
+        benchmark=benchmark,
+        plots=drawn,
     )

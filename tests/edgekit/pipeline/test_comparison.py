@@ -54,7 +54,11 @@ def test_checks():
 
 def test_report_needs_nothing_else(comparison):
     html = render_report(comparison, [Check("<promise>", 1, 0.5)], seed=7)
-    assert html.count("<svg") == 3
+    assert html.count("<svg") == html.count('<svg role="img" aria-label="') == 4
+    assert "too few processes" in html  # verdicts and cautions are those of the benchmark's report
+    assert "95 % interval" in html
+    assert re.search(r"<td>0\.\d{1,6}</td>|<td>0\.0\d{1,9}</td>", html)  # scales to six digits
+    assert not re.search(r"\d\.\d{12}", re.sub("<svg.*?</svg>", "", html, flags=re.DOTALL))
     assert "CONV_2D · int8" in html
     assert "&lt;promise&gt;" in html
     assert "<script" not in html

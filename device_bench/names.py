@@ -1,0 +1,28 @@
+"""Names of users' models where there is little room."""
+
+import re
+
+_LONGEST = 32
+
+
+def one_line(name: str) -> str:
+    """A name without the newlines and other control characters in it."""
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", name).split())
+
+
+def shown_name(name: str, longest: int = _LONGEST) -> str:
+    r"""A name in one line, its middle left out where it is long.
+
+    Example:
+        >>> shown_name("two\nlines")
+        'two lines'
+
+    Args:
+        name: The name.
+        longest: Letters that it may have. Defaults to `32`.
+    """
+    line = one_line(name)
+    if len(line) <= longest:
+        return line
+    end = longest // 2
+    return f"{line[: longest - end - 1]}…{line[-end:]}"
