@@ -6,22 +6,12 @@ import keras
 import numpy as np
 
 from edgekit.clustering.groups import Granularity, groups_of
-from edgekit.core.kernel_axes import KernelAxes
+from edgekit.core.kernel_axes import LayerKernel
 
 
 @dataclass(frozen=True, eq=False)
-class ClusteredKernel:
-    """A kernel that is clustered.
-
-    Attributes:
-        layer: The layer it belongs to.
-        variable: The kernel.
-        axes: What its axes count.
-    """
-
-    layer: keras.layers.Layer
-    variable: keras.Variable
-    axes: KernelAxes
+class ClusteredKernel(LayerKernel):
+    """A kernel that is clustered."""
 
     @property
     def weights(self) -> np.ndarray:

@@ -2,24 +2,25 @@
 
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 
 from edgekit.clustering.clustered_kernel import ClusteredKernel
 from edgekit.clustering.clusters import Clusters
 from edgekit.clustering.shared_values import HeldClusters
-from edgekit.core.kernel_axes import kernel_axes
+from edgekit.core.holding_callback import HoldingCallback
+from edgekit.core.kept_zeros import KeptZeros
+from edgekit.core.kernel_axes import LayerKernel, kernel_axes
 from edgekit.core.kernels import select_kernels
-from edgekit.core.next_fit import before_next_fit, fit_ended
 
 
-class ClusteringCallback(keras.callbacks.Callback):
+class ClusteringCallback(HoldingCallback):
     """A callback with clusters over kernels."""
 
     def __init__(self):
         super().__init__()
         self._kernels: list[ClusteredKernel] = []
         self._held: HeldClusters | None = None
+        self._kept: KeptZeros | None = None
         self._verified = False
 
     @property
@@ -34,11 +35,12 @@ class ClusteringCallback(keras.callbacks.Callback):
         numbers = self._begun().indices
         return {k.variable.path: n for k, n in zip(self._kernels, numbers, strict=True)}
 
-    def on_train_end(self, logs=None):
-        if self._held is not None:
-            self._held.apply()
-            self._held.release()
-            fit_ended(self)
+    def on_train_begin(self, logs=None):
+        self._held = self._kept = None
+        self._fit_begins()
+
+    def _holdings(self) -> list[HeldClusters | KeptZeros]:
+        return [held for held in (self._held, self._kept) if held is not None]
 
     def _find_kernels(
         self, layers, depthwise: bool = False, argument: str = "layers"
@@ -50,11 +52,17 @@ class ClusteringCallback(keras.callbacks.Callback):
             for kernel in kernels
         ]
 
-    def _hold(self, clusters: Sequence[Clusters], **settings) -> None:
+    def _hold(
+        self, clusters: Sequence[Clusters], sparse: Sequence[LayerKernel] = (), **settings
+    ) -> None:
+        """Hold the clusters of `self._kernels`, and the zeros of kernels with zeros."""
         variables = [kernel.variable for kernel in self._kernels]
         self._held = HeldClusters(self.model, variables, clusters, **settings)
+        if sparse:
+            clustered = [k for k in sparse if any(k.variable is v for v in variables)]
+            self._kept = KeptZeros(self.model, sparse, by_others=clustered)
         self._verified = False
-        before_next_fit(self, self._held.release)
+        self._has_taken_hold()
 
     def _verify_once(self) -> None:
         """Whether the first step left equal weights equal, as all others will."""

@@ -43,7 +43,7 @@ class Clusters:
     def shared(self) -> bool:
         """Whether weights that are not zero have values in common, and not by chance alone."""
         counts = self.counts[self.codebook != 0]
-        return len(counts) <= min(_SHARED * int(np.sum(counts)), _MOST_SHARED)
+        return 0 < len(counts) <= min(_SHARED * int(np.sum(counts)), _MOST_SHARED)
 
 
 def cluster(

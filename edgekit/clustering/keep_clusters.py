@@ -2,6 +2,7 @@
 
 from edgekit.clustering.clustering_callback import ClusteringCallback
 from edgekit.clustering.clusters import as_they_are
+from edgekit.core.kept_zeros import kernels_with_zeros
 from edgekit.core.selection import LayerFilter
 
 
@@ -9,8 +10,9 @@ class KeepClusters(ClusteringCallback):
     """Keeps weights that are equal today equal through the fit.
 
     For fine-tuning, quantisation-aware training or distillation after clustering: the shared
-    values train, by the mean of their members' steps, and zeros stay zero. A kernel whose weights
-    are not shared trains freely.
+    values train, by the mean of their members' steps. Zeros stay zero, also in kernels that were
+    pruned but not clustered, and in what a filter that is wholly zero adds after it, as
+    `ek.KeepSparsity` keeps them. All other weights train freely.
 
     An int8 file has a scale per output channel, so each channel keeps its number of values, but one
     value becomes other integers in other channels. With one scale for all of a kernel, the whole
@@ -39,9 +41,6 @@ class KeepClusters(ClusteringCallback):
         super().__init__()
         self.layers = layers
 
-    def on_train_begin(self, logs=None):
-        self._held = None
-
     def on_train_batch_begin(self, batch, logs=None):
         # Not when the fit begins: callbacks behind this one may put other weights in then.
         if self._held is None:
@@ -60,4 +59,5 @@ class KeepClusters(ClusteringCallback):
                 "cluster the model first (ek.WeightClustering)"
             )
         self._kernels = [kernel for kernel, _ in shared]
-        self._hold([clusters for _, clusters in shared])
+        sparse = kernels_with_zeros("KeepClusters", found, named=self.layers is not None)
+        self._hold([clusters for _, clusters in shared], sparse)

@@ -9,7 +9,7 @@ from keras import ops
 
 from edgekit.clustering.clusters import Clusters, reassign
 from edgekit.clustering.look_up import look_up
-from edgekit.core.constraints import hold, release, retrace_training
+from edgekit.core.constraints import hold, release, retrace_training, write
 
 GRADIENTS = ("mean", "sum")
 
@@ -56,9 +56,14 @@ class SharedValue(keras.constraints.Constraint):
         """The mean of each cluster's members, wherever the weights come from."""
         return tf.cast(self._means(tf.cast(value, "float32")) * self._free.value, "float32")
 
-    def settled(self, value):
+    def settle(self, value):
         """The mean of its cluster for each weight."""
         return tf.cast(look_up(self.centroids(value), self.indices.value), value.dtype)
+
+    def written(self, value) -> None:
+        """What the next step starts from. Weights by themselves follow at that step."""
+        if self._sum:
+            self.codebook.assign(self.centroids(value))
 
     def move(self, indices: np.ndarray) -> None:
         """Let each weight belong to another value."""
@@ -112,14 +117,20 @@ class HeldClusters:
         latent: bool = False,
     ):
         self._model, self._keep_zeros = model, keep_zeros
-        self._held = []
+        self._held: list[tuple[keras.Variable, SharedValue, np.ndarray | None]] = []
         for variable, found in zip(variables, clusters, strict=True):
             shared = SharedValue(model, variable, found, keep_zeros, gradient, latent)
             with model.distribute_strategy.scope():
                 variable.assign(found.values)
-            hold(variable, shared)
             self._held.append((variable, shared, found.owners))
+        self._pairs = [(variable, shared) for variable, shared, _ in self._held]
+        hold(model, self._pairs)
         retrace_training(model)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What is held."""
+        return [variable for variable, _, _ in self._held]
 
     @property
     def indices(self) -> list[np.ndarray]:
@@ -157,7 +168,7 @@ class HeldClusters:
                 moved = np.where(clusters.values == 0, indices, moved)
             with self._model.distribute_strategy.scope():
                 shared.move(moved)
-                variable.assign(codebook[moved])
+                write(variable, codebook[moved])
 
     def follow(self) -> None:
         """Take the weights as they are for what the next step starts from.
@@ -172,12 +183,11 @@ class HeldClusters:
         """Give all weights of a cluster one value now, whatever has come in since the last step."""
         with self._model.distribute_strategy.scope():
             for variable, shared, _ in self._held:
-                variable.assign(shared.settled(ops.convert_to_tensor(variable)))
+                write(variable, shared.settle(ops.convert_to_tensor(variable)))
 
     def release(self) -> None:
         """Let the variables go; they keep their values of now."""
-        for variable, shared, _ in self._held:
-            release(variable, shared)
+        release(self._model, self._pairs)
         retrace_training(self._model)
 
 

@@ -12,9 +12,10 @@ from edgekit.clustering.shared_values import GRADIENTS
 from edgekit.core.arguments import check_whole
 from edgekit.core.constraints import retrace_training
 from edgekit.core.gradient_watch import GradientWatch
-from edgekit.core.next_fit import before_next_fit, fit_ended
+from edgekit.core.optimizers import innermost, optimizers_of
 from edgekit.core.positions import check_position, to_step
 from edgekit.core.selection import LayerFilter
+from edgekit.core.step_counter import StepCounter
 
 # Share of the fit in which gradients are watched, and after which nobody moves any more.
 _WATCHED, _REFRESHED = 0.1, 0.75
@@ -122,10 +123,11 @@ class WeightClustering(ClusteringCallback):
         self._refresh, self._begin = refresh, begin
 
     def on_train_begin(self, logs=None):
-        self._held = self._watch = self._next_step = None
+        super().on_train_begin(logs)
+        self._watch: GradientWatch | None = None
         self._check_optimizer()
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        self._steps = steps
+        self._counter, self._started = StepCounter(steps), False
         self._plan(steps * epochs if steps else None)
         named = isinstance(self._clusterer.counts, Mapping)
         self._kernels = self._find_kernels(self._layers, argument="clusters" if named else "layers")
@@ -137,15 +139,19 @@ class WeightClustering(ClusteringCallback):
                 self._watch_gradients()
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self._next_step is None:
-            self._next_step = epoch * (self._steps or 0)
-        self._epoch_start = self._next_step
+        super().on_epoch_begin(epoch, logs)
+        self._counter.begin_epoch(epoch)
         if self._held is not None and self._gradient == "sum":
             self._held.follow()
 
     def on_train_batch_begin(self, batch, logs=None):
         # Not when the fit begins: callbacks behind this one may put other weights in then.
-        step = self._epoch_start + batch
+        step = self._counter.begin_batch(batch)
+        if not self._started:
+            self._started = True
+            self._start(step)
+        if step is None:
+            return
         if self._held is None:
             if step >= self._first_step:
                 self._cluster()
@@ -154,30 +160,49 @@ class WeightClustering(ClusteringCallback):
             self._refreshed = step
 
     def on_train_batch_end(self, batch, logs=None):
-        self._next_step = self._epoch_start + batch + 1
+        self._counter.end_batch(batch)
         self._verify_once()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._counter.end_epoch(epoch)
+        super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
         if self._held is None:
             self._end_watch()
-            fit_ended(self)
             warnings.warn(
-                f"WeightClustering: the fit stopped after {self._next_step or 0} steps, before "
+                f"WeightClustering: the fit stopped after {self._counter.done} steps, before "
                 f"weights are clustered at step {self._first_step}",
                 stacklevel=2,
             )
 
+    def _start(self, step: int | None) -> None:
+        """Take up what an earlier fit, that this one goes on from, has left.
+
+        Args:
+            step: Where in the fit this is; None in its first epoch where that is not known.
+        """
+        if self._held is not None:
+            return
+        if step is None and self._clusterer.counts is not None:
+            clustered = [k for k in self._kernels if as_they_are(k.weights).shared]
+            if len(clustered) == len(self._kernels):
+                self._cluster()  # they keep the values that they have
+        elif step is not None and self._watch is not None and step >= self._first_step:
+            # No gradients have been seen in this process: watch some before weights are clustered.
+            self._first_step = step + max(1, self._watched_steps)
+
     def _check_optimizer(self) -> None:
-        optimizer = getattr(self.model, "optimizer", None)
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        overwrites = getattr(optimizer, "ema_overwrite_frequency", None)
-        if self._gradient == "sum" and getattr(optimizer, "use_ema", False) and overwrites:
-            raise ValueError(
-                "gradient='sum' adds up the steps of weights, and an optimizer that writes "
-                "averages over them leaves none to see. Received: "
-                f"ema_overwrite_frequency={overwrites}; leave it None"
-            )
+        for optimizer in optimizers_of(self.model):
+            for each in innermost(optimizer):
+                overwrites = getattr(each, "ema_overwrite_frequency", None)
+                if self._gradient == "sum" and getattr(each, "use_ema", False) and overwrites:
+                    raise ValueError(
+                        "gradient='sum' adds up the steps of weights, and an optimizer that "
+                        "writes averages over them leaves none to see. Received: "
+                        f"ema_overwrite_frequency={overwrites}; leave it None"
+                    )
 
     def _plan(self, total_steps: int | None) -> None:
         auto = self._clusterer.counts is None
@@ -192,6 +217,7 @@ class WeightClustering(ClusteringCallback):
                 )
             begin = _WATCHED if auto else 0
         self._first_step = max(to_step("begin", begin, total_steps), int(auto))
+        self._watched_steps = round(_WATCHED * total_steps) if total_steps else self._first_step
         if total_steps is not None and self._first_step >= total_steps:
             raise ValueError(
                 f"weights are clustered at step {self._first_step}, but the fit has only "
@@ -212,7 +238,11 @@ class WeightClustering(ClusteringCallback):
         variables = [kernel.variable for kernel in self._kernels]
         self._watch = GradientWatch(self.model, variables, lambda weight, gradient: gradient**2)
         retrace_training(self.model)
-        before_next_fit(self, self._end_watch)
+        self._has_taken_hold()
+
+    def _let_go(self) -> None:
+        self._end_watch()
+        super()._let_go()
 
     def _end_watch(self) -> None:
         if self._watch is not None:

@@ -7,13 +7,17 @@ import keras
 
 from edgekit.core.arguments import check_whole
 from edgekit.core.next_fit import CUSTOM_LOOP
+from edgekit.core.running_fit import loop_ended, looping
+from edgekit.core.train_steps import train_step_of
 
 
 class CustomLoop:
     """Tells callbacks of the epochs and batches of a loop; made by `custom_loop`."""
 
-    def __init__(self, callbacks: keras.callbacks.CallbackList, steps: int | None):
-        self._callbacks = callbacks
+    def __init__(
+        self, callbacks: keras.callbacks.CallbackList, model: keras.Model, steps: int | None
+    ):
+        self._callbacks, self._model = callbacks, model
         self._steps = steps
         self._epoch = 0
 
@@ -28,7 +32,8 @@ class CustomLoop:
             if number == self._steps:
                 break
             self._callbacks.on_train_batch_begin(number)
-            yield batch
+            with train_step_of(self._model):
+                yield batch
             self._callbacks.on_train_batch_end(number)
         self._callbacks.on_epoch_end(self._epoch)
         self._epoch += 1
@@ -61,8 +66,8 @@ def custom_loop(
         callbacks: `ek.GradualPruning`, others, or several of them.
         epochs: How often the loop runs over the data. Defaults to `1`.
         steps: Batches of an epoch. Defaults to `None`: not known, so schedules must be in steps.
-        optimizer: What the loop updates weights with; for criteria that need gradients. Defaults
-            to `None`: the model's own.
+        optimizer: What the loop updates weights with; for criteria that need gradients, and for
+            the averages of `use_ema=True`. Defaults to `None`: the model's own.
 
     Yields:
         A function that takes the batches of an epoch and gives them on.
@@ -90,11 +95,13 @@ def custom_loop(
         list(callbacks), model=model, epochs=epochs, steps=steps, verbose=0, **{CUSTOM_LOOP: True}
     )
     try:
-        run.on_train_begin()
-        try:
-            yield CustomLoop(run, steps)
-        finally:
-            run.on_train_end()
+        with looping(model):
+            run.on_train_begin()
+            try:
+                yield CustomLoop(run, model, steps)
+            finally:
+                run.on_train_end()
+                loop_ended(model)
     finally:
         if optimizer is not None:
             model.optimizer = own

@@ -1,6 +1,5 @@
 """Values of weights and gradients, summed while a model trains."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+
+from edgekit.core.optimizers import hooks_of, innermost, unhook
 
 
 class GradientWatch:
@@ -34,30 +35,22 @@ class GradientWatch:
                 "gradients are needed, but the model has no optimizer: compile it, or pass "
                 "`optimizer` to ek.custom_loop"
             )
-        while hasattr(optimizer, "inner_optimizer"):
-            optimizer = optimizer.inner_optimizer
-        self._optimizer = optimizer
+        self._optimizers = innermost(optimizer)
         self._seen = False
         with model.distribute_strategy.scope():
             self._sums = [accumulator(k.shape, f"{k.name}_gradients") for k in kernels]
         sums = {id(k): (k, total) for k, total in zip(kernels, self._sums, strict=True)}
-        apply = optimizer.apply
 
-        @functools.wraps(apply)
-        def watched(grads, trainable_variables=None):
+        def watch(gradients, variables):
             self._seen = True
-            grads = list(grads)
-            if trainable_variables is not None:
-                trainable_variables = list(trainable_variables)
-            known = trainable_variables or optimizer._trainable_variables
-            for variable, gradient in zip(known, grads, strict=True):
+            for variable, gradient in zip(variables, gradients, strict=True):
                 if gradient is not None and id(variable) in sums:
                     kernel, total = sums[id(variable)]
                     gradient = tf.cast(tf.convert_to_tensor(gradient), "float32")
                     total.assign_add(value(tf.cast(kernel.value, "float32"), gradient))
-            return apply(grads, trainable_variables)
 
-        vars(optimizer)["apply"] = watched
+        for each in self._optimizers:
+            hooks_of(each).before[id(self)] = watch
 
     def read(self) -> list[np.ndarray]:
         """The sums.
@@ -84,7 +77,8 @@ class GradientWatch:
 
     def release(self) -> None:
         """Give the optimizer its own `apply` back."""
-        vars(self._optimizer).pop("apply", None)
+        for each in self._optimizers:
+            unhook(each, id(self))
 
 
 def accumulator(shape: Sequence[int], name: str) -> tf.Variable:

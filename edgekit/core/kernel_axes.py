@@ -24,6 +24,21 @@ class KernelAxes:
     outputs: tuple[int, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class LayerKernel:
+    """A kernel, whose it is, and how it is laid out.
+
+    Attributes:
+        layer: The layer it belongs to.
+        variable: The kernel.
+        axes: What its axes count.
+    """
+
+    layer: keras.layers.Layer
+    variable: keras.Variable
+    axes: KernelAxes
+
+
 def kernel_axes(layer: keras.layers.Layer, kernel: keras.Variable) -> KernelAxes:
     """The roles of a kernel's axes.
 

@@ -1,13 +1,30 @@
-"""Which variables of a layer are kernels: the large tensors that pruning and clustering work on."""
+"""Which weights of a layer are kernels: those that inputs are multiplied with.
+
+The role of a weight decides, not its rank. Of Keras's own layers the kernels of Dense, EinsumDense,
+convolutions, attention and recurrent cells are such, and tables of Embedding, in which looking up
+a row is the product with a one-hot vector; gamma, beta and scales of normalizations are none,
+whatever their rank, nor are slopes and biases. Of a layer of one's own that is read off what it
+computes; `edgekit_kernels = ("w", "u")`, names of its attributes, says it outright.
+"""
 
 from collections.abc import Collection
 
 import keras
 
 from edgekit.core.selection import LayerFilter, all_layers, layer_path, select_layers
+from edgekit.core.weight_roles import multiplied_weights
 
 # Layers that a message names.
 _NAMED = 8
+# Of Keras's layers, beside all that ends in "kernel".
+_TABLES = ("embeddings", "reverse_embeddings")
+# What these names mean is clear in any layer.
+_VECTORS = ("gamma", "beta", "scale", "alpha", "bias")
+# Of a layer that cannot be traced, parts of the names of weights that are no kernels.
+_OTHER_ROLES = (
+    *("pos", "token", "cls", "scale", "gamma", "beta", "bias", "shift", "offset", "slope", "alpha"),
+    *("temperature", "mask", "mean", "variance"),
+)
 
 
 def own_kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -18,14 +35,44 @@ def own_kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
 
 
 def is_kernel(layer: keras.layers.Layer, variable: keras.Variable) -> bool:
-    """True for a variable of rank 2 or more that inputs are multiplied with.
+    """Whether inputs are multiplied with the weight, of rank 2 or more.
 
-    The slopes of PReLU are not; attention and GRU have biases of rank 2. LoRA's two factors are
-    small, and gone once they are merged into the kernel.
+    LoRA's two factors are small, and gone once they are merged into the kernel: they are none.
+
+    Args:
+        layer: Whose weight it is.
+        variable: The weight.
+
+    Raises:
+        ValueError: `edgekit_kernels` of the layer names no attribute of it.
     """
-    slopes = isinstance(layer, keras.layers.PReLU)
-    other = variable.name.endswith("bias") or variable.name.startswith("lora_")
-    return len(variable.shape) >= 2 and not slopes and not other
+    if len(variable.shape) < 2 or variable.name.startswith("lora_"):
+        return False
+    named = getattr(layer, "edgekit_kernels", None)
+    if named is not None:
+        return any(variable is each for each in _named_kernels(layer, named))
+    if type(layer).__module__.split(".")[0] in ("keras", "edgekit"):
+        return variable.name.endswith("kernel") or variable.name in _TABLES
+    if variable.name.endswith("kernel"):
+        return True
+    if variable.name in _VECTORS or variable.name.endswith("bias"):
+        return False
+    multiplied = multiplied_weights(layer)
+    if multiplied is not None:
+        return id(variable) in multiplied
+    matrix = sum(side > 1 for side in variable.shape) > 1
+    return matrix and not any(part in variable.name.lower() for part in _OTHER_ROLES)
+
+
+def _named_kernels(layer: keras.layers.Layer, names) -> list[keras.Variable]:
+    names = [names] if isinstance(names, str) else list(names)
+    for name in names:
+        if not isinstance(getattr(layer, name, None), keras.Variable):
+            raise ValueError(
+                f"`edgekit_kernels` of {layer_path(layer)} ({type(layer).__name__}) must hold "
+                f"names of attributes that are weights. Received: {name!r}"
+            )
+    return [getattr(layer, name) for name in names]
 
 
 def is_depthwise(layer: keras.layers.Layer, kernel: keras.Variable) -> bool:
@@ -64,7 +111,10 @@ def select_kernels(
         if kernels:
             found[layer] = kernels
     if not found:
-        message = f"model {model.name!r} has no trainable kernel (a weight of rank 2 or more)"
+        message = (
+            f"model {model.name!r} has no trainable kernel (a weight that inputs are multiplied "
+            "with)"
+        )
         raise ValueError(message + _frozen(model, found))
     try:
         return {layer: found[layer] for layer in select_layers(found, layers, argument)}

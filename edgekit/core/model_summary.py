@@ -24,7 +24,7 @@ _LEFT, _ZERO = "#2563eb", "#cbd5e1"
 class LayerSummary:
     """One layer, its sublayers left out.
 
-    Kernels are its weights of rank 2 or more, frozen ones too, without biases.
+    Kernels are its weights that inputs are multiplied with, frozen ones too.
 
     Args:
         path: As the `layers` argument of the techniques sees it.
@@ -160,7 +160,9 @@ class ModelSummary:
         """
         rows = [layer for layer in self.layers if layer.kernel_elements]
         if not rows:
-            raise ValueError(f"model {self.name!r} has no kernel (a weight of rank 2 or more)")
+            raise ValueError(
+                f"model {self.name!r} has no kernel (a weight that inputs are multiplied with)"
+            )
         figure, axes = new_figure(width=7.2, height=1.0 + 0.26 * len(rows))
         axes.grid(visible=False)
         places = range(len(rows))  # not the paths: two layers may have the same

@@ -27,7 +27,7 @@ PASSES_FACTORS = (
     kl.LeakyReLU,
 )
 # What hands each channel on by itself.
-_CHANNELWISE = (
+CHANNELWISE = (
     *PASSES_FACTORS,
     kl.Activation,
     kl.ReLU,
@@ -81,7 +81,7 @@ def batchnorm_before(model: keras.Model) -> dict[keras.layers.Layer, kl.BatchNor
         makers = {id(tensor): call for call in graph.calls for tensor in call.outputs}
         for call in graph.calls:
             maker = _only_maker(call, makers)
-            while maker is not None and isinstance(maker.operation, _CHANNELWISE):
+            while maker is not None and isinstance(maker.operation, CHANNELWISE):
                 maker = _only_maker(maker, makers)
             if maker is not None and isinstance(maker.operation, kl.BatchNormalization):
                 found[call.operation] = maker.operation

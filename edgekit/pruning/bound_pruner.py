@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
+from edgekit.core.companions import Companions
+from edgekit.core.held_masks import HeldMasks
+from edgekit.core.kept_zeros import starts_at_zero
 from edgekit.core.together import Together
-from edgekit.pruning.companions import Companions
 from edgekit.pruning.criteria import Criterion, Magnitude
 from edgekit.pruning.granularities import Filter, Granularity, Weight
-from edgekit.pruning.held_masks import HeldMasks
 from edgekit.pruning.masks import drop_count, keep_highest, keep_highest_by_size
 from edgekit.pruning.pruned_kernel import PrunedKernel
 from edgekit.pruning.small_steps import SmallSteps
@@ -48,6 +49,9 @@ class BoundPruner:
         self._values = Together(model, self.variables)
         self._sizes = np.array([int(np.prod(v.shape)) for v in self.variables])
         self._gone = np.zeros(len(self.variables), int)
+        # What was zero when the fit began, of each kernel and of all: the schedule has yet to
+        # catch up with it.
+        self._least = np.zeros(len(self.variables) + 1)
 
     def hold(self, masks: Sequence[np.ndarray] | None) -> None:
         """Hold the kernels at zero where the masks are False, through the fit to come.
@@ -59,6 +63,7 @@ class BoundPruner:
             ValueError: The criterion does not fit the model.
         """
         self.watch = self._criterion.watch(self._model, self.kernels, self._granularity)
+        self._least[:] = 0
         if masks is None:
             masks = [np.ones(v.shape, dtype=bool) for v in self.variables]
         variables = self.variables + self.companions.variables
@@ -70,6 +75,23 @@ class BoundPruner:
     def held(self) -> list[np.ndarray]:
         """The masks of the kernels, as they are held now."""
         return self._held.masks[: len(self.kernels)]
+
+    def start_from_weights(self) -> None:
+        """Hold what is zero already, until the schedule asks for as much."""
+        granularity, masks = self._granularity, []
+        for kernel, weights in zip(self.kernels, self.weights(), strict=True):
+            alive = (weights != 0).astype("float32")
+            whole = not alive.any()
+            if whole and (granularity.keeps_one or starts_at_zero(kernel) is not False):
+                alive = np.ones_like(alive)  # a new layer: there is no pruning that leaves nothing
+            groups = granularity.reduce(alive, kernel.axes) > 0
+            masks.append(granularity.expand(groups, weights.shape, kernel.axes))
+        gone = _count_gone(masks)
+        if not gone.any():
+            return
+        self.update(masks)
+        self._least[:-1] = self.shares_gone
+        self._least[-1] = self.sparsity
 
     def update(self, masks: Sequence[np.ndarray]) -> None:
         """Hold these masks from now on."""
@@ -86,7 +108,7 @@ class BoundPruner:
             return  # as at the first step of most schedules
         if self._smallest_go:
             wanted = [
-                drop_count(reach(kernel.sparsity), size)
+                drop_count(self._share(reach, kernel.sparsity, kernel.number), size)
                 for kernel, size in zip(self.kernels, self._sizes, strict=True)
             ]
             more = np.array(wanted) - self._gone
@@ -99,6 +121,10 @@ class BoundPruner:
     def apply(self) -> None:
         """Set to zero what other hands have put there."""
         self._held.apply()
+
+    def verify(self) -> None:
+        """See `HeldMasks`."""
+        self._held.verify()
 
     def release(self) -> None:
         """Let the kernels go and observe no more."""
@@ -146,16 +172,24 @@ class BoundPruner:
         if self._overall is None:
             chosen = self._choose(groups, reach)
         else:
-            chosen = self._choose_globally(groups, reach(self._overall))
+            share = self._share(reach, self._overall, len(self.kernels))
+            chosen = self._choose_globally(groups, share)
         return [
             granularity.expand(keep, kernel.variable.shape, kernel.axes)
             for keep, kernel in zip(chosen, self.kernels, strict=True)
         ]
 
+    def _share(self, reach: Callable[[float], float], final: float, number: int) -> float:
+        """The share that shall be gone, of one kernel or of all of them."""
+        wanted, least = reach(final), min(self._least[number], final)
+        if wanted >= least:
+            self._least[number] = 0.0  # from now on the schedule may also let weights grow
+        return max(wanted, least)
+
     def _choose(self, groups, reach) -> list[np.ndarray]:
         granularity, chosen = self._granularity, []
         for kernel, scores in zip(self.kernels, groups, strict=True):
-            sparsity = reach(kernel.sparsity)
+            sparsity = self._share(reach, kernel.sparsity, kernel.number)
             sizes = granularity.sizes(kernel.variable.shape, kernel.axes)
             if np.ndim(sizes):
                 drop = sparsity * np.sum(sizes)

@@ -21,10 +21,11 @@ _METHODS = ("rigl", "set")
 class DynamicSparsity(ScheduledMasks):
     """Trains a net that is sparse all along: connections are dropped and others grown.
 
-    The masks begin at random. At each update the smallest weights of a kernel go and as many
-    others come, from zero: where the gradients since the last update sum to most (RigL), or
-    anywhere (SET). The share that moves falls to nothing along a cosine. Each kernel keeps its
-    number of weights throughout, so that the cost of a sparse step is constant.
+    The masks begin at random; a kernel that is sparse already begins with the weights it has. At
+    each update the smallest weights of a kernel go and as many others come, from zero: where the
+    gradients since the last update sum to most (RigL), or anywhere (SET). The share that moves
+    falls to nothing along a cosine. Each kernel keeps its number of weights throughout, so that
+    the cost of a sparse step is constant.
 
     Example:
         >>> model.fit(x, y, epochs=20, callbacks=[ek.DynamicSparsity(0.9)])
@@ -99,13 +100,15 @@ class DynamicSparsity(ScheduledMasks):
             )
         return Plan(None, self.every, stop - stop % self.every, self.every)
 
-    def _first_masks(self) -> list[np.ndarray]:
+    def _start(self, step: int | None) -> None:
+        if step is not None and step > self._plan.begin:
+            self._updates_done = self._plan.updates_due(step - 1)
         masks = []
-        for kernel in self._bound.kernels:
-            shape = tuple(kernel.variable.shape)
-            scores = self._chance(0, kernel.number).random(shape, "float32")
+        for kernel, weights in zip(self._bound.kernels, self._bound.weights(), strict=True):
+            scores = self._chance(0, kernel.number).random(weights.shape, "float32")
+            scores += weights != 0  # of a sparse kernel, what is there stays
             masks.append(keep_highest(scores, drop_count(kernel.sparsity, scores.size)))
-        return masks
+        self._bound.update(masks)
 
     def _update(self, step: int) -> None:
         share = self.share / 2 * (1 + math.cos(math.pi * step / self._plan.end))

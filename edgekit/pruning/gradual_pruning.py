@@ -24,9 +24,12 @@ class GradualPruning(ScheduledMasks):
 
     The model stays what it is: no layer is wrapped and nothing has to be stripped. A pruned
     weight is held at zero inside the compiled train step, so every checkpoint is sparse. The
-    logs gain `sparsity`, the share of zeros over all selected kernels. A callback that
-    puts earlier weights back at the end of the fit, as `EarlyStopping(restore_best_weights=True)`
-    does, belongs before this one in the list; the last masks are then applied to its weights.
+    logs gain `sparsity`, the share of zeros over all selected kernels. Averages of
+    weights and weights that other callbacks put back are masked too, wherever these stand in the
+    list. Of what `EarlyStopping(restore_best_weights=True)` puts back from before the last masks
+    that is said: let it look only once the schedule has ended (`start_from_epoch`).
+
+    A model that is sparse already keeps its zeros until the schedule asks for more.
 
     Example:
         >>> model.fit(x, y, epochs=5, callbacks=[ek.GradualPruning(0.8)])
@@ -98,7 +101,7 @@ class GradualPruning(ScheduledMasks):
         """
         kernels = self._begun().kernels
         figure, axes = new_figure(width=8, height=4.5)
-        steps = [step for step, _ in self._history] + [self._next_step]
+        steps = [step for step, _ in self._history] + [self._counter.done]
         for kernel in kernels:
             levels = [levels[kernel.number] for _, levels in self._history]
             levels += levels[-1:] or [0.0]  # to the last step
@@ -109,8 +112,8 @@ class GradualPruning(ScheduledMasks):
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
-        done, reached = self._next_step or 0, self._bound.sparsity
-        if done <= self._plan.end:
+        done, reached = self._counter.done, self._bound.sparsity
+        if self._updates_done < self._plan.updates_due(self._plan.end):
             warnings.warn(
                 f"GradualPruning: the fit stopped after {done} steps, before the "
                 f"schedule's end at step {self._plan.end}; sparsity is {reached:.1%}",

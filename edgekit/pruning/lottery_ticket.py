@@ -13,10 +13,11 @@ from keras import ops
 
 from edgekit.core.adapted import copy_adapted
 from edgekit.core.arguments import check_whole, is_number, is_whole
+from edgekit.core.constraints import forget_altered
+from edgekit.core.held_masks import sparsity_of
 from edgekit.core.selection import LayerFilter
 from edgekit.pruning.criteria import Criterion
 from edgekit.pruning.granularities import Granularity
-from edgekit.pruning.held_masks import sparsity_of
 from edgekit.pruning.pruner import Pruner
 from edgekit.pruning.pruning_callback import PruningCallback
 from edgekit.pruning.state import State, pack, unpack
@@ -147,14 +148,17 @@ class LotteryTicket(PruningCallback):
             with self.model.distribute_strategy.scope():
                 optimizer.build(self.model.trainable_variables)
         self._next_step, self._remembered, self.rounds = 0, None, []
+        self._epoch_start: int | None = None
         masks = None if state is None else self._take_up_state(state)
         self._hold(masks)
-        if self._rewind_step == 0 and self._remembered is None:
-            self._remember()
+        self._resumes, self._rewound = state is not None, False
 
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch // self._epochs != len(self.rounds):
-            super().on_train_end()
+        super().on_epoch_begin(epoch, logs)
+        first, self._epoch_start = self._epoch_start is None, self._next_step
+        unknown = first and epoch > 0 and not self._resumes
+        if unknown or epoch // self._epochs != len(self.rounds):
+            self._let_go()
             raise ValueError(
                 f"LotteryTicket: epoch {epoch} belongs to training {epoch // self._epochs + 1}, "
                 f"but {len(self.rounds)} are done: load the state of the run that this fit goes "
@@ -165,7 +169,15 @@ class LotteryTicket(PruningCallback):
             done = len(self.rounds)
             self._bound.prune(lambda final: 1 - (1 - final) ** (done / self._rounds))
             self.rewind()
-        self._epoch_start = self._next_step
+            self._rewound = True
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Other callbacks may have put weights in since the fit or the epoch began.
+        if self._rewind_step == 0 and self._remembered is None:
+            self._remember()
+        if self._rewound:
+            self._rewound = False
+            self.rewind()
 
     def on_train_batch_end(self, batch, logs=None):
         self._next_step = self._epoch_start + batch + 1
@@ -173,9 +185,8 @@ class LotteryTicket(PruningCallback):
             self._remember()
 
     def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
         sparsity = sparsity_of(self._bound.variables)
-        if logs is not None:
-            logs["sparsity"] = sparsity
         if (epoch + 1) % self._epochs:
             return
         self.rounds.append(Round(sparsity, {k: float(v) for k, v in (logs or {}).items()}))
@@ -208,6 +219,7 @@ class LotteryTicket(PruningCallback):
         for variable, value in zip(self.model.optimizer.variables, optimizer, strict=True):
             variable.assign(value)
         self._bound.apply()
+        forget_altered(self._bound.variables)
 
     def _epochs_per_training(self, epochs: int) -> int:
         trainings = self._rounds + 1

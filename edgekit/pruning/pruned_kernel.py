@@ -2,25 +2,17 @@
 
 from dataclasses import dataclass
 
-import keras
-
-from edgekit.core.kernel_axes import KernelAxes
+from edgekit.core.kernel_axes import LayerKernel
 
 
 @dataclass(frozen=True, eq=False)
-class PrunedKernel:
+class PrunedKernel(LayerKernel):
     """A kernel that is pruned.
 
     Attributes:
-        layer: The layer it belongs to.
-        variable: The kernel.
-        axes: What its axes count.
         sparsity: Share of its weights that go in the end, where each layer has its own.
         number: Its place among the kernels.
     """
 
-    layer: keras.layers.Layer
-    variable: keras.Variable
-    axes: KernelAxes
     sparsity: float
     number: int

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from edgekit.core.next_fit import before_next_fit, fit_ended
+from edgekit.core.held_masks import sparsity_of
+from edgekit.core.holding_callback import HoldingCallback
 from edgekit.pruning.bound_pruner import BoundPruner
 from edgekit.pruning.pruner import Pruner
 from edgekit.pruning.state import State, read_state, write_state
 
 
-class PruningCallback(keras.callbacks.Callback):
+class PruningCallback(HoldingCallback):
     """A callback with masks over kernels.
 
     A class sets `self._bound` when a fit begins and takes up `self._resumed` if there is one; it
@@ -62,14 +62,18 @@ class PruningCallback(keras.callbacks.Callback):
         """
         self._resumed = read_state(path, type(self).__name__)
 
-    def on_train_end(self, logs=None):
-        self._bound.apply()
-        self._bound.release()
-        fit_ended(self)
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        if logs is not None:
+            logs["sparsity"] = sparsity_of(self._begun().variables)
+
+    def _holdings(self) -> list[BoundPruner]:
+        return [self._begun()]
 
     def _hold(self, masks: Sequence[np.ndarray] | None) -> None:
+        self._fit_begins()
         self._bound.hold(masks)
-        before_next_fit(self, self._bound.release)
+        self._has_taken_hold()
 
     def _state(self) -> State:
         raise NotImplementedError(f"{type(self).__name__} must say what to save")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from edgekit.pruning.held_masks import sparsity_of
+from edgekit.core.next_fit import CUSTOM_LOOP
+from edgekit.core.step_counter import StepCounter
 from edgekit.pruning.plan import Plan
 from edgekit.pruning.pruner import Pruner
 from edgekit.pruning.pruning_callback import PruningCallback
@@ -25,41 +26,42 @@ class ScheduledMasks(PruningCallback):
     def _make_plan(self, total_steps: int | None) -> Plan:
         raise NotImplementedError(f"{type(self).__name__} must say when masks change")
 
-    def _first_masks(self) -> list[np.ndarray] | None:
-        return None  # nothing is gone yet
-
     def _update(self, step: int) -> None:
         raise NotImplementedError(f"{type(self).__name__} must say what masks become")
 
     def on_train_begin(self, logs=None):
         state, self._resumed = self._resumed, None
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        self._steps = steps
         if state is None:
             self._plan = self._make_plan(steps * epochs if steps else None)
         else:
             self._plan = Plan(self.schedule, *(int(v) for v in state["plan"]))
         self._bound = self._pruner.bind(self.model)
-        self._next_step = None if state is None else int(state["step"])
-        self._history = []
-        self._verified = False
+        self._counter = StepCounter(steps, None if state is None else int(state["step"]))
+        # A callback sees only the first of several steps in one call.
+        several = 1 if self.params.get(CUSTOM_LOOP) else self.model.steps_per_execution
+        self._ahead = several - 1
+        self._history: list[tuple[int, np.ndarray]] = []
+        self._started, self._verified = state is not None, False
         if state is None:
             self._updates_done = 0
-            self._hold(self._first_masks())
+            self._hold(None)
         else:
             self._take_up(state)
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self._next_step is None:  # the first epoch of this fit
-            self._next_step = epoch * (self._steps or 0)
-            if self._next_step > self._plan.begin:
-                # Of a fit that begins in the middle: what is zero was pruned before.
-                self._updates_done = self._plan.updates_due(self._next_step - 1)
-                self._bound.update([weights != 0 for weights in self._bound.weights()])
-        self._epoch_start = self._next_step
+        super().on_epoch_begin(epoch, logs)
+        self._counter.begin_epoch(epoch)
 
     def on_train_batch_begin(self, batch, logs=None):
-        step = self._epoch_start + batch
+        step = self._counter.begin_batch(batch)
+        if not self._started:
+            # Not when the fit or an epoch begins: other callbacks may put weights in then.
+            self._started = True
+            self._start(step)
+        if step is None:
+            return
+        step += self._ahead
         due = self._plan.updates_due(step)
         if due > self._updates_done:
             self._update(step)
@@ -67,32 +69,33 @@ class ScheduledMasks(PruningCallback):
             self._history.append((step, self._bound.shares_gone))
 
     def on_train_batch_end(self, batch, logs=None):
-        self._next_step = self._epoch_start + batch + 1
+        self._counter.end_batch(batch)
         if not self._verified and self._bound.sparsity:
-            self._verify()
+            self._verified = True
+            self._bound.verify()
         if logs is not None:
             logs["sparsity"] = self._bound.sparsity
 
     def on_epoch_end(self, epoch, logs=None):
-        if logs is not None:
-            logs["sparsity"] = sparsity_of(self._bound.variables)
+        self._counter.end_epoch(epoch)
+        super().on_epoch_end(epoch, logs)
 
-    def _verify(self) -> None:
-        """Whether the first step under a mask left what is masked at zero, as all others will."""
-        self._verified = True
-        for weights, mask in zip(self._bound.weights(), self._bound.held, strict=True):
-            if weights[~mask].any():
-                raise ValueError(
-                    "the masks do not hold: another callback changes the same weights in this fit "
-                    "(cluster in a second fit), or the train step was traced before them or "
-                    "updates weights by other means than optimizer.apply; trace it within "
-                    "ek.custom_loop"
-                )
+    def _start(self, step: int | None) -> None:
+        """Take up what is there.
+
+        Args:
+            step: Where in the fit this is; None in its first epoch where that is not known.
+        """
+        if step is not None and step > self._plan.begin:
+            self._updates_done = self._plan.updates_due(step - 1)
+            if self._plan.sparsity(step - 1, 0.5) == 0:
+                return  # all may grow again
+        self._bound.start_from_weights()
 
     def _state(self) -> State:
         kernels = self._bound.kernels
         state = {
-            "step": np.array(self._next_step or 0),
+            "step": np.array(self._counter.done),
             "plan": np.array([self._plan.begin, self._plan.end, self._plan.every]),
             **pack("mask", kernels, self._bound.held),
         }
@@ -101,7 +104,7 @@ class ScheduledMasks(PruningCallback):
         return state
 
     def _take_up(self, state: State) -> None:
-        self._updates_done = self._plan.updates_due(self._next_step - 1)
+        self._updates_done = self._plan.updates_due(self._counter.step - 1)
         self._hold(unpack("mask", self._bound.kernels, state))
         if self._bound.watch:
             self._bound.watch.write(unpack("observed", self._bound.kernels, state))

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from edgekit.core.held_masks import HeldMasks
 from edgekit.core.together import traced
-from edgekit.pruning.held_masks import HeldMasks
 
 # Above this share of the weights ranking them all in NumPy is faster.
 _FEW = 1 / 16

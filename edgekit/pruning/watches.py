@@ -14,6 +14,7 @@ from keras import ops
 
 from edgekit.core.gradient_watch import accumulator
 from edgekit.core.kernel_axes import KernelAxes
+from edgekit.core.train_steps import forget_train_steps, in_train_step, watch_train_steps
 
 
 class Watch(Protocol):
@@ -30,7 +31,7 @@ class Watch(Protocol):
 
 
 class InputWatch:
-    """The norm of each input channel of layers, over all positions and samples they have seen.
+    """The norm of each input channel of layers, over all positions and samples of train steps.
 
     Args:
         model: The model that trains.
@@ -42,16 +43,27 @@ class InputWatch:
         model: keras.Model,
         kernels: Sequence[tuple[keras.layers.Layer, keras.Variable, KernelAxes]],
     ):
-        self._watched = []
+        self._watched, self._model = [], model
+        self._seen = self._released = False
+        watch_train_steps(model)
         for layer, kernel, axes in kernels:
             places = _channels_read(layer, kernel, axes)
             with model.distribute_strategy.scope():
                 total = accumulator(_channel_sizes(layer, kernel, axes), "squared_inputs")
             self._watched.append((layer, total, places))
-            _observe_inputs(layer, total)
+            self._observe(layer, total)
 
     def read(self) -> list[np.ndarray]:
-        """The norms, each in a shape that its kernel takes."""
+        """The norms, each in a shape that its kernel takes.
+
+        Raises:
+            ValueError: No train step has called the layers.
+        """
+        if not self._seen:
+            raise ValueError(
+                "no inputs have been seen in train steps: the step was traced before the pruning; "
+                "trace it within ek.custom_loop"
+            )
         return [
             np.sqrt(ops.convert_to_numpy(total)).ravel()[places]
             for _, total, places in self._watched
@@ -59,6 +71,7 @@ class InputWatch:
 
     def write(self, arrays: Sequence[np.ndarray]) -> None:
         """Put other norms in their place."""
+        self._seen = True
         for (_, total, places), array in zip(self._watched, arrays, strict=True):
             squares = np.zeros(int(np.prod(total.shape)), "float32")
             squares[places] = np.square(array)
@@ -66,8 +79,27 @@ class InputWatch:
 
     def release(self) -> None:
         """Give the layers their own `call` back."""
+        if self._released:
+            return
+        self._released = True
+        forget_train_steps(self._model)
         for layer, _, _ in self._watched:
             vars(layer).pop("call", None)
+
+    def _observe(self, layer: keras.layers.Layer, total: tf.Variable) -> None:
+        call = layer.call
+
+        @functools.wraps(call)
+        def watched(inputs, *args, **kwargs):
+            # What is traced for validation or predictions, in the fit or before, does not count.
+            if in_train_step(self._model) and not isinstance(inputs, keras.KerasTensor):
+                self._seen = True
+                squares = tf.square(tf.cast(inputs, "float32"))
+                channels = len(total.shape)
+                total.assign_add(tf.reduce_sum(squares, axis=tuple(range(squares.ndim - channels))))
+            return call(inputs, *args, **kwargs)
+
+        vars(layer)["call"] = watched
 
 
 class ScaleWatch:
@@ -110,17 +142,3 @@ def _channels_read(layer, kernel, axes: KernelAxes) -> np.ndarray:
     filters, each = kernel.shape[-1], kernel.shape[-2]
     first = np.arange(filters) // (filters // layer.groups) * each
     return (first + np.arange(each)[:, None]).reshape([1] * (rank - 2) + [each, filters])
-
-
-def _observe_inputs(layer: keras.layers.Layer, total: tf.Variable) -> None:
-    call = layer.call
-
-    @functools.wraps(call)
-    def watched(inputs, *args, **kwargs):
-        if not isinstance(inputs, keras.KerasTensor):
-            squares = tf.square(tf.cast(inputs, "float32"))
-            channels = len(total.shape)
-            total.assign_add(tf.reduce_sum(squares, axis=tuple(range(squares.ndim - channels))))
-        return call(inputs, *args, **kwargs)
-
-    vars(layer)["call"] = watched

@@ -96,3 +96,28 @@ def test_sparse_and_per_channel_clusters_are_kept_too(cnn, data):
     assert len(np.unique(classes)) <= 4
     for channel in np.moveaxis(np.asarray(cnn.get_layer("conv").kernel), -1, 0):
         assert len(np.unique(channel)) <= 16
+
+
+def test_zeros_of_kernels_that_are_pruned_but_not_clustered_stay(cnn, data):
+    """As the stages prune, cluster, quantize leave them where not all layers are clustered."""
+    x, y = data
+    compiled(cnn).fit(x, y, verbose=0, callbacks=[ek.GradualPruning(0.5)])
+    callbacks = [ek.WeightClustering({"pointwise": 4}), ek.KeepSparsity("^conv$|classes")]
+    cnn.fit(x, y, verbose=0, callbacks=callbacks)
+    cnn.fit(x, y, epochs=2, verbose=0, callbacks=[ek.KeepClusters()])
+    for name in ("conv", "pointwise", "classes"):
+        assert np.mean(np.asarray(cnn.get_layer(name).kernel) == 0) == 0.5
+    assert len(np.unique(np.asarray(cnn.get_layer("pointwise").kernel))) == 4
+
+
+def test_a_new_layer_that_begins_at_zero_learns(data):
+    x, y = data
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dense(8, name="hidden")(inputs)
+    head = keras.layers.Dense(4, activation="softmax", kernel_initializer="zeros", name="head")
+    model = compiled(keras.Model(inputs, head(hidden)))
+    kernel = model.get_layer("hidden").kernel
+    kernel.assign(np.sign(np.asarray(kernel)))
+    model.fit(x.mean(axis=(1, 2)), y, verbose=0, callbacks=[ek.KeepClusters()])
+    assert np.asarray(head.kernel).all()
+    assert len(np.unique(np.asarray(kernel))) == 2

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -426,3 +428,38 @@ def test_zeros_alone_and_nan_are_no_weights_to_cluster(cnn, data):
     kernel.assign(np.full(kernel.shape, np.nan))
     with pytest.raises(ValueError, match="'pointwise/kernel' holds NaN or infinite"):
         fit(cnn, data, ek.WeightClustering(4))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("settings", [{"begin": 6}, {"clusters": None, "bits": "auto"}])
+def test_a_fit_that_begins_later_stays_clustered(cnn, data, known, settings):
+    x, y = data
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    if not known:
+        whole = batches
+        batches = tf.data.Dataset.from_generator(
+            lambda: iter(whole), output_signature=whole.element_spec
+        )
+    options = {"clusters": 4, "begin": 6, "layers": "pointwise", **settings}
+    if "bits" in settings:
+        options["max_bytes"] = 60
+    make = functools.partial(ek.WeightClustering, **options)
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(len(values_of(self.model, "pointwise")))
+
+    cnn.compile("adam", "sparse_categorical_crossentropy")
+    cnn.fit(batches, epochs=2, verbose=0, callbacks=[make(), Watch()])
+    assert seen[:6] == [64] * 6
+    assert max(seen[6:]) < 64
+    seen.clear()
+    cnn.fit(batches, epochs=4, initial_epoch=2, verbose=0, callbacks=[make(), Watch()])
+    assert max(seen) < 64
+
+
+def test_bits_of_a_fit_that_begins_later_are_chosen_by_gradients_of_its_own(cnn, data):
+    callback = ek.WeightClustering(bits="auto", max_bytes=400)
+    fit(compiled(cnn), data, callback, epochs=4, initial_epoch=2)
+    assert len(values_of(cnn, "conv")) < 216

@@ -111,3 +111,22 @@ def test_a_fit_too_short_to_move_is_refused():
         fit(net(), ek.DynamicSparsity(0.5))
     with pytest.raises(ValueError, match="`end`=50 lies beyond the 12 steps"):
         fit(net(), ek.DynamicSparsity(0.5, every=2, end=50))
+
+
+def test_a_sparse_kernel_begins_with_the_weights_it_has():
+    model = net()
+    fit(model, ek.GradualPruning(0.75, ek.schedules.Constant()))
+    before = [np.asarray(layer.kernel) != 0 for layer in model.layers]
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 0:
+                self.seen = [np.asarray(layer.kernel) != 0 for layer in self.model.layers]
+
+    look, x = Look(), np.zeros((16, *model.input_shape[1:]))
+    callbacks = [ek.DynamicSparsity(0.75, every=2, scope="layer"), look]
+    model.fit(
+        x, np.zeros((16, *model.output_shape[1:])), batch_size=4, verbose=0, callbacks=callbacks
+    )
+    for now, then in zip(look.seen, before, strict=True):
+        np.testing.assert_array_equal(now, then)

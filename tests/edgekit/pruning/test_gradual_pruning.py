@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import edgekit as ek
@@ -423,3 +424,121 @@ def test_wrong_type():
 def test_a_selection_without_a_match_stops_before_the_first_step(cnn, data):
     with pytest.raises(ValueError, match="matches no layer"):
         fit(compiled(cnn), data, ek.GradualPruning(0.5, layers="nothing"))
+
+
+class Sparsities(keras.callbacks.Callback):
+    """The sparsity after each step."""
+
+    def __init__(self, stop_after=None):
+        super().__init__()
+        self.seen, self.stop_after = [], stop_after
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(round(logs["sparsity"], 2))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch == self.stop_after
+
+
+def small_net():
+    layer = layers.Dense(2, activation="softmax")
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(32, name="d"), layer])
+    return compiled(model)
+
+
+def small_data(known):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 6)).astype("float32")
+    batches = tf.data.Dataset.from_tensor_slices((x, (x[:, 0] > 0).astype("int32"))).batch(8)
+    if known:
+        return batches
+    return tf.data.Dataset.from_generator(
+        lambda: iter(batches), output_signature=batches.element_spec
+    )
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.filterwarnings("ignore:.*the fit stopped after 24 steps")
+def test_a_fit_that_begins_later_goes_on_where_the_schedule_was(known):
+    model, batches = small_net(), small_data(known)
+    schedule = ek.schedules.Polynomial(0, 40, every=1)
+    first, second = Sparsities(stop_after=2), Sparsities()
+    model.fit(batches, epochs=6, verbose=0, callbacks=[ek.GradualPruning(0.8, schedule), first])
+    assert first.seen[-1] == 0.74
+    model.fit(
+        batches,
+        epochs=6,
+        initial_epoch=3,
+        verbose=0,
+        callbacks=[ek.GradualPruning(0.8, schedule), second],
+    )
+    # Of data that do not say how many they are: what is there, until an epoch is over.
+    assert min(second.seen) >= 0.74
+    assert second.seen[-1] == 0.8
+    expected = [round(0.8 - 0.8 * (1 - min(1, step / 40)) ** 3, 2) for step in range(32, 48)]
+    np.testing.assert_allclose(second.seen[8:], expected, atol=0.011)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_sparse_model_starts_from_what_is_there(scope):
+    model, batches = small_net(), small_data(True)
+    model.fit(batches, epochs=2, verbose=0, callbacks=[ek.GradualPruning(0.7, scope=scope)])
+    first = {v.path: np.asarray(v) != 0 for v in model.trainable_variables if v.name == "kernel"}
+    watch, pruning = Sparsities(), ek.GradualPruning(0.9, scope=scope)
+    model.fit(batches, epochs=2, verbose=0, callbacks=[pruning, watch])
+    assert watch.seen[0] >= 0.7
+    assert watch.seen == sorted(watch.seen)
+    assert watch.seen[-1] == 0.9
+    assert all(not (mask & ~first[path]).any() for path, mask in pruning.masks.items())
+
+
+def test_less_sparsity_than_is_there_is_what_was_asked_for():
+    model, batches = small_net(), small_data(True)
+    model.fit(batches, epochs=2, verbose=0, callbacks=[ek.GradualPruning(0.8)])
+    watch = Sparsities()
+    model.fit(batches, epochs=2, verbose=0, callbacks=[ek.GradualPruning(0.5), watch])
+    assert set(watch.seen) == {0.5}
+
+
+def test_a_layer_that_begins_at_zero_is_not_taken_for_pruned():
+    new = layers.Dense(4, activation="softmax", kernel_initializer="zeros")
+    model = compiled(keras.Sequential([keras.Input((6,)), new]))
+    watch = Sparsities()
+    schedule = ek.schedules.Polynomial(begin=4)
+    batches = small_data(True)
+    model.fit(batches, epochs=2, verbose=0, callbacks=[ek.GradualPruning(0.5, schedule), watch])
+    assert watch.seen[:4] == [0, 0, 0, 0]
+    assert np.mean(np.asarray(new.kernel) == 0) == 0.5
+
+
+@pytest.mark.parametrize("where", ["validation", "evaluate", "predict"])
+def test_wanda_counts_train_steps_only(where):
+    """The last feature is large outside of training alone."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(32, 8)).astype("float32"), np.zeros((32, 4))
+    other = rng.normal(size=(32, 8)).astype("float32")
+    x[:, 0] *= 100
+    other[:, 7] *= 1e6
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if where == "evaluate":
+                self.model.evaluate(other, y, verbose=0)
+            else:
+                self.model.predict(other, verbose=0)
+
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="d")])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    model.predict(other, verbose=0)  # traced before the fit
+    pruning = ek.GradualPruning(0.875, ek.schedules.OneShot(at=0.5), criterion="wanda")
+    options = {"validation_data": (other, y)} if where == "validation" else {}
+    callbacks = [pruning] if options else [pruning, Look()]
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks, **options)
+    (mask,) = pruning.masks.values()
+    assert mask.sum(axis=1).tolist() == [4, 0, 0, 0, 0, 0, 0, 0]
+    assert not {"train_step", "_edgekit_watched_steps"} & set(vars(model))
+
+
+def test_the_last_update_between_the_steps_that_callbacks_see_is_made(cnn, data):
+    fit(compiled(cnn, steps_per_execution=4), data, ek.GradualPruning(0.5), epochs=1)
+    assert zeros(cnn.get_layer("conv")) == 0.5

@@ -1,4 +1,4 @@
-"""Masks that hold kernels sparse while a model trains."""
+"""Masks that hold weights at zero while a model trains."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,15 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from edgekit.core.constraints import Mask, hold, release, retrace_training
+from edgekit.core import constraints
+from edgekit.core.constraints import Mask, retrace_training
 from edgekit.core.together import Together
+
+_DO_NOT_HOLD = (
+    "the masks do not hold: another callback changes the same weights in this fit (cluster in a "
+    "second fit), or the train step was traced before them or updates weights by other means than "
+    "optimizer.apply; trace it within ek.custom_loop"
+)
 
 
 class HeldMasks:
@@ -27,18 +34,23 @@ class HeldMasks:
         masks: Sequence[np.ndarray],
     ):
         self._model = model
-        self._held = []
+        self._held: list[tuple[keras.Variable, Mask]] = []
         for variable, mask in zip(variables, masks, strict=True):
             with model.distribute_strategy.scope():
                 stored = keras.Variable(
                     mask, dtype="bool", trainable=False, name=f"{variable.name}_mask"
                 )
-            constraint = Mask(stored)
-            hold(variable, constraint)
-            self._held.append((variable, constraint))
-        self._put = Together(model, variables).changer(self.put)
+            self._held.append((variable, Mask(stored)))
+        constraints.hold(model, self._held)
+        self._together = Together(model, variables)
+        self._put = self._together.changer(self.put)
         self.update(masks)
         retrace_training(model)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What is held."""
+        return [variable for variable, _ in self._held]
 
     @property
     def pairs(self) -> list[tuple[keras.Variable, keras.Variable]]:
@@ -58,21 +70,30 @@ class HeldMasks:
         """Set the masked weights to zero now."""
         self._put(self.masks)
 
+    def verify(self) -> None:
+        """Make sure, after a step, that what is masked is zero: then it will be after any other.
+
+        Raises:
+            ValueError: It is not.
+        """
+        for weights, mask in zip(self._together.read(), self.masks, strict=True):
+            if weights[~mask].any():
+                raise ValueError(_DO_NOT_HOLD)
+
     def release(self) -> None:
         """Let the variables go: the model is plain Keras again.
 
-        What it holds now stays. Averaged or restored weights may have come in since the last
-        step: `apply` first, to keep it sparse.
+        What it holds now stays. What has been written past Keras's own variables may have come in
+        since the last step: `apply` first, to keep it sparse.
         """
-        for variable, constraint in self._held:
-            release(variable, constraint)
+        constraints.release(self._model, self._held)
         retrace_training(self._model)
 
     def put(self, number: int, mask: tf.Tensor) -> None:
         """Put one mask in place and apply it; for use inside a graph."""
         variable, constraint = self._held[number]
         constraint.mask.assign(mask)
-        variable.assign(constraint(variable.value))
+        constraints.write(variable, constraint(variable.value))
 
 
 def sparsity_of(kernels: Sequence[keras.Variable]) -> float:

@@ -1,0 +1,115 @@
+"""The optimizers of a model: those within others, their moving averages, what is done at `apply`.
+
+The averages of `use_ema=True` have no public name: this is the only file that uses Keras's own.
+"""
+
+import functools
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import keras
+
+_HOOKS = "_edgekit_hooks"
+
+
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """The optimizers that a model is compiled with, and others that it has as attributes."""
+    found = [getattr(model, "optimizer", None), *vars(model).values()]
+    kind = keras.optimizers.Optimizer
+    return list({id(each): each for each in found if isinstance(each, kind)}.values())
+
+
+def innermost(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizers.Optimizer]:
+    """Those that update weights: within a loss scale, or side by side in a MultiOptimizer."""
+    if hasattr(optimizer, "inner_optimizer"):
+        return innermost(optimizer.inner_optimizer)
+    return list(getattr(optimizer, "optimizers", None) or [optimizer])
+
+
+def has_own_apply(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether its `apply` is not Keras's, and so may write weights after the constraints."""
+    every = [optimizer, *innermost(optimizer)]
+    return any(not type(each).apply.__module__.startswith("keras.") for each in every)
+
+
+def each_average(
+    optimizer: keras.optimizers.Optimizer,
+    see: Callable[[keras.Variable, keras.Variable], None],
+) -> None:
+    """Call `see(variable, average)` for each moving average, now or once the optimizer has them.
+
+    Args:
+        optimizer: With or without others in it.
+        see: Called once for each pair.
+    """
+    if not optimizer.built:
+        # Only then a MultiOptimizer of a function knows which optimizers are in it.
+        _after_build(optimizer, lambda: each_average(optimizer, see))
+        return
+    for each in innermost(optimizer):
+        if each.built and getattr(each, "use_ema", False):
+            averages = each._model_variables_moving_average
+            for variable, average in zip(each._trainable_variables, averages, strict=True):
+                if average is not None:
+                    see(variable, average)
+
+
+class ApplyHooks:
+    """What is done before and after an optimizer's `apply`, under keys to remove it by.
+
+    Args:
+        optimizer: Whose `apply` is led through them.
+    """
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer):
+        self.before: dict[Hashable, Callable[[Sequence[Any], Sequence[keras.Variable]], None]] = {}
+        self.after: dict[Hashable, Callable[[], None]] = {}
+        self._optimizer = optimizer
+        apply = optimizer.apply
+
+        @functools.wraps(apply)
+        def hooked(grads, trainable_variables=None):
+            grads = list(grads)
+            if trainable_variables is not None:
+                trainable_variables = list(trainable_variables)
+            for hook in list(self.before.values()):
+                hook(grads, trainable_variables or optimizer._trainable_variables)
+            done = apply(grads, trainable_variables)
+            for hook in list(self.after.values()):
+                hook()
+            return done
+
+        # Past Keras's tracking of attributes, so that nothing of it remains.
+        vars(optimizer)["apply"] = hooked
+        vars(optimizer)[_HOOKS] = self
+
+    def remove(self, key: Hashable) -> None:
+        """Do no more what stands under the key; with the last one gone `apply` is its own."""
+        self.before.pop(key, None)
+        self.after.pop(key, None)
+        if not self.before and not self.after:
+            for name in ("apply", _HOOKS):
+                vars(self._optimizer).pop(name, None)
+
+
+def hooks_of(optimizer: keras.optimizers.Optimizer) -> ApplyHooks:
+    """The hooks of an optimizer, those that it has or new ones."""
+    return vars(optimizer).get(_HOOKS) or ApplyHooks(optimizer)
+
+
+def unhook(optimizer: keras.optimizers.Optimizer, key: Hashable) -> None:
+    """Do no more at its `apply` what stands under the key."""
+    if _HOOKS in vars(optimizer):
+        vars(optimizer)[_HOOKS].remove(key)
+
+
+def _after_build(optimizer: keras.optimizers.Optimizer, then: Callable[[], None]) -> None:
+    build = optimizer.build
+
+    @functools.wraps(build)
+    def building(variables):
+        vars(optimizer).pop("build", None)
+        build(variables)
+        then()
+
+    vars(optimizer)["build"] = building
