@@ -177,4 +177,4 @@ def _number(tensor: TensorInfo | None) -> int | None:
 
 
 def _has_open_size(op: OpInfo) -> bool:
-    return any(tensor.open for tensor in (*op.input_tensors, *op.output_tensors))
+    return any(tensor.open_beyond_batch for tensor in (*op.input_tensors, *op.output_tensors))

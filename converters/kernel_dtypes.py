@@ -22,7 +22,9 @@ _DATA = {
     "TRANSPOSE_CONV": 2,
 }
 # They read the shape of their input and nothing else.
-_OF_SHAPES = ("RANK", "SHAPE")
+OF_SHAPES = ("RANK", "SHAPE")
+# Their input says what they compute, constant or not.
+_CONVERSIONS = ("BITCAST", "CAST", "DENSIFY", "DEQUANTIZE", "QUANTIZE")
 # Ops whose kernels take float data with integer weights, and quantize the data as they run.
 HYBRID = (
     "BATCH_MATMUL",
@@ -83,9 +85,11 @@ def kernel_of(op: OpInfo) -> Kernel:
 def data_tensor(op: OpInfo) -> TensorInfo | None:
     """The tensor whose dtype says in what an op computes; None for an op without tensors."""
     result = next(iter(op.output_tensors), None)
-    if op.name in _OF_SHAPES:
+    if op.name in OF_SHAPES:
         return result
     first = op.slot(_DATA.get(op.name, 0))
+    if op.name in _CONVERSIONS and first is not None:
+        return first
     if first is not None and not first.constant and first.dtype not in ("resource", "variant"):
         return first
     computed = [t for t in op.input_tensors if not t.constant and t.dtype != "resource"]

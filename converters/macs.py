@@ -57,6 +57,8 @@ def _transposed_3d(op: OpInfo) -> int:
 
 def _transposed_with_bias(op: OpInfo) -> int:
     """MediaPipe's own: inputs are data, filters (out, h, w, in), bias."""
+    if len(op.slots) < 2 or None in op.slots[:2]:  # something else of that name
+        return 0
     return op.slots[0].size * math.prod(op.slots[1].shape[:3])
 
 

@@ -54,6 +54,11 @@ class TensorInfo:
         return -1 in self.open_shape
 
     @property
+    def open_beyond_batch(self) -> bool:
+        """Whether a size other than that of a batch is not fixed."""
+        return -1 in (self.open_shape[1:] if len(self.open_shape) > 1 else self.open_shape)
+
+    @property
     def stored_bytes(self) -> int:
         """Bytes a constant takes in the file."""
         levels = self.sparsity[2] if self.sparsity else ()

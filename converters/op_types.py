@@ -1,6 +1,6 @@
 """The type of an op for a table of kernels: in what it computes, and what else its kernel asks."""
 
-from converters.kernel_dtypes import HYBRID, data_tensor, kernel_of
+from converters.kernel_dtypes import HYBRID, OF_SHAPES, data_tensor, kernel_of
 from converters.model_info import OpInfo
 
 _NARROW = ("int2", "int4", "uint4")
@@ -16,6 +16,8 @@ def op_type(op: OpInfo) -> str:
     plain"` for integers that stand for themselves; `"float32 to int8"` for conversions; `"float32
     by int64"` with indices of 64 bits.
     """
+    if op.name in OF_SHAPES and op.input_tensors:
+        return f"{op.input_tensors[0].dtype} to {op.output_tensors[0].dtype}"
     kernel = kernel_of(op)
     found = kernel.dtype
     if not kernel.floating and kernel.data in _STAND_FOR_REALS:
@@ -27,6 +29,7 @@ def op_type(op: OpInfo) -> str:
         found += f" to {op.output_tensors[0].dtype}"
     data = data_tensor(op)
     others = [t.dtype for t in op.input_tensors if t is not data]
-    if "int64" in others and kernel.data != "int64" and op.name not in HYBRID:
+    weighted = op.name in HYBRID and op.name != "EMBEDDING_LOOKUP"  # 64 bits are those of a bias
+    if "int64" in others and kernel.data != "int64" and not weighted:
         found += " by int64"
     return found

@@ -63,6 +63,7 @@ class OneOp:
     options: Mapping[str, object] = field(default_factory=dict)
     version: int = 1
     custom: bool = False
+    intermediates: Sequence[Operand] = ()
 
 
 def one_op_file(op: OneOp) -> bytes:
@@ -75,6 +76,9 @@ def one_op_file(op: OneOp) -> bytes:
         -1 if t is None else _add(model, graph, t, f"in{i}") for i, t in enumerate(op.inputs)
     ]
     operator.outputs = [_add(model, graph, t, f"out{i}") for i, t in enumerate(op.outputs)]
+    operator.intermediates = [
+        _add(model, graph, t, f"between{i}") for i, t in enumerate(op.intermediates)
+    ]
     operator.opcodeIndex = 0
     _set_options(operator, op)
     fed = zip(operator.inputs, op.inputs, strict=True)

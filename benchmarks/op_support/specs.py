@@ -54,6 +54,10 @@ _SEGMENTS = _names("""
     SEGMENT_SUM UNSORTED_SEGMENT_SUM UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_MAX
     UNSORTED_SEGMENT_MIN
 """)
+# Ops that converters give weights of 4 bits.
+_FOUR_BITS = _names("""
+    BATCH_MATMUL CONV_2D DEPTHWISE_CONV_2D EMBEDDING_LOOKUP FULLY_CONNECTED TRANSPOSE_CONV
+""")
 # Ops whose indices may be of 64 bits.
 _INDEXED = _names("""
     GATHER GATHER_ND PAD PADV2 MIRROR_PAD SLICE TRANSPOSE TILE BROADCAST_TO SPLIT_V FILL
@@ -72,11 +76,12 @@ def all_ops() -> Iterator[OneOp]:
             yield one_op(name, dtype)
             if dtype in ("int8", "uint8", "int16"):
                 yield one_op(name, dtype, plain=True)
-            if name in _INDEXED:
+            if name in _INDEXED and dtype != "int64":
                 yield one_op(name, dtype, index="int64")
         if name in _WEIGHTED:
             for dtype in MIXED:
-                yield one_op(name, dtype)
+                if name in _FOUR_BITS or "int4" not in dtype:
+                    yield one_op(name, dtype)
 
 
 def one_op(name: str, dtype: str, plain: bool = False, index: str = "int32") -> OneOp:
@@ -207,7 +212,7 @@ def _svdf(name: str, dtype: str, image: Image, index: str) -> OneOp:
             Operand((1, 6), state, None, (0.1,) if state != "float32" else (), 0, variable=True),
         ],
         [data((1, 2), activation, plain)],
-        {"rank": 1, "fusedActivationFunction": 0},
+        {"rank": 1, "fusedActivationFunction": int(activation == "int8")},
         version=3,
     )
 
@@ -235,7 +240,12 @@ def _lstm(name: str, dtype: str, image: Image, index: str) -> OneOp:
         options |= {"mergeOutputs": False, "timeMajor": False}
         return OneOp(name, [fed, *one, *one, *states, *states, *[None] * 9], [made, made], options)
     tail = [None] * 4
-    return OneOp(name, [fed, *one, *states, *tail], [made], options, version=3)
+    between = []
+    if activation in ("int8", "int16") and not plain:
+        between = [Operand((0,), "int16", None, (2**-12,))] * 4
+        between.append(Operand((0,), activation, None, state.scales, state.zero_point))
+    fed_in = [fed, *one, *states, *tail]
+    return OneOp(name, fed_in, [made], options, version=3, intermediates=between)
 
 
 def _rnn(name: str, dtype: str, image: Image, index: str) -> OneOp:

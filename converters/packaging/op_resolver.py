@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from converters.micro_custom_ops import CUSTOM
 from converters.targets import TARGETS
 
 # Names that are not those of the schema with other capitals.
@@ -10,27 +11,6 @@ _SPELLED = {
     "CUMSUM": "CumSum",
     "PADV2": "PadV2",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
-}
-# Custom ops that come with TensorFlow Lite Micro.
-CUSTOM = {
-    "CIRCULAR_BUFFER": "CircularBuffer",
-    "TFLite_Detection_PostProcess": "DetectionPostprocess",
-    "TFLM_DECODE": "Decode",
-    "ethos-u": "EthosU",
-    "SignalDelay": "Delay",
-    "SignalEnergy": "Energy",
-    "SignalFftAutoScale": "FftAutoScale",
-    "SignalFilterBank": "FilterBank",
-    "SignalFilterBankLog": "FilterBankLog",
-    "SignalFilterBankSpectralSubtraction": "FilterBankSpectralSubtraction",
-    "SignalFilterBankSquareRoot": "FilterBankSquareRoot",
-    "SignalFramer": "Framer",
-    "SignalIrfft": "Irfft",
-    "SignalOverlapAdd": "OverlapAdd",
-    "SignalPCAN": "PCAN",
-    "SignalRfft": "Rfft",
-    "SignalStacker": "Stacker",
-    "SignalWindow": "Window",
 }
 # Those of them that LiteRT lacks.
 MICRO_ONLY = frozenset(CUSTOM) - {"TFLite_Detection_PostProcess"}

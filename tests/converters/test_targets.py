@@ -1,13 +1,26 @@
+import json
+import subprocess
+import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import edgekit as ek
+from benchmarks.op_support.op_files import OneOp, Operand, one_op_file
+from benchmarks.op_support.specs import one_op
+from converters import Flatbuffer
+from converters.model_info import OpInfo
 from converters.packaging.arena import run_micro
-from converters.targets import TARGETS, describe_target
+from converters.reader import read_model
+from converters.targets import TARGETS, describe_target, unsupported
+from tests.converters.lite_files import lite_file
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -88,4 +101,80 @@ def test_ops_are_ops():
     from converters.flatbuffer_tables import builtin_names
 
     for target in TARGETS.values():
-        assert (target.ops or frozenset()) <= builtin_names()
+        assert target.ops <= builtin_names()
+
+
+@pytest.mark.parametrize("target", ["tflite-micro", "litert"])
+def test_verdicts_hold_op_by_op_and_dtype_by_dtype(target):
+    """A sample of small files, each run for real; all of them in `benchmarks/op_support`."""
+    if target == "tflite-micro":
+        pytest.importorskip("tflite_micro")
+    command = [sys.executable, "-m", "benchmarks.op_support.check", "80", "--target", target]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def verdict(op: OneOp, target: str) -> str:
+    report = ek.inspect(Flatbuffer(one_op_file(op)))
+    return next((found.reason for found in report.unsupported(target)), "runs")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "target", "said"),
+    [
+        ("CONV_2D", "uint8", "tflite-micro", "uint8: its kernel takes float32"),
+        ("CAST", "uint8", "tflite-micro", "uint8 to uint8: its kernel takes"),
+        ("TRANSPOSE", "int32", "tflite-micro", "int32: its kernel takes float32"),
+        ("ADD", "int64", "tflite-micro", "int64: its kernel takes"),
+        ("ADD", "int32", "tflite-micro", "runs"),
+        ("RESHAPE", "bool", "tflite-micro", "runs"),
+        ("UNIDIRECTIONAL_SEQUENCE_LSTM", "float32×int8", "tflite-micro", "int8 weights with float"),
+        ("ADD", "int32", "edgetpu", "int32: only int8 and uint8 run there"),
+        ("RESHAPE", "string", "edgetpu", "string: only int8 and uint8 run there"),
+        ("RESHAPE", "bool", "ethos-u", "bool: its kernel takes"),
+        ("RESHAPE", "bool", "litert-gpu", "bool: only floats and 8 bits run there"),
+        ("GREATER", "float32", "litert-gpu", "runs"),
+        ("CONV_2D", "uint8", "litert-gpu", "runs"),
+        ("LOGICAL_NOT", "bool", "litert-gpu", "litert-gpu has no such op"),
+    ],
+)
+def test_dtypes_count(name, dtype, target, said):
+    assert verdict(one_op(name, dtype), target).startswith(said)
+
+
+@pytest.mark.parametrize("name", ["STABLEHLO_EXPONENTIAL", "STABLEHLO_CONVOLUTION", "CALL"])
+def test_builtins_that_litert_lacks(name):
+    edges = [Operand((1, 4), "float32")]
+    options = {"subgraph": 1} if name == "CALL" else {}
+    content = one_op_file(OneOp(name, edges, edges, options))
+    ops = read_model(content).ops if name != "CALL" else (OpInfo(0, "CALL", (), ()),)
+    assert unsupported(ops, "litert")[0].reason == "litert has no such op"
+
+
+@pytest.mark.parametrize(
+    ("name", "runs_on"),
+    [
+        ("TFLite_Detection_PostProcess", {"litert", "tflite-micro"}),
+        ("ethos-u", {"tflite-micro", "ethos-u"}),
+        ("edgetpu-custom-op", {"edgetpu"}),
+        ("SignalRfft", {"tflite-micro"}),
+        ("Convolution2DTransposeBias", {"litert", "litert-gpu"}),
+        ("MyOwn", set()),
+    ],
+)
+def test_custom_ops_that_targets_know(name, runs_on):
+    edges = [Operand((1, 4), "float32")]
+    op = OneOp(name, edges, edges, custom=True)
+    assert {target for target in TARGETS if verdict(op, target) == "runs"} == runs_on
+
+
+def test_sizes_that_are_not_fixed():
+    spec = tf.TensorSpec([None, 4], name="a")
+    batch = ek.inspect(lite_file(tf.nn.relu, spec))
+    sides = ek.inspect(lite_file(tf.nn.relu, tf.TensorSpec([1, None, 4], name="a")))
+    for target in ("tflite-micro", "ethos-u", "edgetpu", "litert-gpu"):
+        reasons = [found.reason for found in sides.unsupported(target)]
+        assert "a shape that is not fixed" in reasons or target in ("ethos-u", "edgetpu")
+        assert "a shape that is not fixed" not in [f.reason for f in batch.unsupported(target)]
+    assert batch.unsupported("tflite-micro") == []
+    assert sides.unsupported("litert") == []

@@ -1,0 +1,23 @@
+"""The custom ops that come with TensorFlow Lite Micro."""
+
+# `{op: method of MicroMutableOpResolver that adds it, without "Add"}`.
+CUSTOM = {
+    "CIRCULAR_BUFFER": "CircularBuffer",
+    "TFLite_Detection_PostProcess": "DetectionPostprocess",
+    "TFLM_DECODE": "Decode",
+    "ethos-u": "EthosU",
+    "SignalDelay": "Delay",
+    "SignalEnergy": "Energy",
+    "SignalFftAutoScale": "FftAutoScale",
+    "SignalFilterBank": "FilterBank",
+    "SignalFilterBankLog": "FilterBankLog",
+    "SignalFilterBankSpectralSubtraction": "FilterBankSpectralSubtraction",
+    "SignalFilterBankSquareRoot": "FilterBankSquareRoot",
+    "SignalFramer": "Framer",
+    "SignalIrfft": "Irfft",
+    "SignalOverlapAdd": "OverlapAdd",
+    "SignalPCAN": "PCAN",
+    "SignalRfft": "Rfft",
+    "SignalStacker": "Stacker",
+    "SignalWindow": "Window",
+}
