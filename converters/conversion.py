@@ -133,10 +133,10 @@ def convert(
     clipping = _clipping(source.model) if quantization_aware else []
     for note in clipping:
         warnings.warn(note, stacklevel=2)
-    files = {}
+    files, order = {}, None if source.model is None else list(source.shapes)
     for name in formats:  # a loop, so that warnings are of the caller's line
         notes = [*done.notes, *clipping] if FORMATS[name].integer else []
-        files[name] = judged(name, contents[name], checks[name], done.loops, sparse, notes)
+        files[name] = judged(name, contents[name], checks[name], done.loops, sparse, notes, order)
     return files
 
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from converters.files import existing_file, write_whole
 from converters.isolation import run_isolated
 from converters.reader import read_model, read_models
 from converters.runner import KERNELS, Runner, Tensor
-from converters.samples import Samples, match_tensors
+from converters.samples import Samples, by_name, match_tensors
 
 _IDENTIFIER = b"TFL3"
 
@@ -31,6 +32,9 @@ class Flatbuffer:
 
     Args:
         content: The bytes of the `.tflite` file.
+        check: As the attribute. Defaults to `None`.
+        order: Names of the inputs in the order of the model it was converted from, for lists of
+            arrays. Defaults to `None`: not known.
 
     Attributes:
         check: How its outputs compare with those of the model it was converted from; None for a
@@ -40,12 +44,15 @@ class Flatbuffer:
         ValueError: The bytes are not a LiteRT flatbuffer.
     """
 
-    def __init__(self, content: bytes, check: Check | None = None):
+    def __init__(
+        self, content: bytes, check: Check | None = None, order: Sequence[str] | None = None
+    ):
         if len(content) < 8 or content[4:8] != _IDENTIFIER:
             kind = kind_of(content) or f"{len(content):,} bytes without the mark 'TFL3' at byte 4"
             raise ValueError(f"not a LiteRT flatbuffer (.tflite) but {kind}")
         self.content = bytes(content)
         self.check = check
+        self.order = None if order is None else list(order)
         self._runners: dict[tuple[str, str | None], Runner] = {}
         self._noted: set[tuple[str | None, str]] = set()
 
@@ -120,7 +127,10 @@ class Flatbuffer:
         Raises:
             ValueError: As in `predict`; the message calls the samples `argument`.
         """
-        arrays, notes = match_tensors(x, read_model(self.content, signature), argument)
+        model = read_model(self.content, signature)
+        order = self.order if signature is None else None
+        x = by_name(x, {name: t.shape for name, t in model.inputs.items()}, order)
+        arrays, notes = match_tensors(x, model, argument)
         for name, note in notes.items():
             if (signature, name) not in self._noted:
                 self._noted.add((signature, name))
@@ -138,10 +148,13 @@ class Flatbuffer:
         Example:
             >>> fb.predict(images)                          # one input
             >>> fb.predict({"image": images, "meta": meta})  # by signature name
+            >>> fb.predict([images, meta])                  # in the order of the model
             >>> fb.predict(codes, signature="decode")
 
         Args:
-            x: `(batch, ...)` array, or several as a dict by input name. Any batch size; where the
+            x: `(batch, ...)` array, or several as a dict by input name; or as a list, in the order
+                of the model it was converted from, or of a file that was read where the shapes
+                leave no doubt. Any batch size; where the
                 inputs have no first size in common, the arrays of one run. Real values are
                 quantized where the model takes integers; an array already of the input's dtype is
                 taken as is. Open sizes may be any.

@@ -29,6 +29,7 @@ def judged(
     loops: list[str],
     sparse: bool,
     said: Sequence[str] = (),
+    order: Sequence[str] | None = None,
 ) -> Flatbuffer:
     """The file with its check and notes; warnings say aloud what it left or lost.
 
@@ -39,6 +40,7 @@ def judged(
         loops: Names of the layers that were unrolled.
         sparse: Whether kernels were to be stored sparse.
         said: What was said aloud already, for the notes. Defaults to nothing.
+        order: Names of the inputs in the model's order. Defaults to `None`: not known.
 
     Raises:
         ConversionError: The format changed nothing, or the file answers NaN.
@@ -55,6 +57,8 @@ def judged(
         )
     refuse_broken(name, check)
     lost = [*_far(name, check), *_lost(name, check), *_uncompared(check)]
+    if wanted.integer:
+        lost += _left_float(flatbuffer)
     if wanted.activations == 8:
         lost += _carried(content, bool(loops))
     if wanted.integer and report.float_islands:
@@ -64,7 +68,7 @@ def judged(
         warnings.warn(f"{name}: {text}", stacklevel=3)
     inference = sparse_inference(content) if sparse else None
     notes = (*said, *lost, *_notes(name, report, loops, inference))
-    return Flatbuffer(content, replace(check, notes=notes))
+    return Flatbuffer(content, replace(check, notes=notes), order)
 
 
 def refuse_broken(name: str, check: Check) -> None:
@@ -115,6 +119,24 @@ def _lost(name: str, check: Check) -> list[str]:
             f"output of its own, bring all to one size in the model{wide}"
         )
     return found
+
+
+def _left_float(flatbuffer: Flatbuffer) -> list[str]:
+    """The signatures beside the default one that compute in float as before."""
+    found = []
+    for key in flatbuffer.signatures:
+        model = read_model(flatbuffer.content, key)
+        tensors = [t for op in model.ops for t in op.output_tensors]
+        if any(t.dtype.startswith("float") for t in tensors) and not any(t.scales for t in tensors):
+            found.append(repr(key))
+    if not found:
+        return []
+    many = len(found) > 1
+    return [
+        f"signature{'s' if many else ''} {', '.join(found)} stayed float32: samples of the default "
+        "signature say nothing of others. Make a file of each signature and convert it with its "
+        "own samples"
+    ]
 
 
 def _carried(content: bytes, unrolled: bool) -> list[str]:

@@ -135,6 +135,24 @@ def match_tensors(
     return fitting, {name: note for name, note in notes.items() if note}
 
 
+def by_name(samples, inputs: Mapping[str, tuple], order: Sequence[str] | None):
+    """A list of arrays as a dict by input name; anything else, and a list in doubt, as it is.
+
+    Args:
+        samples: As in `match_inputs`.
+        inputs: `{input name: shape with batch}`.
+        order: Names of the inputs in the order of the list; None where that is not known, so that
+            only shapes can tell.
+    """
+    if not isinstance(samples, (list, tuple)) or not len(samples) == len(inputs) > 1:
+        return samples
+    if order is not None:
+        return dict(zip(order, samples, strict=True))
+    fitting = [[n for n, shape in inputs.items() if fits_batch(a, shape)] for a in samples]
+    names = [found[0] for found in fitting if len(found) == 1]
+    return dict(zip(names, samples, strict=True)) if len(set(names)) == len(inputs) else samples
+
+
 def fits_batch(values, shape: tuple) -> bool:
     """Whether `values` are numbers of shape `(samples, *shape[1:])`."""
     found = _numbers_shape(values)

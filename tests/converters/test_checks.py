@@ -127,3 +127,21 @@ def test_a_file_that_answers_nan_is_refused(cancelling):
             ConversionError, match=f"{name}: output 'y' is NaN or infinite on 8 of 8"
         ):
             refuse_broken(name, check)
+
+
+def test_signatures_that_stay_float_are_named(tmp_path):
+    import tensorflow as tf
+
+    kernel = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")
+    spec = tf.TensorSpec([1, 8], name="x")
+    module = tf.Module()
+    module.encode = tf.function(lambda x: {"z": tf.nn.relu(x @ kernel)}, input_signature=[spec])
+    module.head = tf.function(lambda x: {"y": x @ kernel}, input_signature=[spec])
+    signatures = {"encode": module.encode, "head": module.head}
+    tf.saved_model.save(module, str(tmp_path), signatures=signatures)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path), list(signatures))
+    (tmp_path / "m.tflite").write_bytes(converter.convert())
+    x = np.random.default_rng(1).normal(size=(32, 8)).astype("float32")
+    with pytest.warns(UserWarning, match="signature 'head' stayed float32"):
+        file = ek.convert(tmp_path / "m.tflite", "int8", calibration=x)["int8"]
+    assert "signature 'head' stayed float32" in file.check.notes[0]

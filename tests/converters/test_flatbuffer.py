@@ -50,9 +50,10 @@ def test_several_inputs_and_outputs_by_name(two_by_two):
     assert list(found) == ["output_0", "output_1"]
     for i, output in enumerate(expected):
         np.testing.assert_allclose(found[f"output_{i}"], output, atol=1e-6)
-    # A file does not know the order of the Keras model: a sequence could be taken wrongly.
+    for name, values in file.predict([b, a]).items():
+        np.testing.assert_array_equal(values, found[name])
     with pytest.raises(ValueError, match=r"must be a dict .* \['a', 'b'\]"):
-        file.predict([b, a])
+        file.predict([b, a, a])
 
 
 def test_a_model_that_returns_its_input():
@@ -145,3 +146,23 @@ def test_tensors_inside_a_file(files, data):
     )
     with pytest.raises(ValueError, match="`kernels` must be one of"):
         files["qat"].tensors(data[0], kernels="fast")
+
+
+def test_a_list_of_inputs_is_in_the_order_of_the_model(tmp_path):
+    """Which is not that of the names, by which the file has them."""
+    b, a = keras.Input((3,), name="b"), keras.Input((3,), name="a")
+    model = keras.Model([b, a], keras.ops.subtract(b, a))
+    file = ek.convert(model)["float32"]
+    x = [np.full((2, 3), 5.0, "float32"), np.full((2, 3), 2.0, "float32")]
+    np.testing.assert_array_equal(file.predict(x), np.full((2, 3), 3.0))
+    read = Flatbuffer.from_file(file.save(tmp_path / "m.tflite"))
+    with pytest.raises(ValueError, match="must be a dict"):
+        read.predict(x)
+
+
+def test_a_list_for_a_file_goes_by_its_shapes(tmp_path):
+    b, a = keras.Input((3,), name="b"), keras.Input((1,), name="a")
+    file = ek.convert(keras.Model([b, a], keras.ops.subtract(b, a)))["float32"]
+    read = Flatbuffer.from_file(file.save(tmp_path / "m.tflite"))
+    x = [np.full((2, 3), 5.0, "float32"), np.full((2, 1), 2.0, "float32")]
+    np.testing.assert_array_equal(read.predict(x), np.full((2, 3), 3.0))
