@@ -13,22 +13,28 @@ def channelwise_dense(file: FlatFile) -> set[int]:
     """Ids of the FULLY_CONNECTED ops that get a scale per channel, the others have one in all.
 
     Scales go where they take away most rounding noise per byte, until they are 2 % of the
-    weights' bytes.
+    weights' bytes. Ops that read one kernel, as the steps of an unrolled layer do, have its scales
+    in common, so that it is stored once.
     """
-    candidates, weights = [], 0
+    readers: dict[int, list] = {}  # kernel of a FULLY_CONNECTED -> the ops that read it
+    kernels: dict[int, np.ndarray] = {}
     for op in file.graph.operators:
-        constants = [c for t in map(int, op.inputs) if (c := _kernel(file, t)) is not None]
-        weights += sum(c.size for c in constants)
-        if file.op_name(op) == "FULLY_CONNECTED" and constants:
-            largest = np.abs(constants[0]).max(axis=1, initial=0.0).astype("float64")
-            noise = np.mean(largest.max(initial=0.0) ** 2 - largest**2)
-            size = np.mean(constants[0].astype("float64") ** 2)
-            candidates.append((noise / max(size, 1e-30) / len(largest), len(largest), op))
-    left, chosen = _SHARE_OF_WEIGHTS * weights, set()
-    for _, channels, op in sorted(candidates, key=lambda c: -c[0]):
+        own = {t: c for t in map(int, op.inputs) if (c := _kernel(file, t)) is not None}
+        kernels |= own
+        if file.op_name(op) == "FULLY_CONNECTED" and own:
+            readers.setdefault(next(iter(own)), []).append(op)
+    candidates = []
+    for tensor in readers:
+        largest = np.abs(kernels[tensor]).max(axis=1, initial=0.0).astype("float64")
+        noise = np.mean(largest.max(initial=0.0) ** 2 - largest**2)
+        size = np.mean(kernels[tensor].astype("float64") ** 2)
+        candidates.append((noise / max(size, 1e-30) / len(largest), len(largest), tensor))
+    left = _SHARE_OF_WEIGHTS * sum(kernel.size for kernel in kernels.values())
+    chosen: set[int] = set()
+    for _, channels, tensor in sorted(candidates, key=lambda c: -c[0]):
         if channels * _BYTES <= left:
             left -= channels * _BYTES
-            chosen.add(id(op))
+            chosen.update(map(id, readers[tensor]))
     return chosen
 
 
