@@ -210,7 +210,7 @@ def _check_labels(labels, answers: np.ndarray, classes: int) -> np.ndarray:
     numbers = np.issubdtype(labels.dtype, np.number)
     if not numbers or (labels != labels.astype(int)).any() or not _within(labels, classes):
         raise ValueError(
-            f"`labels` must be classes from 0 to {classes - 1}. Received {labels.flat[0]!r}, …"
+            f"`labels` must be classes from 0 to {classes - 1}. Received {labels.flat[0]}, …"
         )
     return labels.reshape(-1).astype(int)
 

@@ -11,6 +11,7 @@ from converters.feeding import Feeding, feeding
 from converters.flatbuffer_tables import DAMAGE
 from converters.loaded_signature import LoadedSignature
 from converters.model_info import unique_names
+from converters.native_notes import native_notes_hidden
 from converters.reader import UnknownSignature, read_model
 
 KERNELS = ("xnnpack", "builtin", "reference")
@@ -58,14 +59,15 @@ class Runner:
             "reference": OpResolverType.BUILTIN_REF,
         }
         try:
-            interpreter = Interpreter(
-                model_content=content,
-                num_threads=1,
-                experimental_op_resolver_type=resolver[kernels],
-                experimental_preserve_all_tensors=keep_tensors,
-            )
-            self.graph = LoadedSignature(interpreter, signature)
-            self.graph.allocate()
+            with native_notes_hidden():
+                interpreter = Interpreter(
+                    model_content=content,
+                    num_threads=1,
+                    experimental_op_resolver_type=resolver[kernels],
+                    experimental_preserve_all_tensors=keep_tensors,
+                )
+                self.graph = LoadedSignature(interpreter, signature)
+                self.graph.allocate()
             self.model = read_model(content, signature)
         except UnknownSignature:
             raise

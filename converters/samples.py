@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from converters.bounded_zip import check_zip_file
 from converters.feeding import feeding
 from converters.files import existing_file
+from converters.images import read_images
 from converters.input_values import check_finite, fit_values, is_text, range_note
 from converters.model_info import ModelInfo
 
@@ -68,7 +70,8 @@ def match_inputs(
         ValueError: Empty, NaN or infinite samples, wrong shapes, names or counts.
     """
     if isinstance(samples, (str, os.PathLike)):
-        samples = load_samples(samples)
+        folder = Path(samples).is_dir()
+        samples = read_images(Path(samples), inputs, argument) if folder else load_samples(samples)
     wanted = list(inputs)
     if isinstance(samples, Mapping):
         samples = _pick(dict(samples), wanted, argument, names)

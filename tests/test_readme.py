@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from edgekit.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -22,6 +25,24 @@ def test_every_path_it_names_exists():
     assert named
     for path in named:
         assert (ROOT / path).exists(), path
+
+
+COMMANDS = re.findall(r"^edgekit (.*)$", README, re.MULTILINE)
+
+
+def test_its_commands_are_understood(tmp_path, monkeypatch):
+    """On files of these names that hold nothing, each is refused for what the file holds."""
+    monkeypatch.chdir(tmp_path)
+    Path("demo").mkdir()
+    for name in set(re.findall(r"demo/\w+\.(?:tflite|keras|ekz)", README)):
+        Path(name).write_bytes(b"nothing")
+    Path("demo/digits.tflite").unlink()  # the last command makes it
+    assert len(COMMANDS) == 7
+    for line in COMMANDS:
+        found = CliRunner().invoke(main, line.split())
+        assert found.exit_code == 2
+        assert re.search("is not an?|not an? |expected a whole", found.stderr), (line, found.stderr)
+        assert "option" not in found.stderr, (line, found.stderr)
 
 
 @pytest.mark.slow

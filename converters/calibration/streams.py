@@ -3,16 +3,14 @@
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import count, islice
-from pathlib import Path
+from itertools import count
 
 import numpy as np
 
 from converters.samples import LEARNS, Samples, fits_batch, fits_sample, match_inputs
 
-# Of a stream, which may be endless, and of a folder.
+# Of a stream, which may be endless.
 MOST_SAMPLES = 1000
-_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 CalibrationData = Samples | Iterable | Callable[[], Iterable]
 
@@ -41,7 +39,6 @@ def read_samples(
         ValueError: Empty, NaN or infinite samples, wrong shapes, names or counts, no images.
     """
     if isinstance(data, (str, os.PathLike)):
-        data = _images(Path(data), shapes) if Path(data).is_dir() else data
         return match_inputs(data, shapes, "calibration", in_order, LEARNS)
     data = getattr(data, "input_gen", data)  # of a tf.lite.RepresentativeDataset
     if callable(data) and not hasattr(data, "__array__"):
@@ -220,38 +217,3 @@ def _described(arrays) -> str:
         except ValueError:  # parts of different lengths
             found.append(type(array).__name__)
     return ", ".join(found[:4]) + (", …" if len(found) > 4 else "")
-
-
-def _images(folder: Path, shapes: Mapping[str, tuple]) -> np.ndarray:
-    """`(images, height, width, channels)`, 0 to 255, as Keras's own image datasets are."""
-    (shape, *more) = shapes.values()
-    if more or len(shape) != 4 or shape[-1] not in (1, 3, 4):
-        raise ValueError(
-            f"`calibration` is a folder of images, {folder}, but the model's inputs are "
-            f"{dict(shapes)}: pass arrays"
-        )
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ValueError(
-            "reading images needs Pillow: pip install 'edgekit-keras[images]'"
-        ) from None
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGES)
-    if not paths:
-        raise ValueError(f"`calibration` folder {folder} holds no images ({', '.join(_IMAGES)})")
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}[shape[-1]]
-    found = []
-    for path in islice(_spread(paths), MOST_SAMPLES):
-        try:
-            with Image.open(path) as image:
-                pixels = image.convert(mode).resize((shape[2], shape[1]), Image.BILINEAR)
-        except OSError as error:
-            raise ValueError(f"`calibration` image {path} cannot be read: {error}") from None
-        found.append(np.asarray(pixels, "float32").reshape(shape[1:]))
-    return np.stack(found)
-
-
-def _spread(paths: list[Path]) -> list[Path]:
-    """Some of all folders, where there are too many: classes are folders as a rule."""
-    step = max(len(paths) // MOST_SAMPLES, 1)
-    return paths[::step]

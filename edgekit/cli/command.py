@@ -178,6 +178,7 @@ def _in_option_names(text: str, command: click.Command | None) -> str:
     def option(match: re.Match) -> str:
         return names.get(match[1], match[0])
 
+    text = re.sub(r"\bnp\.\w+\(([^()]*)\)", r"\1", text)  # numbers as NumPy shows them
     text = re.sub(r"`(\w+)`", option, text)
     return re.sub(
         r"(?<=Received: )(\w+)=", lambda m: f"{names[m[1]]} " if m[1] in names else m[0], text

@@ -79,8 +79,8 @@ def run_demo(
 
     A depthwise-separable CNN learns handwritten digits, is pruned, trained on with int8
     rounding and its zeros kept, converted, and measured in LiteRT on images it has not seen.
-    The same seed gives the same accuracies and the same `.tflite` bytes: TensorFlow is set to
-    deterministic ops for the rest of the process.
+    On one machine, with the same builds of the libraries, the same seed gives the same accuracies
+    and `.tflite` bytes: TensorFlow is set to deterministic ops for the rest of the process.
 
     Args:
         out: Folder for `report.html`, `report.json`, the `.tflite` files and the Keras models;

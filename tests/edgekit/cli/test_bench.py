@@ -86,6 +86,17 @@ def test_several_settings_and_json(folder):
     assert report["settings"]["mode"] == "standard"
 
 
+def test_a_folder_of_images_is_fed(folder, tmp_path):
+    from PIL import Image
+
+    for i in range(3):
+        Image.new("RGB", (9, 7), (10 * i, 20, 30)).save(tmp_path / f"{i}.png")
+    found = run(folder / "float32.tflite", *QUICK, "--inputs", tmp_path, "--json")
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["settings"]["inputs"] == "real samples"
+    assert "XNNPACK" not in found.stderr
+
+
 def test_other_devices(folder, tmp_path):
     found = run(folder / "int8.tflite", "--device", "mcu", "-o", tmp_path / "m.json")
     assert found.exit_code == 0, found.output

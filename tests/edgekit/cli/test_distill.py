@@ -53,6 +53,18 @@ def test_a_narrow_student_learns(folder, tmp_path):
     assert accuracy == pytest.approx(found["accuracy"]["student"])
 
 
+def test_a_training_that_loses_its_weights_writes_nothing(folder, tmp_path):
+    x, y = make_data(64)
+    np.savez(tmp_path / "data.npz", x_train=x * 1e30, y_train=y, x_test=x, y_test=y)
+    out = tmp_path / "new" / "o.keras"
+    teacher, student = folder / "teacher_0.keras", folder / "student.keras"
+    options = ("--epochs", 2, "--learning-rate", 10, "--json")
+    done = run(teacher, "--student", student, "--data", tmp_path / "data.npz", "-o", out, *options)
+    assert done.exit_code == 1, done.output
+    assert "holds NaN or infinity: train with a smaller" in json.loads(done.stdout)["error"]
+    assert not out.parent.exists()
+
+
 @pytest.mark.parametrize("teachers", [["teacher_0.keras", "teacher_1.keras"], ["teacher.tflite"]])
 def test_several_teachers_and_flatbuffers(folder, tmp_path, teachers):
     data, student = folder / "data.npz", folder / "student.keras"
