@@ -17,7 +17,7 @@ from converters.calibration.sample_scale import scale_notes
 from converters.calibration.streams import CalibrationData, read_samples
 from converters.checks import SAMPLES, probe, read_checks
 from converters.child import ChildError, why_it_failed
-from converters.errors import ConversionError, first_line
+from converters.errors import ConversionError, first_line, lacking_op
 from converters.file_kinds import may_be_quantization_aware
 from converters.flatbuffer import Flatbuffer
 from converters.fork_server import ForkServer, Server
@@ -371,6 +371,7 @@ def _run(server: Server, folder: Path, source: Source) -> None:
         reason, output = str(error), error.output
     if reason:
         reason = reason.removeprefix(f"{ConversionError.__module__}.{ConversionError.__name__}: ")
+        reason = lacking_op(reason) or reason
         marker = folder / "current"
         current = marker.read_text() if marker.exists() else "start-up"
         raise ConversionError(f"converting {source.name} to {current} failed: {reason}", output)

@@ -1,5 +1,17 @@
 """What can go wrong in a conversion."""
 
+import re
+
+# What TensorFlow's converter says of an op that LiteRT lacks, after where it is.
+_LACKING = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+_PLACE = re.compile(r'"([^"@]+)@__inference')
+# What people write for it, and what they can do.
+_INSTEAD = {
+    "BitwiseAnd": "keras.ops.argmax and argmin: give out the scores, and pick where they are read",
+    "MaxPool3D": "MaxPooling3D: reshape and pool over two axes, then over the third",
+    "MaxPool3DV2": "MaxPooling3D: reshape and pool over two axes, then over the third",
+    "AvgPool3D": "AveragePooling3D: reshape and pool over two axes, then over the third",
+}
 _INNER = "Exception encountered: "
 _CALLING = "Exception encountered when calling"
 
@@ -14,6 +26,22 @@ class ConversionError(RuntimeError):
 
 class MigrationError(ValueError):
     """Something of a legacy model has no counterpart in Keras 3; the message says what."""
+
+
+def lacking_op(output: str) -> str | None:
+    """The op that LiteRT has none for, and where it is, in words; None if that is not the reason.
+
+    Args:
+        output: What TensorFlow's converter printed.
+    """
+    lacking = list(dict.fromkeys(_LACKING.findall(output)))
+    if not lacking:
+        return None
+    name = lacking[0]
+    place = next((p for p in _PLACE.findall(output) if p.endswith(f"/{name}")), "")
+    where = f" in {place.removesuffix(f'/{name}')!r}" if place else ""
+    instead = f". It comes from {_INSTEAD[name]}" if name in _INSTEAD else ""
+    return f"LiteRT has no op for TensorFlow's {' and '.join(lacking)}{where}{instead}"
 
 
 def cause(error: BaseException) -> str:

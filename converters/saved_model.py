@@ -3,7 +3,8 @@
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -74,11 +75,12 @@ def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: in
         specs.append(tf.TensorSpec((shape[0] or batch, *shape[1:]), tensor.dtype, name=name))
     module = tf.Module()
     module.foreign_variables = foreign_variables(model)
-    serve = _frozen(model, specs)
-    if serve is None:
-        serve = tf.function(lambda *tensors: named_outputs(model, tensors))
-        serve = serve.get_concrete_function(*specs)
-        module.model_variables = [variable.value for variable in model.variables]
+    with _left_to_kernels(model):
+        serve = _frozen(model, specs)
+        if serve is None:
+            serve = tf.function(lambda *tensors: named_outputs(model, tensors))
+            serve = serve.get_concrete_function(*specs)
+            module.model_variables = [variable.value for variable in model.variables]
     try:
         tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": serve})
     except AssertionError:
@@ -86,6 +88,26 @@ def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: in
             f"model {model.name!r} holds a variable that is not Keras's: make it with "
             "`self.add_weight`, and recurrent layers with stateful=False"
         ) from None
+
+
+@contextmanager
+def _left_to_kernels(model: keras.Model) -> Iterator[None]:
+    """Within it layers do not compute what LiteRT's kernels round in their own way.
+
+    Any layer that does says so by a true `emulates_kernels`; edgekit's do.
+    """
+    layers = [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if getattr(layer, "emulates_kernels", False)
+    ]
+    for layer in layers:
+        layer.emulates_kernels = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.emulates_kernels = True
 
 
 def _frozen(model: keras.Model, specs: list):

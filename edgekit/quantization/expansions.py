@@ -8,12 +8,17 @@ import numpy as np
 from keras import ops
 
 
-def expansion_of(operation: keras.Operation) -> Callable | None:
+def expansion_of(operation: keras.Operation, by_length: bool = False) -> Callable | None:
     """A function that computes the operation with simpler ones; None when there is none.
 
     It takes the operation's arguments, and may raise `NotImplementedError` for some of them.
+
+    Args:
+        operation: The operation.
+        by_length: Whether a few values are normalized by `L2Normalize`. Defaults to `False`.
     """
-    expand = _EXPANSIONS.get(type(operation).__name__)
+    name, few = type(operation).__name__, _NORMALIZATIONS_OF_FEW if by_length else {}
+    expand = few.get(name, _EXPANSIONS.get(name))
     return None if expand is None else lambda *args, **kwargs: expand(operation, *args, **kwargs)
 
 
@@ -48,10 +53,26 @@ def normalized(x, axes, epsilon: float, centered: bool = True):
 
     A variance covers several powers of ten, and the inverse of its root reaches every value.
     """
+    if centered and math.prod(x.shape[axis] or 0 for axis in axes) == 1:
+        raise NotImplementedError("a normalization over one value, which is always its beta")
     if centered:
         x = fine(x - fine(ops.mean(x, axis=axes, keepdims=True)))
     variance = fine(ops.mean(fine(x * x), axis=axes, keepdims=True))
     return x * fine(ops.rsqrt(fine(variance + epsilon)))
+
+
+def normalized_few(x, epsilon: float, centered: bool = True):
+    """As `normalized` over the last axis, by its length in 8-bit integers.
+
+    The variance of a few values may be anything, and LiteRT's inverse root of 16-bit integers
+    is far off near zero. Where the length is computed, epsilon is one more value.
+    """
+    count = x.shape[-1]
+    if centered:
+        x = x - fine(ops.mean(x, axis=-1, keepdims=True))
+    pads = [[0, 0]] * (len(x.shape) - 1) + [[0, 1]]
+    x = ops.pad(x, pads, constant_values=math.sqrt(count * epsilon))
+    return L2Normalize(1e-12)(x)[..., :count] * math.sqrt(count)
 
 
 def fine(x):
@@ -160,6 +181,25 @@ def _layer_norm(operation, x, gamma=None, beta=None):
 def _rms_norm(operation, x, scale=None):
     axes = _axes(operation.axis)
     return _scaled(normalized(x, axes, operation.epsilon, centered=False), axes, scale, None)
+
+
+def _layer_norm_of_few(operation, x, gamma=None, beta=None):
+    axes = _axes(operation.axis)
+    if not _few(x, axes):
+        return _layer_norm(operation, x, gamma, beta)
+    return _scaled(normalized_few(x, operation.epsilon), axes, gamma, beta)
+
+
+def _rms_norm_of_few(operation, x, scale=None):
+    axes = _axes(operation.axis)
+    if not _few(x, axes):
+        return _rms_norm(operation, x, scale)
+    return _scaled(normalized_few(x, operation.epsilon, centered=False), axes, scale, None)
+
+
+def _few(x, axes) -> bool:
+    last = [axis % len(x.shape) for axis in axes] == [len(x.shape) - 1]
+    return last and x.shape[-1] is not None and 1 < x.shape[-1] <= _FEW
 
 
 def _scaled(x, axes, gamma, beta):
@@ -276,6 +316,9 @@ def _axes(axis) -> list[int]:
     return list(np.atleast_1d(axis))
 
 
+# The length of more values leaves too few of 8 bits to each.
+_FEW = 16
+_NORMALIZATIONS_OF_FEW = {"LayerNorm": _layer_norm_of_few, "RMSNorm": _rms_norm_of_few}
 _EXPANSIONS = {
     "BatchNorm": _batch_norm,
     "Divide": _divide,

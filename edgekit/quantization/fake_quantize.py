@@ -25,6 +25,9 @@ _HOLDING_ALL = ("recent", "minmax")
 # How fast the count of what is clipped forgets.
 _COUNT_MOMENTUM = 0.98
 
+# What moves a tie to the other side, and no average of hundreds of values that is none.
+_SHARE_OF_STEP = 1e-3
+
 
 @keras.saving.register_keras_serializable(package="edgekit")
 class FakeQuantize(keras.layers.Layer):
@@ -57,12 +60,16 @@ class FakeQuantize(keras.layers.Layer):
     Call arguments:
         inputs: Tensor of any shape.
         observe: Whether training calls follow the range. Defaults to `True`.
+        averages: Whether the inputs are averages of values on this grid, whose ties LiteRT's
+            kernels round away from the integer zero. Defaults to `False`: ties go up.
         training: Whether this is a training call.
 
     Attributes:
         frozen: Whether training leaves the range as it is. A train step that is compiled
             already keeps what it was compiled with.
         delayed: Whether training rounds nothing yet; ranges are followed all the same.
+        emulates_kernels: Whether it computes what LiteRT's kernels round in their own way; the
+            converter, whose graph the kernels compute, turns it off.
         in_loop: Whether it is called in a loop within the step, where the replicas of a
             distributed model cannot talk: whoever runs the loop calls `synchronize` after it.
 
@@ -94,6 +101,7 @@ class FakeQuantize(keras.layers.Layer):
         self.supports_masking = True
         self.frozen = False
         self.delayed = False
+        self.emulates_kernels = True
         self.in_loop = False
 
     @classmethod
@@ -168,10 +176,12 @@ class FakeQuantize(keras.layers.Layer):
         for i, variable in enumerate(variables[:-1]):
             variable.assign(store[f"{i}"])
 
-    def call(self, inputs, observe=True, training=None):
-        return keep_unrounded(self._rounded(inputs, observe, training), inputs)
+    def call(self, inputs, observe=True, averages=False, training=None):
+        return keep_unrounded(self._rounded(inputs, observe, averages, training), inputs)
 
-    def _rounded(self, inputs, observe, training):
+    def _rounded(self, inputs, observe, averages, training):
+        if averages and self.emulates_kernels and not (training and self.delayed):
+            inputs = self._ties_away_from_zero(inputs)
         if self.fixed_range:
             return inputs if training and self.delayed else self._round(inputs, *self.fixed_range)
         follows = training and observe and not self.frozen
@@ -324,6 +334,14 @@ class FakeQuantize(keras.layers.Layer):
         half = 2 ** (self.bits - 1)
         step = ops.maximum(-low, high) / (half - 1)
         return -half * step, (half - 1) * step
+
+    def _ties_away_from_zero(self, inputs):
+        low, high = self.fixed_range or self._range()
+        step = (high - low) / (2**self.bits - 1)
+        zero_point = ops.round(-low / step)
+        below = inputs < (2 ** (self.bits - 1) - zero_point) * step
+        # Averages of n values are 1 / 2n from a tie or on it.
+        return inputs - ops.where(below, _SHARE_OF_STEP * step, 0.0)
 
     def _round(self, inputs, low, high):
         return keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=self.bits)

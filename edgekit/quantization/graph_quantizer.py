@@ -92,6 +92,7 @@ def quantize_graph(
     round_outputs: bool = False,
     runs: int = 1,
     learned: bool | None = None,
+    legacy: bool = False,
 ) -> QuantizedGraph:
     """The graph with its layers wrapped in place and its tensors rounded.
 
@@ -105,6 +106,7 @@ def quantize_graph(
         runs: From how many places the graph is run; each has ranges of its own. Defaults to
             `1`.
         learned: Whether scales of kernels are learned. Defaults to `None`: as the scheme says.
+        legacy: See `GraphQuantizer`. Defaults to `False`.
     """
     quantizer = GraphQuantizer(
         lambda operation: scheme,
@@ -113,6 +115,7 @@ def quantize_graph(
         sites=count_sites(graph, runs),
         runs=runs,
         learned=learned,
+        legacy=legacy,
     )
     weights = {id(tensor) for tensor in constants}
     values = {}
@@ -146,6 +149,8 @@ class GraphQuantizer:
         sites: How often each operation is called in all, see `count_sites`.
         runs: From how many places the graph is run.
         learned: Whether scales of kernels are learned; None as the scheme says.
+        legacy: Whether the graph is that of a layer from a file of before ranges had sites, which
+            has no state for what is rounded since.
     """
 
     scheme_of: Callable[[keras.Operation], QuantScheme | None]
@@ -155,6 +160,7 @@ class GraphQuantizer:
     sites: Mapping[int, int] = field(default_factory=dict)
     runs: int = 1
     learned: bool | None = None
+    legacy: bool = False
     layers: list[keras.layers.Layer] = field(default_factory=list)
     left_float: list[tuple[str, str]] = field(default_factory=list)
     wrappers: dict[int, QuantizeWrapper] = field(default_factory=dict)
@@ -180,6 +186,9 @@ class GraphQuantizer:
         if all(values[id(t)].constant for t in call.input_tensors):
             self._emit_float(call, values, constant=True)
         elif not chosen or not any(_is_float(t) for t in call.outputs):
+            if chosen and type(call.operation).__name__ in ("Argmax", "Argmin"):
+                why = "LiteRT has no op for it: give out the scores, or the model has no file"
+                self.left_float.append((call.operation.name, why))
             self._emit_float(call, values)
         elif kind == Kind.NESTED:
             self._emit_nested(call, values)
@@ -209,7 +218,8 @@ class GraphQuantizer:
 
     def _emit_expanded(self, call, values):
         """Emit what the operation is made of, or leave it in float and say so."""
-        expand = expansion_of(call.operation)
+        bits = self.scheme_of(call.operation).activation_bits
+        expand = expansion_of(call.operation, by_length=bits == 8 and not self.legacy)
         why = "LiteRT has no integer kernel for it"
         if expand is not None:
             try:
@@ -217,8 +227,10 @@ class GraphQuantizer:
                 return
             except NotImplementedError as error:
                 why = str(error)
-        if isinstance(call.operation, keras.layers.Layer):
+        if getattr(call.operation, "data_format", None) == "channels_first":
             why = "data_format='channels_first' has no integer kernels in LiteRT"
+        elif len(call.input_tensors[0].shape) == 5 and "Pool" in type(call.operation).__name__:
+            why = "LiteRT has no kernel for it: a model with it cannot be converted"
         self.left_float.append((f"{call.operation.name} ({type(call.operation).__name__})", why))
         self._emit_float(call, values)
 
@@ -273,7 +285,7 @@ class GraphQuantizer:
         tensors = [self._rounded(values, t, scheme) for t in inputs]
         key = id(call.operation)
         if key not in self.wrappers:
-            followers = [self.own(follower.operation) for follower in tail]
+            followers = [self.own(part.operation) for part in tail if _is_layer(part)]
             self.wrappers[key] = wrap(
                 self.own(call.operation),
                 followers,
@@ -293,8 +305,9 @@ class GraphQuantizer:
         for what, why in wrapper.left_float if wrapper not in self._reported else ():
             self.left_float.append((f"{call.operation.name}: {what}", why))
         self._reported.add(wrapper)
-        last = tail[-1] if tail else call
-        facts = wrapper.output_facts(len(outputs))
+        last, facts = tail[-1] if tail else call, wrapper.output_facts(len(outputs))
+        if tail and not _is_layer(last):  # an operation, which no wrapper holds
+            outputs = self._apply(last, {id(last.input_tensors[0]): outputs[0]})
         for old, new, (on_grid, fixed_range) in zip(last.outputs, outputs, facts, strict=True):
             value = Value(new, last.operation.name, fixed_range=fixed_range, scheme=scheme)
             value.rounded = new if on_grid else None
@@ -347,13 +360,18 @@ class GraphQuantizer:
         scheme, (source_tensor,) = self.scheme_of(call.operation), _data(call)
         deferred = kind == Kind.VIEW and units.feeds_pick(source_tensor)
         source = values[id(source_tensor)]
+        elsewhere = source.rounded is not None and source.rounding is None
+        if kind == Kind.SAME_GRID and elsewhere and not self.legacy:
+            # It is on a grid of the graph around this one: here it gets one that is known.
+            source = values[id(source_tensor)] = replace(source, raw=source.rounded, rounded=None)
         tensors = {id(t): values[id(t)].tensor for t in call.input_tensors}
         if not deferred or source.fixed_range:
             tensors[id(source_tensor)] = self._rounded(values, source_tensor, scheme)
         for old, new in zip(call.outputs, self._apply(call, tensors), strict=True):
             value = Value(new, call.operation.name, rounding=source.rounding, scheme=scheme)
             if kind == Kind.SAME_GRID and source.rounding is not None:
-                value.rounded = source.rounding(new, observe=False)
+                value.rounded = source.rounding(new, observe=False, averages=True)
+                self._follow_training(source.rounding)
             elif kind == Kind.VIEW and source.rounded is not None:
                 value.rounded = new
             elif kind == Kind.VIEW:
@@ -480,6 +498,10 @@ def _hand_name_on(name: str, value: Value) -> None:
 
 def _is_float(tensor) -> bool:
     return keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
+
+
+def _is_layer(call) -> bool:
+    return isinstance(call.operation, keras.layers.Layer)
 
 
 def _data(call) -> list[keras.KerasTensor]:

@@ -43,7 +43,7 @@ _LAYER_KINDS = {
         kl.Multiply,
         kl.Subtract,
     ),
-    Kind.SAME_GRID: (kl.AveragePooling1D, kl.AveragePooling2D),
+    Kind.SAME_GRID: (kl.AveragePooling1D, kl.AveragePooling2D, kl.Resizing, kl.UpSampling2D),
     Kind.VIEW: (
         kl.MaxPooling1D,
         kl.MaxPooling2D,
@@ -215,9 +215,22 @@ def _only_trains(layer: kl.Layer) -> bool:
 
 
 def _kind_in_detail(layer: keras.Operation, kind: Kind | None) -> Kind | None:
+    if isinstance(layer, (kl.Resizing, kl.UpSampling2D)) or type(layer).__name__ == "Resize":
+        return _kind_of_resizing(layer, kind)
     if kind == Kind.ACTIVATION and activation_of(layer) is None:
         return Kind.COMPOSITE if isinstance(layer, kl.Layer) else None
     return kind
+
+
+def _kind_of_resizing(operation: keras.Operation, kind: Kind | None) -> Kind | None:
+    """By interpolation: of operations and layers only some have an integer kernel as they are."""
+    options = ("antialias", "crop_to_aspect_ratio", "pad_to_aspect_ratio")
+    plain = not any(getattr(operation, name, False) for name in options)
+    if operation.interpolation == "bilinear" and plain:
+        return Kind.SAME_GRID
+    if isinstance(operation, kl.Layer):
+        return Kind.COMPOSITE
+    return Kind.VIEW if operation.interpolation == "nearest" and plain else None
 
 
 def activation_of(operation: keras.Operation) -> str | None:

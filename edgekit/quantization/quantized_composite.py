@@ -39,6 +39,7 @@ class QuantizedComposite(QuantizeWrapper):
         self.dtypes = list(dtypes)
         self.learned = learned
         self.quantized = self._found = None
+        self.legacy = False
 
     def build(self, input_shape):
         shapes = [input_shape] if len(self.dtypes) == 1 else input_shape
@@ -56,7 +57,13 @@ class QuantizedComposite(QuantizeWrapper):
             graph, weights = self._trace(inputs)
             rounded = [True] * len(inputs) + [False] * len(weights)
             found = quantize_graph(
-                graph, self.scheme, rounded, weights, runs=self.sites, learned=self.learned
+                graph,
+                self.scheme,
+                rounded,
+                weights,
+                runs=self.sites,
+                learned=self.learned,
+                legacy=self.legacy,
             )
         except Exception as error:  # it is the user's code: it may raise anything
             self._build_unfollowed(error)
@@ -111,6 +118,7 @@ class QuantizedComposite(QuantizeWrapper):
         config.setdefault("learned", False)  # saved before kernels in here had learned scales
         layer = super().from_config({**config, "arguments": None}, custom_objects)
         layer.arguments = arguments
+        layer.legacy = "sites" not in config
         return layer
 
     def _call_arguments(self, tensors):
@@ -142,7 +150,10 @@ class QuantizedComposite(QuantizeWrapper):
         return not own and "training" in signature(self.layer.call).parameters
 
     def _build_unfollowed(self, error):
-        reason = str(error).split("\n")[0][:100]
+        # Ours say what; others tell of symbolic tensors in the words of whatever met them first.
+        reason = f"its code does what keras.ops cannot follow ({type(error).__name__})"
+        if isinstance(error, NotImplementedError) and str(error):
+            reason = str(error).split("\n")[0]
         self.left_float = [
             (
                 type(self.layer).__name__,
@@ -165,14 +176,17 @@ class QuantizedComposite(QuantizeWrapper):
             (kernel, quantizer(full_precision(kernel)))
             for quantizer, kernel in zip(self.quantizers, self._kernels, strict=True)
         ]
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        # A scope of its own hides the values that a scope around it gives the other variables.
+        taken = {id(kernel) for kernel in self._kernels}
+        others = [(v, v.value) for v in self.layer.variables if id(v) not in taken]
+        with keras.StatelessScope(state_mapping=mapping + others, collect_losses=True) as scope:
             outputs = self.layer(*args, **kwargs)
         for loss in scope.losses:
             self.add_loss(loss)
-        for variable in self.layer.non_trainable_variables:  # what the layer itself followed
+        for variable, before in others:  # what the layer itself followed
             value = scope.get_current_value(variable)
             drawn = not _holds_data(variable) and not training  # a seed that inference ignores
-            if value is not None and not drawn:
+            if value is not before and not drawn:
                 variable.assign(value)
         return outputs
 

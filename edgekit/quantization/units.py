@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers as kl
 
 from edgekit.core.graph import Graph
@@ -52,7 +53,7 @@ class Units:
         """The call's kind; None when it stays float."""
         if not self._chosen(call.operation) or _over_volumes(call):
             return None
-        return kind_of(call.operation)
+        return Kind.PICK if _pads_with_value(call) else kind_of(call.operation)
 
     def constant(self, tensor: keras.KerasTensor) -> bool:
         """Whether the tensor is computed from weights alone."""
@@ -153,6 +154,12 @@ class Units:
 def _normalizes_last_axis(call) -> bool:
     axis, rank = call.operation.axis, len(call.outputs[0].shape)
     return axis in (-1, rank - 1)
+
+
+def _pads_with_value(call) -> bool:
+    """Whether it pads with another number than zero, which has to be on the output's grid."""
+    value = call.arguments.kwargs.get("constant_values", 0)
+    return type(call.operation).__name__ == "Pad" and value is not None and bool(np.any(value))
 
 
 def _over_volumes(call) -> bool:

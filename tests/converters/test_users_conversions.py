@@ -9,6 +9,7 @@ from keras import layers, ops
 
 import edgekit as ek
 from converters import ConversionError
+from converters.errors import lacking_op
 
 
 class Counter(layers.Layer):
@@ -91,3 +92,14 @@ def test_microcontrollers_and_scales_per_channel(tmp_path):
     with pytest.raises(ValueError, match="weights with a scale per channel"):
         ek.package(found["weight_only"], "mcu", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_op_that_litert_lacks_is_told_in_words():
+    printed = (
+        'error: loc(callsite(fused["MaxPool3D:", "net/pool/MaxPool3D@__inference_serve_1"] at '
+        "callsite())): 'tf.MaxPool3D' op is neither a custom op nor a flex op"
+    )
+    said = lacking_op(printed)
+    assert said.startswith("LiteRT has no op for TensorFlow's MaxPool3D in 'net/pool'")
+    assert "pool over two axes" in said
+    assert lacking_op("Segmentation fault") is None
