@@ -60,7 +60,7 @@ def test_ctrl_c_at_any_moment_loses_no_message():
     with pytest.raises(KeyboardInterrupt):
         listen()
     assert said == [f"message {number}\n" for number in range(LINES)]
-    assert counts[0] > 10
+    assert counts[0] > 0
 
 
 @pytest.mark.usefixtures("ctrl_c")
