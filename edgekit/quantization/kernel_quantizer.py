@@ -155,7 +155,7 @@ class KernelQuantizer(keras.layers.Layer):
         scale = self.start.value * ops.exp(change)
         if factor is not None and self.channel_axes is not None:
             scale = scale * ops.abs(self._per_channel(factor))
-        floor = self._floors(kernel, bias)
+        floor = self._floors(ops.max(ops.abs(kernel)), bias)
         scale = ops.maximum(scale, ops.stop_gradient(floor / self._levels))
         places = ops.clip(kernel / scale, -self._levels, self._levels)
         places = places + ops.stop_gradient(ops.round(places) - places)
@@ -164,14 +164,13 @@ class KernelQuantizer(keras.layers.Layer):
     def _limits(self, kernel, bias):
         """Largest magnitude to be stored, per channel or in all."""
         limits = ops.max(ops.abs(kernel), axis=self._others, keepdims=True)
-        return ops.maximum(limits, self._floors(kernel, bias))
+        return ops.maximum(limits, self._floors(ops.max(limits), bias))
 
-    def _floors(self, kernel, bias):
-        largest = ops.max(ops.abs(kernel))
+    def _floors(self, largest, bias):
         floors = ops.where(largest > 0, largest, 1.0) * _SHARE_OF_LARGEST
         if bias is None:
             return floors
-        size = ops.cast(ops.abs(bias), kernel.dtype)
+        size = ops.cast(ops.abs(bias), largest.dtype)
         size = ops.max(size) if self.channel_axes is None else self._per_channel(size)
         return ops.maximum(floors, size * _SHARE_OF_BIAS)
 

@@ -1,5 +1,7 @@
 """What batches say about the range of a tensor."""
 
+from functools import cache
+
 import keras
 from keras import ops
 
@@ -62,6 +64,21 @@ def follow_recent(state, low, high):
         low: Lower end of the batch's range, at most zero.
         high: Upper end of it, above `low`.
     """
+    follow = _traced() if keras.backend.backend() == "tensorflow" else _follow_recent
+    return follow(state, low, high)
+
+
+@cache
+def _traced():
+    """The function traced once: its thirty operations are a call in each graph that has ranges."""
+    import tensorflow as tf
+
+    number = tf.TensorSpec((), "float32")
+    state = tf.TensorSpec((STATE_OF_RECENT,), "float32")
+    return tf.function(_follow_recent, [state, number, number], autograph=False)
+
+
+def _follow_recent(state, low, high):
     batch, size = ops.stack([-low, high]), ops.log(high - low)
     older, current, numbers = state[:2], ops.maximum(state[2:4], batch), state[4:]
     mean_before, length = numbers[0], numbers[3]
