@@ -95,7 +95,7 @@ def test_nested_models_are_looked_into(nested):
     names = [layer.name for layer in found.layers]
     assert "middle/encoder/conv_range" in names
     assert "encoder/conv_range" in names
-    assert "middle/clipped_range" in names
+    assert any(name.startswith("middle/clipped") for name in names)
     assert all(layer.largest <= 1.01 for layer in found.layers if "conv_range" in layer.name)
 
 
