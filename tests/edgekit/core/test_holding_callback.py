@@ -1,6 +1,7 @@
 """Masks and shared values hold whoever writes weights, and wherever he stands in the list."""
 
 import itertools
+import random
 
 import keras
 import numpy as np
@@ -164,7 +165,8 @@ TECHNIQUES = {
     "clustering, refreshed": (lambda: ek.WeightClustering(4, refresh=3), clustered),
 }
 
-EVERY = list(itertools.product(TECHNIQUES, OPTIMIZERS, CALLBACKS, ["before", "behind"]))
+EVERY = list(itertools.product(OPTIMIZERS, CALLBACKS, ["before", "behind"]))
+SAMPLED = 25  # of each technique's combinations
 
 
 def allowed(technique, optimizer, callback, place):
@@ -178,12 +180,9 @@ def allowed(technique, optimizer, callback, place):
 FAST = [
     ("pruning", "averages", "swap", "before"),
     ("pruning", "averages", "swap", "behind"),
-    ("pruning", "several", "swap", "behind"),
     ("pruning", "scaled averages", "swap", "behind"),
     ("pruning", "averages written over", "early stopping", "behind"),
     ("pruning", "lookahead, native", "none", "before"),
-    ("pruning", "decay", "variables put back each epoch", "behind"),
-    ("kept zeros", "averages of sums", "swap", "before"),
     ("kept zeros", "lookahead", "model put back", "behind"),
     ("clustering", "averages", "swap", "behind"),
     ("clustering", "muon", "past Keras put back", "behind"),
@@ -202,10 +201,11 @@ def test_it_holds(technique, optimizer, callback, place, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("technique", TECHNIQUES)
 @pytest.mark.filterwarnings("ignore")
-def test_it_holds_in_every_combination(technique, tmp_path):
-    for number, (kind, *rest) in enumerate(EVERY):
-        if kind == technique and allowed(kind, *rest):
-            check(kind, *rest, tmp_path / str(number))
+def test_it_holds_in_any_combination(technique, tmp_path):
+    every = [rest for rest in EVERY if allowed(technique, *rest)]
+    chance = random.Random(technique)
+    for number, rest in enumerate(chance.sample(every, SAMPLED)):
+        check(technique, *rest, tmp_path / str(number))
 
 
 def check(technique, optimizer, callback, place, folder):
