@@ -9,7 +9,7 @@ from converters.files import place_for_folder, write_whole
 from converters.flatbuffer import Flatbuffer
 from converters.inspection import inspect
 from converters.metadata import read_metadata
-from converters.packaging.labels import given_labels
+from converters.packaging.labels import given_labels, warn_of_misfits
 from converters.packaging.normalization import Numbers, given_normalizations
 from converters.packaging.ports import read_ports
 from converters.packaging.said import Said
@@ -74,6 +74,7 @@ def package(
     normalizations = given_normalizations(ports, normalization)
     # A file that says something of itself says what it wants to.
     scores = given_labels(ports, labels, default=target == "android" and not metadata.tree)
+    warn_of_misfits(ports, metadata)
     said = Said(metadata, normalizations, scores)
     folder = place_for_folder(out)
     if target == "android":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converters.files import existing_file
-from converters.metadata import Metadata
+from converters.metadata import Metadata, TensorMetadata
 from converters.packaging.ports import Port, Ports
 
 _MOST_CLASSES = 10_000
@@ -55,21 +55,34 @@ def labels_by_output(
         metadata: That the file has.
         given: From `given_labels`.
     """
-    found = {}
-    for port, said in zip(ports.outputs, metadata.outputs, strict=False):
-        width = port.shape[-1] if port.shape else 1
-        if said.labels and len(said.labels) != width:
-            warnings.warn(
-                f"the file names {len(said.labels)} classes for output {port.name!r}, which has "
-                f"{width} values: they stay in its metadata, and the contract leaves them out. "
-                "Give `labels` (--labels) that fit",
-                stacklevel=2,
-            )
-        elif said.labels or said.value_labels:
-            found[port.name] = list(said.labels or said.value_labels)
+    found = {
+        port.name: list(said.labels or said.value_labels)
+        for port, said in zip(ports.outputs, metadata.outputs, strict=False)
+        if (said.labels or said.value_labels) and _fit(said, port)
+    }
     if given is not None:
         found[given[0].name] = given[1]
     return found
+
+
+def warn_of_misfits(ports: Ports, metadata: Metadata) -> None:
+    """Say which names of classes in the file's metadata do not fit their output."""
+    for port, said in zip(ports.outputs, metadata.outputs, strict=False):
+        if not _fit(said, port):
+            warnings.warn(
+                f"the file names {len(said.labels)} classes for output {port.name!r}, which has "
+                f"{_width(port)} values: they stay in its metadata, and the contract leaves them "
+                "out. Give `labels` (--labels) that fit",
+                stacklevel=3,
+            )
+
+
+def _fit(said: TensorMetadata, port: Port) -> bool:
+    return said.labels is None or len(said.labels) == _width(port)
+
+
+def _width(port: Port) -> int:
+    return port.shape[-1] if port.shape else 1
 
 
 def _unwritable(text: str) -> bool:
