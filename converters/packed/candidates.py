@@ -132,7 +132,8 @@ def choose(packable: Packable, coders: tuple[Kind, ...], bits: int) -> Choice:
     part = packable if repeats else packable.begin(BEGIN)
     sizes = {kind: len(encode(part, kind, new_mixer(bits))[1]) for kind in predicted}
     kind = min(sizes, key=sizes.get)
-    return Choice(kind, other, None if part is packable else sizes[kind])
+    told_by_begin = len(part.data) == len(packable.begin(BEGIN).data)
+    return Choice(kind, other, sizes[kind] if told_by_begin else None)
 
 
 def encode(packable: Packable, kind: Kind, mixer: Mixer | None) -> tuple[Segment, bytes]:
@@ -187,13 +188,9 @@ def encode_next(
     going_on = _copy(mixer)
     segment, payload = encode(part, kind, going_on)
     if begin_anew is None:
-        anew = new_mixer(mixer.bits)
-        segment_anew, payload_anew = encode(part, kind, anew)
-        begin_anew = len(payload_anew)
-        if part is packable and begin_anew < len(payload):
-            return replace(segment_anew, fresh=True), payload_anew, anew
+        begin_anew = len(encode(part, kind, new_mixer(mixer.bits))[1])
     fresh = begin_anew < len(payload)
-    if part is packable:
+    if part is packable and not fresh:
         return segment, payload, going_on
     used = new_mixer(mixer.bits) if fresh else _copy(mixer)
     segment, payload = encode(packable, kind, used)

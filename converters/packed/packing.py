@@ -140,6 +140,7 @@ class _Packing:
         self._packables = [Packable.of(c, content) for c in sorted(largest, key=lambda c: c.start)]
 
     def run(self) -> bytes:
+        self._step(0)
         chosen: dict[Kind, list[tuple[Packable, Choice]]] = {}
         for packable in self._packables:
             choice = choose(packable, self._coders, self._bits)

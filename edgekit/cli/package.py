@@ -12,7 +12,7 @@ from edgekit.cli.numbers import RealNumbers
 from edgekit.cli.paths import TEXT, ReadModel, ReadPath, WriteFolder
 
 # Names of the files that it writes beside the model, `*` for any letters.
-WRITTEN = ("*.kt", "*.h", "*.c", "*.cc", "contract.json", "CONTRACT.md", "labels.txt")
+WRITTEN = ("*.kt", "*.h", "*.c", "*.cc", "contract.json", "CONTRACT.md", "labels*.txt")
 
 
 @click.command(cls=EdgekitCommand)
