@@ -32,6 +32,16 @@ _CHANNEL_AXES = {
 }
 
 
+# What reads numbers and gives none, where that is more than looking at integers.
+_NO_OP = "LiteRT has no op for it: give out the scores, or the model has no file"
+_COMPARED = "numbers are compared in float"
+_FLOAT_READERS = {
+    **dict.fromkeys(("Argmax", "Argmin"), _NO_OP),
+    **dict.fromkeys(("Equal", "NotEqual"), _COMPARED),
+    **dict.fromkeys(("Greater", "GreaterEqual", "Less", "LessEqual"), _COMPARED),
+}
+
+
 @dataclass
 class Value:
     """A tensor of the new graph: as computed, and as rounded once something needs it so."""
@@ -186,10 +196,10 @@ class GraphQuantizer:
         if all(values[id(t)].constant for t in call.input_tensors):
             self._emit_float(call, values, constant=True)
         elif not chosen or not any(_is_float(t) for t in call.outputs):
-            if chosen and type(call.operation).__name__ in ("Argmax", "Argmin"):
-                why = "LiteRT has no op for it: give out the scores, or the model has no file"
+            why = _FLOAT_READERS.get(type(call.operation).__name__)
+            if chosen and why and _data(call):
                 self.left_float.append((call.operation.name, why))
-            self._emit_float(call, values)
+            self._emit_float(call, values, read_rounded=chosen)
         elif kind == Kind.NESTED:
             self._emit_nested(call, values)
         elif layer and is_masked(call) and not is_rnn(call.operation):
@@ -210,8 +220,11 @@ class GraphQuantizer:
 
     # Kinds of calls
 
-    def _emit_float(self, call, values, constant=False):
+    def _emit_float(self, call, values, constant=False, read_rounded=False):
         tensors = {id(t): self.rounded_if_computed(values, t) for t in call.input_tensors}
+        if read_rounded:  # a comparison of integers
+            scheme = self.scheme_of(call.operation)
+            tensors = {id(t): self._rounded(values, t, scheme) for t in call.input_tensors}
         outputs = self._apply(call, tensors)
         for old, new in zip(call.outputs, outputs, strict=True):
             values[id(old)] = Value(new, call.operation.name, constant=constant)
