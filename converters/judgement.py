@@ -47,7 +47,7 @@ def judged(
     """
     flatbuffer = Flatbuffer(content, check)
     report, wanted = inspect(flatbuffer), FORMATS[name]
-    if wanted.integer and not any(d.startswith("int") for d in report.op_dtypes):
+    if wanted.integer and not any(op.quantized for op in report.ops):
         raise ConversionError(f"{name}: every op stayed in float: {report.op_dtypes}")
     smaller = wanted.integer or wanted.weights == 32
     if not smaller and set(report.weight_dtypes) <= {"float32"}:

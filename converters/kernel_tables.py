@@ -46,7 +46,7 @@ class KernelTable:
             return None
         if data in ("resource", "variant", "none"):
             return None
-        return f"{_in_words(kind)}: {_known(kinds)}"
+        return f"{_in_words(kind)}: {_known(kind, kinds)}"
 
 
 @cache
@@ -63,9 +63,14 @@ def kernel_table(runtime: str) -> KernelTable:
     )
 
 
-def _known(kinds: frozenset[str]) -> str:
+def _known(kind: str, kinds: frozenset[str]) -> str:
+    _, to, result = kind.partition(" to ")
+    if to:  # a conversion: what it takes to that result
+        kinds = frozenset(k.removesuffix(to + result) for k in kinds if k.endswith(to + result))
     if not kinds:
-        return "its kernel takes none of the dtypes of a file"
+        return (
+            "its kernel knows no such conversion" if to else "its kernel takes none of the dtypes"
+        )
     return f"its kernel takes {', '.join(sorted(map(_in_words, kinds)))}"
 
 

@@ -1,13 +1,13 @@
 """What goes into a model and comes out of it, in the order in which programs count them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from converters.flatbuffer_tables import DAMAGE, CorruptFlatbuffer
-from converters.model_info import ModelInfo
+from converters.flatbuffer_tables import CorruptFlatbuffer
+from converters.model_info import TensorInfo
 from converters.reader import read_model
 
 _LAYOUTS = {2: "NC", 3: "NTC", 4: "NHWC", 5: "NDHWC"}
@@ -106,46 +106,39 @@ def read_ports(content: bytes) -> Ports:
     Raises:
         ValueError: It is damaged, or takes what no numbers can stand for.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     model = read_model(content)
-    try:
-        root = schema.Model.GetRootAs(content, 0)
-        graph, signature = root.Subgraphs(0), None
-        if root.SignatureDefsLength():
-            signature = (root.SignatureDefs(0).SignatureKey() or b"").decode() or None
-        return Ports(
-            signature,
-            _ports(model, graph, "input"),
-            _ports(model, graph, "output"),
+    key = model.signature.key if model.signature else None
+    if model.subgraph:
+        raise _NoNumbers(
+            f"the signature {key!r} runs the file's subgraph {model.subgraph}, and a package runs "
+            "the first: save the model with that signature alone"
         )
-    except DAMAGE as error:
-        if isinstance(error, _NoNumbers):
-            raise
-        raise CorruptFlatbuffer(f"damaged LiteRT flatbuffer: {error}") from None
+    return Ports(
+        key,
+        _ports(model.graph_inputs, model.inputs, "input"),
+        _ports(model.graph_outputs, model.outputs, "output"),
+    )
 
 
 class _NoNumbers(ValueError):
     """A model that takes or gives none."""
 
 
-def _ports(model: ModelInfo, graph, kind: str) -> tuple[Port, ...]:
-    vector, named = ("Inputs", model.inputs) if kind == "input" else ("Outputs", model.outputs)
-    if not getattr(graph, f"{vector}Length")():
+def _ports(
+    tensors: Sequence[TensorInfo], named: Mapping[str, TensorInfo], kind: str
+) -> tuple[Port, ...]:
+    if not tensors:
         raise _NoNumbers(f"the model has no {kind}s: there is nothing to package")
     names = {name: tensor.index for name, tensor in named.items()}
     found = []
-    for position, index in enumerate(getattr(graph, f"{vector}AsNumpy")().tolist()):
-        tensor = model.tensors[index]
-        name = next((n for n, i in names.items() if i == index), tensor.name)
+    for position, tensor in enumerate(tensors):
+        name = next((n for n, i in names.items() if i == tensor.index), tensor.name)
         names.pop(name, None)
         if tensor.dtype not in (*_DTYPES, "bool"):
             raise _NoNumbers(
                 f"{kind} {name!r} is of dtype {tensor.dtype}: only numbers and booleans can be "
                 "packaged"
             )
-        table = graph.Tensors(index)
-        signed = table.ShapeSignatureAsNumpy().tolist() if table.ShapeSignatureLength() else []
         # A scale of 0 says that there is none.
         quantized = tensor.scales not in ((), (0.0,)) and not tensor.dtype.startswith("float")
         quantized = quantized and len(tensor.scales) == 1
@@ -159,7 +152,7 @@ def _ports(model: ModelInfo, graph, kind: str) -> tuple[Port, ...]:
                 position=position,
                 tensor=tensor.name,
                 shape=tensor.shape,
-                open_shape=tuple(signed) if len(signed) == len(tensor.shape) else tensor.shape,
+                open_shape=tensor.open_shape,
                 dtype=tensor.dtype,
                 scale=tensor.scales[0] if quantized else None,
                 zero_point=(tensor.zero_points[0] if tensor.zero_points else 0)

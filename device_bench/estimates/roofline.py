@@ -4,6 +4,7 @@ import os
 from dataclasses import asdict, dataclass
 
 from converters.as_flatbuffer import as_flatbuffer
+from converters.executions import work
 from converters.flatbuffer import Flatbuffer
 from converters.macs import multiply_accumulates
 from converters.model_info import OpInfo, TensorInfo
@@ -137,21 +138,25 @@ def estimate(
             )
         processor = PROCESSORS[processor]
     flatbuffer = as_flatbuffer(model)
-    ops = read_model(flatbuffer.content).ops
-    return Estimate(tuple(_estimated(op, processor) for op in ops), processor)
+    model = read_model(flatbuffer.content)
+    times = work(model).times
+    return Estimate(
+        tuple(_estimated(op, processor, times[op.index]) for op in model.ops), processor
+    )
 
 
-def _estimated(op: OpInfo, processor: Processor) -> OpEstimate:
-    macs = multiply_accumulates(op)
+def _estimated(op: OpInfo, processor: Processor, times: int) -> OpEstimate:
+    """An op that runs so many times, as in the body of a loop."""
+    macs = times * multiply_accumulates(op)
     floats = any("float" in tensor.dtype for tensor in op.output_tensors)
     rate = processor.macs_per_second(floats)
     if macs and not rate.least:
         raise ValueError(
             f"`processor` {processor.name} does not compute {op.name} in floats: convert to int8"
         )
-    constants = sum(tensor.stored_bytes for tensor in op.input_tensors if tensor.constant)
+    constants = times * sum(tensor.stored_bytes for tensor in op.input_tensors if tensor.constant)
     moving = [*(t for t in op.input_tensors if not t.constant), *op.output_tensors]
-    activations = sum(_size(tensor) for tensor in moving)
+    activations = times * sum(_size(tensor) for tensor in moving)
     memory = constants / processor.bytes_per_second + activations / (
         processor.activation_bytes_per_second or processor.bytes_per_second
     )

@@ -87,6 +87,7 @@ from edgekit.cli.paths import TEXT, ReadModel, ReadPath, UpdatePath, WriteFolder
     help="After so many s a process hangs.",
 )
 @shared.seed("Of the order and of random inputs.")
+@shared.signature
 @click.option(
     "--keep",
     type=UpdatePath(),

@@ -13,8 +13,9 @@ from edgekit.cli.paths import ReadModel
 @click.command(cls=EdgekitCommand)
 @click.argument("model", type=ReadModel(keras=False))
 @options.targets
+@options.signature
 @options.as_json
-def inspect(model: str, targets: tuple[str, ...], as_json: bool) -> None:
+def inspect(model: str, targets: tuple[str, ...], signature: str | None, as_json: bool) -> None:
     """Show what a MODEL (.tflite) computes: ops, dtypes, sparsity, inputs, outputs.
 
     \b
@@ -25,7 +26,7 @@ def inspect(model: str, targets: tuple[str, ...], as_json: bool) -> None:
 
     from converters import inspect as inspect_model
 
-    report = inspect_model(model)
+    report = inspect_model(model, signature)
     found = {target: report.unsupported(target) for target in targets}
     if as_json:
         verdicts = {target: [vars(op) for op in ops] for target, ops in found.items()}

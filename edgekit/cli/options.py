@@ -4,7 +4,7 @@ import click
 
 from converters.targets import TARGETS
 from edgekit.cli.numbers import SEED
-from edgekit.cli.paths import ReadPath
+from edgekit.cli.paths import TEXT, ReadPath
 
 SAMPLES = ReadPath(folder="images")
 FEW_BYTES, MANY_BYTES = 1, 2**40
@@ -21,6 +21,11 @@ calibration = click.option(
     required=True,
     type=SAMPLES,
     help=".npy or .npz with samples like those the model will see, or a folder of images.",
+)
+signature = click.option(
+    "--signature",
+    type=TEXT,
+    help="Key of the signature, where a file has several.  [default: serving_default or the first]",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, errors included.")
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+import flatbuffers
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 
 from converters import Flatbuffer
 
@@ -11,3 +13,24 @@ def lite_file(function: Callable, *specs: tf.TensorSpec) -> Flatbuffer:
     """A function of tensors of those shapes and dtypes as a `.tflite`."""
     traced = tf.function(function, input_signature=specs).get_concrete_function()
     return Flatbuffer(tf.lite.TFLiteConverter.from_concrete_functions([traced]).convert())
+
+
+def signed_graphs(*keys: str) -> bytes:
+    """A file with a subgraph for each key, whose signature names it; each is a ReLU of 4 values."""
+    content = lite_file(tf.nn.relu, tf.TensorSpec([1, 4], name="x")).content
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model.subgraphs, model.signatureDefs = model.subgraphs * len(keys), []
+    for number, key in enumerate(keys):
+        entry = schema.SignatureDefT()
+        entry.signatureKey, entry.subgraphIndex = key, number
+        entry.inputs, entry.outputs = [_named("x", 0)], [_named("y", 1)]
+        model.signatureDefs.append(entry)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _named(name: str, tensor: int):
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, tensor
+    return entry

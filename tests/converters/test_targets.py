@@ -123,7 +123,7 @@ def verdict(op: OneOp, target: str) -> str:
     ("name", "dtype", "target", "said"),
     [
         ("CONV_2D", "uint8", "tflite-micro", "uint8: its kernel takes float32"),
-        ("CAST", "uint8", "tflite-micro", "uint8 to uint8: its kernel takes"),
+        ("CAST", "uint8", "tflite-micro", "uint8 to uint8: its kernel knows no such"),
         ("TRANSPOSE", "int32", "tflite-micro", "int32: its kernel takes float32"),
         ("ADD", "int64", "tflite-micro", "int64: its kernel takes"),
         ("ADD", "int32", "tflite-micro", "runs"),

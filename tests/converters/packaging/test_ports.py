@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from converters.packaging.ports import identifiers, read_ports
+from tests.converters.lite_files import signed_graphs
 
 
 def test_the_order_is_that_of_the_graph(two_inputs):
@@ -37,3 +38,9 @@ def test_identifiers_are_plain_and_differ():
 def test_damage_is_an_error(files):
     with pytest.raises(ValueError, match="damaged"):
         read_ports(files["int8"].content[:1500])
+
+
+def test_a_signature_of_another_subgraph_is_refused():
+    folder_of_two = signed_graphs("encode", "serving_default")
+    with pytest.raises(ValueError, match="signature 'serving_default' runs the file's subgraph 1"):
+        read_ports(folder_of_two)

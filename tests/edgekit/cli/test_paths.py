@@ -49,6 +49,8 @@ def test_what_is_text_is_no_path():
         ("bench", "device"),
         ("bench", "rules"),
         ("bench", "processor"),
+        ("bench", "signature"),
+        ("inspect", "signature"),
         ("migrate", "allow"),
         ("package", "name"),
     }
