@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from converters.temporary import TemporaryFolder
+
 _PROJECT = Path(__file__).resolve().parent.parent
 _TICK = 0.2
 
@@ -54,6 +56,7 @@ class Child:
 
     def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None):
         paths = [str(_PROJECT), os.environ.get("PYTHONPATH", "")]
+        self._place = TemporaryFolder("child")  # TensorFlow leaves files where it is killed
         self._heard = b""  # and not yet given to anyone
         self._process = _started(
             [sys.executable, "-m", "converters.with_parent", str(os.getpid()), module, *arguments],
@@ -64,6 +67,7 @@ class Child:
             errors="replace",
             env={
                 **os.environ,
+                "TMPDIR": str(self._place.path),
                 "PYTHONPATH": os.pathsep.join(p for p in paths if p),
                 **(environment or {}),
             },
@@ -86,6 +90,7 @@ class Child:
             self._process.kill()
         self.let_go()
         self._process.wait()
+        self._place.remove()
 
     def let_go(self) -> None:
         """Close the pipes to it."""

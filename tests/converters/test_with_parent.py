@@ -101,5 +101,14 @@ def test_the_end_of_a_thread_ends_no_child():
         assert "1 loop" in child.wait(30)
 
 
+def test_what_a_killed_child_leaves_goes_with_it():
+    with Child(
+        "timeit", "-n", "1", "-r", "1", "import tempfile; print(tempfile.mkdtemp()); input()"
+    ) as child:
+        left = child.hear().strip()
+        assert os.path.exists(left)
+    assert not os.path.exists(left)
+
+
 def test_a_module_has_its_own_arguments():
     assert "1 loop, best of 1" in run_module("timeit", "-n", "1", "-r", "1", "pass")
