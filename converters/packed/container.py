@@ -27,7 +27,7 @@ SMALLEST_BITS, LARGEST_BITS = 6, 16
 WIDTHS = (1, 2, 4, 8)
 # What a file may claim: so many predicted numbers and unpacked bytes, and so many for each of its
 # bytes.
-FREE_PREDICTED, MOST_PREDICTED = 2**20, 1024
+FREE_PREDICTED, MOST_PREDICTED = 2**16, 1024
 FREE_BYTES, MOST_TIMES = 2**24, 4096
 
 

@@ -140,7 +140,7 @@ const char *ekz_message(ekz_status status);
 #define EKZI_LARGEST_BITS 16u
 /* What a file may claim: so many predicted numbers and unpacked bytes, and so many for each of
    its bytes. */
-#define EKZI_FREE_PREDICTED (1u << 20)
+#define EKZI_FREE_PREDICTED (1u << 16)
 #define EKZI_MOST_PREDICTED 1024u
 #define EKZI_FREE_BYTES (1u << 24)
 #define EKZI_MOST_TIMES 4096u
