@@ -17,7 +17,7 @@ import numpy as np
 from converters.checks import Check, compare, write_checks
 from converters.forked_jobs import serve
 from converters.formats import FORMATS
-from converters.integer import quantize, to_integer
+from converters.integer import quantize, to_integer, with_integer_kernels
 from converters.integer.float_weights import with_float_weights
 from converters.isolation import run_isolated
 from converters.runner import Runner
@@ -145,9 +145,10 @@ class Job:
     @cached_property
     def countable(self) -> bytes:
         """The float flatbuffer that integer formats are made from."""
-        if (self.folder / "unrolled").exists():
-            return _flatbuffer_of(self.folder / "unrolled")
-        return self.plain
+        unrolled = (self.folder / "unrolled").exists()
+        return with_integer_kernels(
+            _flatbuffer_of(self.folder / "unrolled") if unrolled else self.plain
+        )
 
     @cached_property
     def ranges(self) -> dict[int, tuple[float, float]]:

@@ -48,6 +48,13 @@ class FlatFile:
         shape = self.graph.tensors[tensor].shape
         return np.asarray(data, "uint8").view("<f4").reshape([] if shape is None else shape)
 
+    def integer_constant(self, tensor: int) -> np.ndarray | None:
+        """Values of an int32 constant, None for anything else."""
+        data = self.model.buffers[self.graph.tensors[tensor].buffer].data
+        if self.dtype(tensor) != "int32" or data is None or len(data) == 0:
+            return None
+        return np.asarray(data, "uint8").view("<i4")
+
     def add_tensor(self, like: int, dtype: str) -> int:
         """A new tensor of `like`'s shape and name with another dtype; its index."""
         original = self.graph.tensors[like]

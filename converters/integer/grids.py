@@ -1,6 +1,6 @@
 """Integer grids: of a rounded tensor, and of weights, found again from their values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,8 +9,11 @@ _ON_GRID = 5e-4
 # XNNPACK refuses to load kernels whose products are 256 steps of the output or more. At this
 # ratio one product already takes any output to an end of int8, as at every larger one.
 _SATURATING = 255.5
-# A tensor that is always zero still needs a step; LiteRT counts RELU6's 6 in it, in int32.
-_SMALLEST_STEP = 1e-8
+# A tensor that is always zero still needs a step. LiteRT counts RELU6's 6 in it, in int32, and
+# its reference SOFTMAX and LOG_SOFTMAX abort at inputs in steps of 2^-26 or less.
+_SMALLEST_STEP = 2.0**-25
+# What LiteRT requires to be below 1 must not round to it.
+_BELOW_ONE = 1 - 2.0**-20
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Grid:
         """An int16 grid over the range of this one."""
         low, high = ((limit - self.zero_point) * self.scale for limit in self.limits)
         return Grid("int16", float(np.float32(max(-low, high) / 32767)))
+
+    def at_least(self, scale: float) -> "Grid":
+        """This grid with steps above `scale`, or itself if it has such."""
+        if self.scale * _BELOW_ONE > scale:
+            return self
+        return replace(self, scale=float(np.float32(scale / _BELOW_ONE**2)))
 
     def integers(self, values: np.ndarray) -> np.ndarray:
         """The nearest integers of the grid."""

@@ -1,5 +1,6 @@
 """LiteRT's integer kernels: which ops have one, and what it asks of the grids around it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -27,6 +28,8 @@ class Kernel:
         channel_axis: Axis of the kernel that counts output channels. Defaults to `0`.
         narrow: `{bits: version}` of kernels that are stored in fewer than eight bits.
         fixed: `{dtype: grid}` of the output under `Rule.FIXED`.
+        finest: From the scales of the inputs and the dtype to the scale of the output below
+            which LiteRT aborts or refuses the file. Defaults to `None`: there is no such limit.
     """
 
     rule: Rule
@@ -36,14 +39,15 @@ class Kernel:
     channel_axis: int = 0
     narrow: dict[int, int] = field(default_factory=dict)
     fixed: dict[str, Grid] = field(default_factory=dict)
+    finest: Callable[[list[float], str], float] | None = None
 
 
 def _versions(int8: int | None, int16: int | None) -> dict[str, int]:
     return {d: v for d, v in (("int8", int8), ("int16", int16)) if v}
 
 
-def _own(int8=None, int16=None, **weights) -> Kernel:
-    return Kernel(Rule.OWN, _versions(int8, int16), **weights)
+def _own(int8=None, int16=None, **details) -> Kernel:
+    return Kernel(Rule.OWN, _versions(int8, int16), **details)
 
 
 def _picks(int8=None, int16=None) -> Kernel:
@@ -59,6 +63,20 @@ def _fixed(int8=None, int16=None, *, grid: Grid, grid16: Grid | None = None) -> 
     return Kernel(Rule.FIXED, _versions(int8, int16), fixed=grids)
 
 
+# These kernels shift their inputs to the left, and may only scale the result down again.
+# Source: tensorflow/lite/kernels/{add,sub,squared_difference,activations}.cc.
+def _finest_sum(scales: list[float], dtype: str) -> float:
+    return 2 * max(scales) / 2 ** (20 if dtype == "int8" else 15)
+
+
+def _finest_squared_difference(scales: list[float], dtype: str) -> float:
+    return (2 * max(scales) / 2**7) ** 2
+
+
+def _finest_hard_swish(scales: list[float], dtype: str) -> float:
+    return max(scales) / 2**7
+
+
 _UNIT, _UNIT16 = Grid("int8", 1 / 256, -128), Grid("int16", 1 / 32768)
 _SIGNED = Grid("int8", 1 / 128, 0)
 
@@ -69,10 +87,10 @@ KERNELS = {
     "FULLY_CONNECTED": _own(4, 7, weights=1, narrow={4: 10}),
     "TRANSPOSE_CONV": _own(3, 4, weights=1, bias=3),
     "BATCH_MATMUL": _own(2, 3),
-    "ADD": _own(2, 3),
-    "SUB": _own(3, 5),
+    "ADD": _own(2, 3, finest=_finest_sum),
+    "SUB": _own(3, 5, finest=_finest_sum),
     "MUL": _own(2, 4),
-    "SQUARED_DIFFERENCE": _own(2),
+    "SQUARED_DIFFERENCE": _own(2, finest=_finest_squared_difference),
     "MEAN": _own(2, 3),
     "EXP": _own(2, 2),
     "LOG": _own(2),
@@ -80,7 +98,7 @@ KERNELS = {
     "ABS": _own(2, 3),
     "ELU": _own(1),
     "GELU": _own(2),
-    "HARD_SWISH": _own(1),
+    "HARD_SWISH": _own(1, finest=_finest_hard_swish),
     "LEAKY_RELU": _own(2, 2),
     "PRELU": _own(1),
     "RELU": _own(2, 3),

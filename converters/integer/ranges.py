@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from converters.integer.file import FlatFile
 from converters.integer.grids import Grid, range_grid
 from converters.integer.kernels import KERNELS, Rule
@@ -34,7 +36,7 @@ def rounding_of_ranges(
             grid.update(dict.fromkeys(outputs, kernel.fixed[dtype]))
         elif kernel.rule == Rule.AVERAGES and sources and sources[0] in grid:
             grid.update(dict.fromkeys(outputs, grid[sources[0]]))
-        elif kernel.rule == Rule.PICKS and len(sources) == 1:
+        elif kernel.rule == Rule.PICKS and not _picks_from_several(file, op):
             for tensor in outputs:  # it moves values, on the grid they have
                 del grid[tensor]
     _join(file, grid)
@@ -64,7 +66,12 @@ def _join(file: FlatFile, grid: dict[int, Grid]) -> None:
 def _rounds_for(file: FlatFile, reader) -> bool:
     name = file.op_name(reader)
     kernel = KERNELS.get(name)
-    floats = [t for t in map(int, reader.inputs) if t >= 0 and file.dtype(t) == "float32"]
-    computed = [t for t in floats if file.constant(t) is None]
-    picks = kernel is not None and kernel.rule == Rule.PICKS and len(computed) > 1
+    picks = kernel is not None and kernel.rule == Rule.PICKS and _picks_from_several(file, reader)
     return picks or name in ("RELU", "RELU6")
+
+
+def _picks_from_several(file: FlatFile, op) -> bool:
+    """Whether what the op picks needs a grid that is not that of its one input."""
+    floats = [t for t in map(int, op.inputs) if t >= 0 and file.dtype(t) == "float32"]
+    constants = [c for t in floats if (c := file.constant(t)) is not None]
+    return len(floats) - len(constants) > 1 or any(map(np.any, constants))

@@ -21,6 +21,8 @@ from converters.integer.rounding import Rounding
 
 # With fewer weights per scale than this, fewer bits save nothing.
 _FEW_WEIGHTS = 4
+# A scale is a float32, and XNNPACK multiplies it by up to 256.
+_LARGEST_SCALE = 2.0**119
 _BIAS = {"int8": "int32", "int16": "int64"}
 # Versions of the ops by the dtype on their integer side.
 _QUANTIZE = {"int8": 1, "int16": 3}
@@ -232,7 +234,9 @@ class _Rewriter:
             return None
         widths = {grid.dtype for grid in outputs + inputs}
         width = "int16" if "int16" in widths else "int8"
-        return width if width in kernel.versions else None
+        if width not in kernel.versions or self._finest(op, kernel, width) > _LARGEST_SCALE:
+            return None
+        return width
 
     def _emit_float(self, op) -> None:
         op.inputs = np.array([self._float(int(t)) if t >= 0 else -1 for t in op.inputs], "int32")
@@ -255,6 +259,8 @@ class _Rewriter:
         if weights is not None:
             version = max(version, self._emit_weights(op, kernel, width, inputs, bias, shared))
         self.computed_on.update(grids)
+        if self.bits is not None:  # measured ranges: what a kernel can write is good for readers
+            self.rounding.grid.update(grids)
         op.inputs = np.array(inputs, "int32")
         op.outputs = np.array(
             [
@@ -280,10 +286,19 @@ class _Rewriter:
             if not constants or kernel.rule == Rule.AVERAGES:
                 return found.widened() if width == "int16" else found
         if width == "int16" and grid.dtype == "int8":
-            return grid.covering()
-        return grid
+            grid = grid.covering()
+        return grid.at_least(self._finest(op, kernel, width))
 
-    def _input_grid(self, tensor: int, kernel: Kernel, width: str, shared: Grid) -> Grid:
+    def _finest(self, op, kernel: Kernel, width: str) -> float:
+        """The scale of the output that the kernel needs more than."""
+        if kernel.finest is None:
+            return 0.0
+        read = self.rounding.float_tensors(op.inputs)
+        scales = [self._input_grid(t, kernel, width, None).scale for t in read]
+        return kernel.finest(scales, width)
+
+    def _input_grid(self, tensor: int, kernel: Kernel, width: str, shared: Grid | None) -> Grid:
+        """The grid on which the kernel reads the tensor; `shared` is that of its output."""
         if kernel.rule in (Rule.PICKS, Rule.AVERAGES):
             return shared
         constant = self.file.constant(tensor)

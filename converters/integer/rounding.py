@@ -50,13 +50,14 @@ class Rounding:
 
     def float_inputs(self, op) -> list[int]:
         """The op's inputs that are float32 and no constants."""
-        return [t for t in self._float_tensors(op.inputs) if self.file.constant(t) is None]
+        return [t for t in self.float_tensors(op.inputs) if self.file.constant(t) is None]
 
     def float_outputs(self, op) -> list[int]:
         """The op's float32 outputs."""
-        return self._float_tensors(op.outputs)
+        return self.float_tensors(op.outputs)
 
-    def _float_tensors(self, tensors):
+    def float_tensors(self, tensors) -> list[int]:
+        """Those of an op's tensors that are float32."""
         return [int(t) for t in tensors if t >= 0 and self.file.dtype(int(t)) == "float32"]
 
     def _spread(self) -> None:
@@ -74,7 +75,7 @@ class Rounding:
         if not outputs or not self._picks(op):
             return False
         grids = {self.grid_of(t) for t in self.float_inputs(op)}
-        constants = [t for t in self._float_tensors(op.inputs) if self.file.constant(t) is not None]
+        constants = [t for t in self.float_tensors(op.inputs) if self.file.constant(t) is not None]
         if (
             len(grids) != 1
             or None in grids

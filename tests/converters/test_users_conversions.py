@@ -103,3 +103,30 @@ def test_an_op_that_litert_lacks_is_told_in_words():
     assert said.startswith("LiteRT has no op for TensorFlow's MaxPool3D in 'net/pool'")
     assert "pool over two axes" in said
     assert lacking_op("Segmentation fault") is None
+
+
+def test_a_normalization_over_one_channel_runs_in_integers():
+    model = keras.Sequential([keras.Input((4, 1)), layers.LayerNormalization()])
+    model.layers[0].beta.assign([0.75])
+    x = np.random.default_rng(0).normal(size=(50, 4, 1)).astype("float32")
+    file = ek.convert(model, "int8", calibration=x)["int8"]
+    assert ek.inspect(file).float_islands == []
+    for kernels in ("xnnpack", "builtin", "reference"):
+        error = np.abs(file.predict(x, kernels=kernels) - 0.75).max()
+        assert error < 0.3  # the answer is about a step of what cancels in it
+
+
+def test_unit_lengths_and_sums_are_integer_even_where_calibration_has_no_length():
+    inputs = keras.Input((4, 6))
+    units = layers.UnitNormalization()(inputs)
+    model = keras.Model(inputs, {"unit": units, "sum": ops.sum(-inputs, 1)})
+    x = np.random.default_rng(0).integers(-127, 128, (50, 4, 6)).astype("float32")
+    x[0] = 0  # its length is 0, the inverse infinite
+    file = ek.convert(model, "int8", calibration=x)["int8"]
+    report = ek.inspect(file)
+    assert report.float_islands == []
+    steps = {output.name: output.scale for output in report.outputs}
+    found = file.predict(x, kernels="reference")
+    lengths = np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+    assert np.abs(found["unit"] - x / lengths).max() < 1.01 * steps["unit"]
+    assert np.abs(found["sum"] + x.sum(1)).max() < 1.51 * steps["sum"]
