@@ -204,6 +204,11 @@ class FakeQuantize(keras.layers.Layer):
             return _round_passing_gradients(inputs, low, high, self.bits)
         return self._round(inputs, low, high)
 
+    def step(self):
+        """The step of its integers, of the call that is running; 0 before it has seen data."""
+        low, high = self.fixed_range or self._range()
+        return (high - low) / (2**self.bits - 1)
+
     def share_beyond(self, inputs):
         """Share of the values that the range clips, 0 to 1: they lie over half a step beyond it."""
         low, high = self._range()
@@ -336,8 +341,8 @@ class FakeQuantize(keras.layers.Layer):
         return -half * step, (half - 1) * step
 
     def _ties_away_from_zero(self, inputs):
-        low, high = self.fixed_range or self._range()
-        step = (high - low) / (2**self.bits - 1)
+        low, _ = self.fixed_range or self._range()
+        step = self.step()
         zero_point = ops.round(-low / step)
         below = inputs < (2 ** (self.bits - 1) - zero_point) * step
         # Averages of n values are 1 / 2n from a tie or on it.

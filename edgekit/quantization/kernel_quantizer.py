@@ -123,6 +123,20 @@ class KernelQuantizer(keras.layers.Layer):
             return _pass_gradient(inputs, ops.round(inputs / scale) * scale)
         return self._with_learned_scale(inputs, bias, factor)
 
+    def rounded_bias(self, bias, kernel, input_step, levels: int):
+        """The bias as LiteRT stores it: integers in units of the input's step times the kernel's.
+
+        Args:
+            bias: What is added per output channel, `(channels,)`, or None.
+            kernel: The rounded kernel.
+            input_step: The step of the input; None where it is not known, which leaves the bias.
+            levels: The largest integer of a kernel in the file.
+        """
+        if bias is None or input_step is None:
+            return bias
+        steps = ops.max(ops.abs(ops.cast(kernel, bias.dtype)), axis=self._others) / levels
+        return on_grid(bias, input_step * ops.reshape(steps, (-1,)))
+
     def compute_output_shape(self, input_shape):
         return input_shape
 
@@ -188,6 +202,11 @@ class KernelQuantizer(keras.layers.Layer):
         total = ops.sum(size * kept, axis=self._others, keepdims=True)
         count = ops.sum(kept, axis=self._others, keepdims=True)
         return ops.sign(kernel) * kept * total / ops.maximum(count, 1.0)
+
+
+def on_grid(values, steps):
+    """`values` as whole multiples of `steps`, with gradients unchanged; a step of 0 leaves them."""
+    return _pass_gradient(values, ops.where(steps > 0, ops.round(values / steps) * steps, values))
 
 
 def _pass_gradient(inputs, outputs):

@@ -6,6 +6,7 @@ import keras
 
 from edgekit.core.graph import copy_layer
 from edgekit.quantization.call_sites import at_site
+from edgekit.quantization.input_grids import InputGrids
 from edgekit.quantization.scheme import QuantScheme
 
 
@@ -28,12 +29,16 @@ class QuantizeWrapper(keras.layers.Wrapper):
 
     Attributes:
         output_range: The range LiteRT prescribes for the output, or None.
+        emulates_kernels: Whether it computes what LiteRT's kernels round in their own way, and is
+            told the `input_step` at inference; the converter, whose graph the kernels compute,
+            turns it off.
         left_float: `[(what, why)]` inside the wrapper that has no integer arithmetic; known
             when it is built.
     """
 
     parts: tuple[str, ...] = ("layer",)
     output_range: tuple[float, float] | None = None
+    emulates_kernels = False
 
     def __init__(self, layer, scheme: QuantScheme | None = None, sites: int = 1, **kwargs):
         kwargs.setdefault("name", f"quant_{layer.name}")
@@ -41,14 +46,21 @@ class QuantizeWrapper(keras.layers.Wrapper):
         self.scheme = scheme or QuantScheme()
         self.sites = sites
         self.supports_masking = True
+        self._grids = InputGrids()
         self.left_float: list[tuple[str, str]] = []
         # The loss is on what the user's layer gives out, which is not what it computes in here.
         self.activity_regularizer = layer.activity_regularizer
         layer.activity_regularizer = None
 
+    def symbolic_call(self, inputs, *args, site=0, **kwargs):
+        self._grids.follow(inputs, site)
+        return super().symbolic_call(inputs, *args, **kwargs, **({"site": site} if site else {}))
+
     def call(self, inputs, training=None, site=0):
+        emulates = self.emulates_kernels and not training
+        known = {"input_step": self._grids.step(site)} if emulates else {}
         with at_site(site):
-            return self.compute(inputs, training)
+            return self.compute(inputs, training, **known)
 
     def compute(self, inputs, training):
         """What the wrapper gives for its inputs, with the ranges of the call that is running."""

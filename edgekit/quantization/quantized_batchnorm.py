@@ -4,7 +4,10 @@ import keras
 
 from edgekit.core.batchnorm import fold
 from edgekit.quantization.expansions import affine
+from edgekit.quantization.kernel_quantizer import on_grid
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
+
+_LEVELS = 127
 
 
 @keras.saving.register_keras_serializable(package="edgekit")
@@ -24,18 +27,21 @@ class QuantizedBatchNorm(QuantizeWrapper):
     """
 
     parts = ("layer", "activation")
+    emulates_kernels = True  # of the shift, which is the convolution's bias
 
     def __init__(self, layer, activation=None, scheme=None, sites=1, **kwargs):
         super().__init__(layer, scheme, sites, **kwargs)
         self.activation = activation
         self.freeze_statistics = False
 
-    def compute(self, inputs, training):
+    def compute(self, inputs, training, input_step=None):
         layer = self.layer
         if training and layer.trainable and not self.freeze_statistics:
             outputs = layer(inputs, training=True)
         else:
             factor, shift = fold(layer, layer.moving_mean, layer.moving_variance)
+            if input_step is not None:
+                shift = on_grid(shift, input_step * keras.ops.abs(factor) / _LEVELS)
             inputs = keras.ops.cast(inputs, "float32")
             outputs = keras.ops.cast(affine(inputs, factor, shift), self.compute_dtype)
         return outputs if self.activation is None else self.activation(outputs)

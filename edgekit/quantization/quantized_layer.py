@@ -1,6 +1,7 @@
 """The wrapper that runs a layer with the kernel its integers will have."""
 
 import keras
+from keras import layers as kl
 from keras import ops
 
 from edgekit.core.batchnorm import fold, full_precision, scale_channels
@@ -38,6 +39,7 @@ class QuantizedLayer(QuantizeWrapper):
     """
 
     parts = ("layer", "batchnorm", "activation")
+    emulates_kernels = True  # of the bias
 
     def __init__(self, layer, batchnorm=None, activation=None, scheme=None, sites=1, **kwargs):
         super().__init__(layer, scheme, sites, **kwargs)
@@ -83,14 +85,20 @@ class QuantizedLayer(QuantizeWrapper):
     def _kernel(self):
         return kernel_of(self.layer)
 
+    @property
+    def _stored_levels(self):
+        """The largest integer of a kernel in the file; LiteRT transposes no 4-bit kernels."""
+        transposed = isinstance(self.layer, (kl.Conv1DTranspose, kl.Conv2DTranspose))
+        return 127 if self.scheme.weight_bits == 8 or transposed else 7
+
     def start_scales(self):
         kernel = full_precision(self._kernel)
         if self.batchnorm is not None and not self.scheme.per_channel:
             kernel = self._scaled(kernel, self._folded()[0])
         self.quantizer.start_from(kernel)
 
-    def compute(self, inputs, training):
-        outputs = self._normalized(inputs, training)
+    def compute(self, inputs, training, input_step=None):
+        outputs = self._normalized(inputs, training, input_step)
         if self.before_activation is None:
             outputs = self._layer_activation(outputs)
         else:
@@ -112,13 +120,13 @@ class QuantizedLayer(QuantizeWrapper):
         )
         return config
 
-    def _normalized(self, inputs, training):
+    def _normalized(self, inputs, training, input_step=None):
         if self.batchnorm is None:
-            return self._linear(inputs, training)
+            return self._linear(inputs, training, input_step=input_step)
         if not training or not self.batchnorm.trainable or self.freeze_statistics:
             with where_known(self._kernel):
                 factor, shift = self._folded()
-            return self._linear(inputs, training, factor, shift)
+            return self._linear(inputs, training, factor, shift, input_step)
         if self.scheme.per_channel:
             return self.batchnorm(self._linear(inputs, training), training=True)
         plain = self.layer(inputs)
@@ -129,12 +137,14 @@ class QuantizedLayer(QuantizeWrapper):
     def _folded(self):
         return fold(self.batchnorm, self.batchnorm.moving_mean, self.batchnorm.moving_variance)
 
-    def _linear(self, inputs, training, factor=None, shift=None):
+    def _linear(self, inputs, training, factor=None, shift=None, input_step=None):
         """The layer with its rounded kernel, scaled and shifted per output channel if asked."""
         with where_known(self._kernel):
             bias = self._bias(factor, shift)
             kernel = self._scaled(full_precision(self._kernel), factor)
-            mapping = [(self._kernel, self.quantizer(kernel, bias=bias, factor=factor))]
+            kernel = self.quantizer(kernel, bias=bias, factor=factor)
+            mapping = [(self._kernel, kernel)]
+        bias = self.quantizer.rounded_bias(bias, kernel, input_step, self._stored_levels)
         if self.layer.use_bias:
             mapping.append((self.layer.bias, bias))
         with keras.StatelessScope(state_mapping=mapping):

@@ -42,13 +42,16 @@ class QuantizedSeparable(QuantizedLayer):
     def _scaled(self, kernel, factor):
         return scale_channels(kernel, factor, (-1,))
 
-    def _linear(self, inputs, training, factor=None, shift=None):
+    def _linear(self, inputs, training, factor=None, shift=None, input_step=None):
         layer = self.layer
         with where_known(self._kernel):
             bias = self._bias(factor, shift)
             depthwise = self.depthwise_quantizer(full_precision(layer.depthwise_kernel))
             pointwise = self._scaled(full_precision(layer.pointwise_kernel), factor)
             pointwise = self.quantizer(pointwise, bias=bias, factor=factor)
+        if input_step is not None:  # of the depthwise convolution, which has no bias
+            step = self.between.step()
+            bias = self.quantizer.rounded_bias(bias, pointwise, step, self._stored_levels)
         outputs = ops.depthwise_conv(
             inputs,
             ops.cast(depthwise, inputs.dtype),
