@@ -9,6 +9,12 @@ from converters.integer.grids import Grid, range_grid
 from converters.integer.kernels import KERNELS, Rule
 from converters.integer.rounding import Rounding
 
+# A softmax gives what is so far below every other value a share of less than 1e-4.
+_MASKED = 10.0
+# An op that picks computed values or a constant stays float where the constant would take so
+# much of the grid that they have fewer than four bits.
+_COARSER = 16.0
+
 
 def rounding_of_ranges(
     file: FlatFile, ranges: Mapping[int, tuple[float, float]], dtype: str, symmetric: bool = False
@@ -21,6 +27,7 @@ def rounding_of_ranges(
         dtype: `"int8"` or `"int16"`.
         symmetric: Whether zero is the middle of the integers. Defaults to `False`.
     """
+    ranges = _with_masks_in_reach(file, ranges)
     ranged = {t: range_grid(low, high, dtype, symmetric) for t, (low, high) in ranges.items()}
     grid = {t: ranged[t] for t in map(int, file.graph.inputs) if t in ranged}
     for op in file.graph.operators:
@@ -36,11 +43,46 @@ def rounding_of_ranges(
             grid.update(dict.fromkeys(outputs, kernel.fixed[dtype]))
         elif kernel.rule == Rule.AVERAGES and sources and sources[0] in grid:
             grid.update(dict.fromkeys(outputs, grid[sources[0]]))
-        elif kernel.rule == Rule.PICKS and not _picks_from_several(file, op):
+        elif kernel.rule == Rule.PICKS and not (
+            _picks_from_several(file, op) and _comparable(ranged, sources, outputs)
+        ):
             for tensor in outputs:  # it moves values, on the grid they have
                 del grid[tensor]
     _join(file, grid)
     return Rounding(file, list(file.graph.operators), grid)
+
+
+def _with_masks_in_reach(
+    file: FlatFile, ranges: Mapping[int, tuple[float, float]]
+) -> dict[int, tuple[float, float]]:
+    """The ranges, where what a mask puts in front of a softmax, as -1e9, is just low enough."""
+    found = dict(ranges)
+    readers = _readers(file)
+    outputs = set(map(int, file.graph.outputs))
+    for op in file.graph.operators:
+        if file.op_name(op) not in ("SELECT", "SELECT_V2"):
+            continue
+        sources = [t for t in map(int, op.inputs) if t in ranges]
+        (output,) = map(int, op.outputs)
+        names = {file.op_name(reader) for reader in readers.get(output, [])}
+        if sources and output in ranges and names == {"SOFTMAX"} and output not in outputs:
+            low, high = ranges[output]
+            found[output] = max(low, min(ranges[t][0] for t in sources) - _MASKED), high
+    return found
+
+
+def _comparable(ranged: dict[int, Grid], sources: list[int], outputs: list[int]) -> bool:
+    """Whether the values that are picked keep some steps on the grid of the output."""
+    finest = max((ranged[t].scale for t in sources), default=0.0)
+    return not sources or all(ranged[t].scale < _COARSER * finest for t in outputs)
+
+
+def _readers(file: FlatFile) -> dict[int, list]:
+    readers: dict[int, list] = {}
+    for op in file.graph.operators:
+        for tensor in map(int, op.inputs):
+            readers.setdefault(tensor, []).append(op)
+    return readers
 
 
 def _join(file: FlatFile, grid: dict[int, Grid]) -> None:
@@ -48,10 +90,7 @@ def _join(file: FlatFile, grid: dict[int, Grid]) -> None:
 
     Its values are rounded once then, to the grid where they are needed, and not twice.
     """
-    readers: dict[int, list] = {}
-    for op in file.graph.operators:
-        for tensor in map(int, op.inputs):
-            readers.setdefault(tensor, []).append(op)
+    readers = _readers(file)
     outputs = set(map(int, file.graph.outputs))
     for op in file.graph.operators:
         kernel = KERNELS.get(file.op_name(op))
@@ -59,15 +98,16 @@ def _join(file: FlatFile, grid: dict[int, Grid]) -> None:
             found = readers.get(tensor, [])
             if len(found) != 1 or tensor in outputs or kernel is None:
                 continue
-            if kernel.rule == Rule.OWN and _rounds_for(file, found[0]):
+            if kernel.rule == Rule.OWN and _rounds_for(file, found[0], grid):
                 grid.pop(tensor, None)
 
 
-def _rounds_for(file: FlatFile, reader) -> bool:
+def _rounds_for(file: FlatFile, reader, grid: dict[int, Grid]) -> bool:
     name = file.op_name(reader)
     kernel = KERNELS.get(name)
-    picks = kernel is not None and kernel.rule == Rule.PICKS and _picks_from_several(file, reader)
-    return picks or name in ("RELU", "RELU6")
+    if kernel is None or kernel.rule != Rule.PICKS:
+        return name in ("RELU", "RELU6")
+    return _picks_from_several(file, reader) and all(int(t) in grid for t in reader.outputs)
 
 
 def _picks_from_several(file: FlatFile, op) -> bool:
