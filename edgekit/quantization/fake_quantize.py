@@ -25,6 +25,9 @@ _HOLDING_ALL = ("recent", "minmax")
 # How fast the count of what is clipped forgets.
 _COUNT_MOMENTUM = 0.98
 
+# What LiteRT computes as MEAN.
+_MEANS = ("GlobalAveragePooling1D", "GlobalAveragePooling2D", "Mean")
+
 # What moves a tie to the other side, and no average of hundreds of values that is none.
 _SHARE_OF_STEP = 1e-3
 
@@ -102,6 +105,7 @@ class FakeQuantize(keras.layers.Layer):
         self.frozen = False
         self.delayed = False
         self.emulates_kernels = True
+        self._of_means = False
         self.in_loop = False
 
     @classmethod
@@ -176,8 +180,18 @@ class FakeQuantize(keras.layers.Layer):
         for i, variable in enumerate(variables[:-1]):
             variable.assign(store[f"{i}"])
 
+    def symbolic_call(self, inputs, *args, **kwargs):
+        history = getattr(inputs, "_keras_history", None)
+        self._of_means = history is not None and type(history.operation).__name__ in _MEANS
+        return super().symbolic_call(inputs, *args, **kwargs)
+
     def call(self, inputs, observe=True, averages=False, training=None):
-        return keep_unrounded(self._rounded(inputs, observe, averages, training), inputs)
+        outputs = keep_unrounded(self._rounded(inputs, observe, averages, training), inputs)
+        if self._of_means and not self.emulates_kernels:
+            # The converter puts a reshaping before the rounding that it follows, and MEAN, left
+            # without a range, gives integers of its input's step: as much as half a step off.
+            outputs = ops.squeeze(ops.expand_dims(outputs, -1), -1)
+        return outputs
 
     def _rounded(self, inputs, observe, averages, training):
         if averages and self.emulates_kernels and not (training and self.delayed):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 import edgekit as ek
 from edgekit.quantization import QuantizedLayer
@@ -25,7 +25,21 @@ def called_twice(x):
     return conv(layers.MaxPooling2D(2)(conv(x)))
 
 
+def excited(x):
+    """Squeeze and excite: what follows the mean's rounding is a reshaping."""
+    mean = layers.GlobalAveragePooling2D()(x)
+    return layers.Conv2D(4, 1)(layers.Reshape((1, 1, 4))(mean))
+
+
+def sequence_mean(x):
+    mean = layers.GlobalAveragePooling1D()(layers.Reshape((64, 4))(x))
+    return layers.Conv1D(4, 1)(layers.Reshape((1, 4))(mean))
+
+
 PATTERNS = {
+    "excited": excited,
+    "sequence_mean": sequence_mean,
+    "mean_operation": lambda x: layers.Dense(4)(ops.mean(x, (1, 2))[:, None]),
     "conv": normalized(layers.Conv2D(4, 3)),
     "depthwise": normalized(layers.DepthwiseConv2D(3, padding="same")),
     "separable": normalized(layers.SeparableConv2D(4, 3)),
