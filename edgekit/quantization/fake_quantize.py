@@ -4,15 +4,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from edgekit.core.traced_once import traced_once
 from edgekit.core.unrounded import keep_unrounded
 from edgekit.quantization.call_sites import running_site
 from edgekit.quantization.range_estimators import (
     STATE_OF_RECENT,
     batch_percentiles,
     extremes,
-    follow_recent,
+    next_recent,
     of_all_replicas,
     recent_range,
+    recent_range_or,
     seen_in_recent,
 )
 from edgekit.quantization.scheme import QuantScheme
@@ -199,21 +201,17 @@ class FakeQuantize(keras.layers.Layer):
         if self.fixed_range:
             return inputs if training and self.delayed else self._round(inputs, *self.fixed_range)
         follows = training and observe and not self.frozen
-        if follows:
-            self._follow(inputs)
+        followed = self._follow(inputs) if follows else None
         if training and self.delayed:
             return inputs
         if training and observe and (self.frozen or self.estimator not in _HOLDING_ALL):
             self._count(inputs)
         if training and self.estimator == "lsq":
             return self._round_with_learned_step(inputs)
-        low, high = self._range()
         if not (training and observe) and not self._surely_calibrated():
-            variable = self.recent if self.estimator == "recent" else self.seen_data
-            unseen = ops.equal(self._seen(self._of_site(variable)), 0)
-            input_low, input_high = self._widened(*extremes(inputs))
-            low = ops.where(unseen, input_low, low)
-            high = ops.where(unseen, input_high, high)
+            low, high = self._range_or_own(inputs)
+        else:
+            low, high = followed or self._range()
         if follows and self.estimator in _HOLDING_ALL:
             return _round_passing_gradients(inputs, low, high, self.bits)
         return self._round(inputs, low, high)
@@ -296,26 +294,37 @@ class FakeQuantize(keras.layers.Layer):
             return self._of_site(self.range_min), self._of_site(self.range_max)
         return self._learned_from(self._of_site(self.start) * ops.exp(self._of_site(self.change)))
 
+    def _range_or_own(self, inputs):
+        """The range, or that of the inputs as long as no batch was seen."""
+        own = self._widened(*traced_once(extremes, ops.stop_gradient(inputs)))
+        if self.estimator == "recent":
+            return traced_once(recent_range_or, self._of_site(self.recent), *own)
+        unseen = ops.equal(self._of_site(self.seen_data), 0)
+        return tuple(ops.where(unseen, o, k) for o, k in zip(own, self._range(), strict=True))
+
     def _learned_from(self, step):
         low = -self._of_site(self.zero_point) * step
         return low, low + (2**self.bits - 1) * step
 
     def _follow(self, inputs):
+        """Take a batch into the state; the range that follows, if it is known without reading."""
+        inputs = ops.stop_gradient(inputs)
         if self.estimator == "percentile":
             low, high = batch_percentiles(inputs, self.percentile)
         else:
-            low, high = extremes(inputs)
+            low, high = traced_once(extremes, inputs)
         if not self.in_loop:
             low, high = of_all_replicas(low, high)
         low, high = self._widened(low, high)
         if self.estimator == "recent":
-            self._set(self.recent, follow_recent(self._of_site(self.recent), low, high))
-            return
+            state, low, high = traced_once(next_recent, self._of_site(self.recent), low, high)
+            self._set(self.recent, state)
+            return low, high
         seen = self._of_site(self.seen_data)
         if self.estimator == "lsq":
             self._start_from(low, high, seen)
             self._set(self.seen_data, ops.minimum(seen + 1, _START))
-            return
+            return None
         before = self._range()
         if self.estimator == "minmax":  # the zeros it starts from are inside every range
             low, high = ops.minimum(before[0], low), ops.maximum(before[1], high)
@@ -325,6 +334,7 @@ class FakeQuantize(keras.layers.Layer):
         self._set(self.range_min, low)
         self._set(self.range_max, high)
         self._set(self.seen_data, ops.ones_like(seen))
+        return None
 
     def _count(self, inputs):
         share = ops.stop_gradient(self.share_beyond(ops.cast(inputs, "float32")))
@@ -402,6 +412,17 @@ def _round_passing_gradients(inputs, low, high, bits):
         def gradient(*upstreams, upstream=None):
             return upstreams[0] if upstream is None else upstream
 
-        return keras.quantizers.fake_quant_with_min_max_vars(values, low, high, bits), gradient
+        return _fake_quant(values, low, high, bits), gradient
 
     return rounding(inputs)
+
+
+def _fake_quant(values, low, high, bits):
+    """`keras.quantizers.fake_quant_with_min_max_vars` without its six operations for shapes."""
+    if keras.backend.backend() != "tensorflow":
+        return keras.quantizers.fake_quant_with_min_max_vars(values, low, high, bits)
+    import tensorflow as tf
+
+    rounded = ops.cast(values, "float32")
+    rounded = tf.quantization.fake_quant_with_min_max_vars(rounded, low, high, bits)
+    return ops.cast(rounded, values.dtype)

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from edgekit.core.traced_once import traced_once
 from edgekit.quantization.scheme import QuantScheme
 
 # A scale that is too small makes trouble on the device: the bias, an int32 in units of it,
@@ -97,6 +98,10 @@ class KernelQuantizer(keras.layers.Layer):
         channels = {axis % rank for axis in self.channel_axes or ()}
         self._others = [axis for axis in range(rank) if axis not in channels]
         self._scale_shape = [input_shape[a] if a in channels else 1 for a in range(rank)]
+        self._place = None
+        if channels:
+            first = min(channels)  # its size is left open: the same for kernels of all sizes
+            self._place = tuple(-1 if a == first else n for a, n in enumerate(self._scale_shape))
         if self.learned:
             # Learned as the logarithm of a change: an optimizer's step is then a share of the
             # scale, and weight decay pulls to where it started.
@@ -119,8 +124,7 @@ class KernelQuantizer(keras.layers.Layer):
         if self.bits == "ternary":
             return _pass_gradient(inputs, self._ternary(inputs))
         if not self.learned:
-            scale = ops.stop_gradient(self._limits(inputs, bias) / self._levels)
-            return _pass_gradient(inputs, ops.round(inputs / scale) * scale)
+            return self._with_largest_scale(inputs, bias, training)
         return self._with_learned_scale(inputs, bias, factor)
 
     def rounded_bias(self, bias, kernel, input_step, levels: int):
@@ -161,6 +165,17 @@ class KernelQuantizer(keras.layers.Layer):
     def _levels(self):
         return 2 ** (self.bits - 1) - 1
 
+    def _with_largest_scale(self, kernel, bias, training):
+        tensors = [kernel] if bias is None else [kernel, bias]
+        settings = {"others": tuple(self._others), "levels": self._levels, "place": self._place}
+        tensors = [ops.stop_gradient(tensor) for tensor in tensors]
+        if not training:  # a converter wants the operations themselves
+            return kernel + _change_by_rounding(*tensors, **settings)
+        change = traced_once(_change_by_rounding, *tensors, **settings)
+        if hasattr(change, "set_shape"):
+            change.set_shape(kernel.shape)
+        return kernel + ops.stop_gradient(change)
+
     def _with_learned_scale(self, kernel, bias, factor):
         per_scale = math.prod(kernel.shape) / math.prod(self._scale_shape)
         gradient_scale = 1 / math.sqrt(per_scale * self._levels)
@@ -169,24 +184,12 @@ class KernelQuantizer(keras.layers.Layer):
         scale = self.start.value * ops.exp(change)
         if factor is not None and self.channel_axes is not None:
             scale = scale * ops.abs(self._per_channel(factor))
-        floor = self._floors(ops.max(ops.abs(kernel)), bias)
+        largest = ops.max(ops.abs(kernel), self._others, keepdims=True)
+        floor = _floors(largest, bias, self._place)
         scale = ops.maximum(scale, ops.stop_gradient(floor / self._levels))
         places = ops.clip(kernel / scale, -self._levels, self._levels)
         places = places + ops.stop_gradient(ops.round(places) - places)
         return places * scale
-
-    def _limits(self, kernel, bias):
-        """Largest magnitude to be stored, per channel or in all."""
-        limits = ops.max(ops.abs(kernel), axis=self._others, keepdims=True)
-        return ops.maximum(limits, self._floors(ops.max(limits), bias))
-
-    def _floors(self, largest, bias):
-        floors = ops.where(largest > 0, largest, 1.0) * _SHARE_OF_LARGEST
-        if bias is None:
-            return floors
-        size = ops.cast(ops.abs(bias), largest.dtype)
-        size = ops.max(size) if self.channel_axes is None else self._per_channel(size)
-        return ops.maximum(floors, size * _SHARE_OF_BIAS)
 
     def _per_channel(self, values):
         return ops.reshape(values, self._scale_shape)
@@ -207,6 +210,30 @@ class KernelQuantizer(keras.layers.Layer):
 def on_grid(values, steps):
     """`values` as whole multiples of `steps`, with gradients unchanged; a step of 0 leaves them."""
     return _pass_gradient(values, ops.where(steps > 0, ops.round(values / steps) * steps, values))
+
+
+def _change_by_rounding(kernel, bias=None, *, others, levels, place):
+    """What rounding adds to a kernel whose scales come from its largest weights."""
+    limits = ops.max(ops.abs(kernel), axis=others, keepdims=True)
+    scale = ops.maximum(limits, _floors(limits, bias, place)) / levels
+    return ops.round(kernel / scale) * scale - kernel
+
+
+def _floors(limits, bias, place):
+    """Ranges below which there is trouble.
+
+    Args:
+        limits: Largest magnitudes of the kernel.
+        bias: What is added per output channel, or None.
+        place: The shape that puts the bias beside `limits`; None where these are one number.
+    """
+    largest = ops.max(limits)
+    floors = ops.where(largest > 0, largest, 1.0) * _SHARE_OF_LARGEST
+    if bias is None:
+        return floors
+    size = ops.cast(ops.abs(bias), limits.dtype)
+    size = ops.max(size) if place is None else ops.reshape(size, place)
+    return ops.maximum(floors, size * _SHARE_OF_BIAS)
 
 
 def _pass_gradient(inputs, outputs):

@@ -1,7 +1,5 @@
 """What batches say about the range of a tensor."""
 
-from functools import cache
-
 import keras
 from keras import ops
 
@@ -64,21 +62,6 @@ def follow_recent(state, low, high):
         low: Lower end of the batch's range, at most zero.
         high: Upper end of it, above `low`.
     """
-    follow = _traced() if keras.backend.backend() == "tensorflow" else _follow_recent
-    return follow(state, low, high)
-
-
-@cache
-def _traced():
-    """The function traced once: its thirty operations are a call in each graph that has ranges."""
-    import tensorflow as tf
-
-    number = tf.TensorSpec((), "float32")
-    state = tf.TensorSpec((STATE_OF_RECENT,), "float32")
-    return tf.function(_follow_recent, [state, number, number], autograph=False)
-
-
-def _follow_recent(state, low, high):
     batch, size = ops.stack([-low, high]), ops.log(high - low)
     older, current, numbers = state[:2], ops.maximum(state[2:4], batch), state[4:]
     mean_before, length = numbers[0], numbers[3]
@@ -99,6 +82,19 @@ def recent_range(state):
     """`(low, high)` of a state that `follow_recent` keeps."""
     ends = ops.maximum(state[:2], state[2:4])
     return -ends[0], ends[1]
+
+
+def next_recent(state, low, high):
+    """`(state, low, high)`: see `follow_recent`, and the range that follows from it."""
+    state = follow_recent(state, low, high)
+    return state, *recent_range(state)
+
+
+def recent_range_or(state, low, high):
+    """The range of a state that `follow_recent` keeps; `(low, high)` where it has seen none."""
+    seen = seen_in_recent(state) > 0
+    known_low, known_high = recent_range(state)
+    return ops.where(seen, known_low, low), ops.where(seen, known_high, high)
 
 
 def seen_in_recent(state):

@@ -215,3 +215,12 @@ def test_frozen_and_switched_off():
     x = np.array([0.123456], "float32")
     assert np.asarray(layer(x, training=True))[0] == x[0]
     assert np.asarray(layer(x))[0] != x[0]
+
+
+def test_a_range_is_few_operations_of_a_train_step():
+    """Each costs time before the first step, in every layer."""
+    layer = FakeQuantize()
+    layer.build((None, 8))
+    x = tf.TensorSpec((4, 8))
+    step = tf.function(lambda x: layer(x, training=True)).get_concrete_function(x)
+    assert len(step.graph.get_operations()) <= 12

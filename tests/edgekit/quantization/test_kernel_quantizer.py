@@ -154,3 +154,31 @@ def test_int4_learns_the_steps_of_every_kernel():
         learned, tape.gradient(loss, [layer.change.value for layer in learned]), strict=True
     ):
         assert np.abs(gradient).max() > 0, layer.path
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 4, 6), (1, 1, 4, 6), (3, 3, 4, 1), (4, 6)])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_training_rounds_as_inference_does_in_few_operations(shape, per_channel):
+    axes = (-2, -1) if shape[-1] == 1 else (-1,)
+    values = kernel(1, shape)
+    bias = np.random.default_rng(2).normal(size=max(shape[-2:]) if axes == (-2, -1) else shape[-1])
+    bias = bias.astype("float32") * 1e5  # large enough to decide some scales
+    quantizer = KernelQuantizer(channel_axes=axes if per_channel else None)
+    spec = [tf.TensorSpec(values.shape), tf.TensorSpec(bias.shape)]
+
+    @tf.function(input_signature=spec)
+    def step(values, bias):
+        with tf.GradientTape() as tape:
+            tape.watch([values, bias])
+            rounded = quantizer(values, bias=bias, training=True)
+        return rounded, tape.gradient(rounded, [values, bias], unconnected_gradients="zero")
+
+    rounded, gradients = step(values, bias)
+    # A graph divides by the number of levels by multiplying: the last bit may differ.
+    np.testing.assert_allclose(rounded, quantizer(values, bias=bias), rtol=2e-7)
+    np.testing.assert_array_equal(gradients[0], np.ones(shape))
+    np.testing.assert_array_equal(gradients[1], np.zeros(bias.shape))
+    call = tf.function(lambda v, b: quantizer(v, bias=b, training=True))
+    concrete = call.get_concrete_function(*spec)
+    assert concrete.structured_outputs.shape == shape
+    assert len(concrete.graph.get_operations()) <= 8
