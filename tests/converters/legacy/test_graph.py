@@ -167,11 +167,16 @@ def test_layers_of_the_users_own_need_a_keras_3_class(own_layers):
 def test_all_that_has_no_counterpart_is_named_at_once():
     x = tk.Input((8, 8, 3))
     y = L.LocallyConnected2D(2, 3, name="local")(x)
-    y = L.ThresholdedReLU(0.5, name="threshold")(y)
     y = L.BatchNormalization(axis=[1, 3], name="axes")(y)
+    y = L.LSTM(3, time_major=True, name="time")(L.Reshape((6, 12))(y))
     with pytest.raises(ValueError) as error:
         migrate(tk.Model(x, y, name="net"))
-    for part in ("model 'net'", "LocallyConnected2D 'local'", "'threshold'", "'axes' has axis"):
+    for part in (
+        "model 'net'",
+        "LocallyConnected2D 'local'",
+        "'axes' has axis",
+        "'time' has time_major",
+    ):
         assert part in str(error.value)
 
 
