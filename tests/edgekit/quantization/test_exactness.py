@@ -121,7 +121,7 @@ def test_recurrent_layers():
     for name, values in outputs.items():
         # A state that is a step off goes through the next step's kernels and tables, and on.
         difference = differences(*values)
-        assert np.mean(difference > 1.01) <= 0.01, name
+        assert np.mean(difference > 1.01) <= 0.015, name
         assert difference.max() <= 8.01, name
 
 
