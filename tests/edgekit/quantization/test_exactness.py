@@ -116,12 +116,13 @@ def test_a_short_recurrence_is_integer():
 @pytest.mark.slow
 def test_recurrent_layers():
     table = {name: patterns.SEQUENCE[name] for name in RECURRENT}
-    outputs, report = compare(sequence=table)
+    # On the kernels that round once: a state on which the reference ones round twice goes through
+    # the next step's kernels and tables, and on.
+    outputs, report = compare(sequence=table, kernels="xnnpack")
     assert set(report.op_dtypes) == {"int8"}
     for name, values in outputs.items():
-        # A state that is a step off goes through the next step's kernels and tables, and on.
         difference = differences(*values)
-        assert np.mean(difference > 1.01) <= 0.015, name
+        assert np.mean(difference > 1.01) <= 0.01, name
         assert difference.max() <= 8.01, name
 
 
