@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +56,12 @@ def test_measure_keep_compare(folder, tmp_path):
 def test_interrupted_by_a_signal(folder, tmp_path, number, code):
     """What was measured is told and marked, no history, nothing is left behind."""
     out, history, place = tmp_path / "b.json", tmp_path / "h.jsonl", tmp_path / "tmp"
+    keep = tmp_path / "keep.json"
     place.mkdir()
     command = [
         sys.executable, "-c", "from edgekit.cli import main; main()", "bench",
         folder / "int8.tflite", "--processes", "500", "--seconds", "0.01", "--json",
-        "-o", out, "--history", history, "--fail-if", "size>1B",
+        "-o", out, "--history", history, "--fail-if", "size>1B", "--keep", keep,
     ]  # fmt: skip
     env = {**os.environ, "TMPDIR": str(place)}
     env["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
@@ -67,6 +69,9 @@ def test_interrupted_by_a_signal(folder, tmp_path, number, code):
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr.readline() == "benchmark: begins\n"
+    deadline = time.monotonic() + 60
+    while not keep.exists() and time.monotonic() < deadline:  # from then on there is a result
+        time.sleep(0.01)
     process.send_signal(number)
     said, errors = process.communicate(timeout=120)
     assert process.returncode == code, errors

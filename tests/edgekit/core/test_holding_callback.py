@@ -209,7 +209,6 @@ def test_it_holds_in_any_combination(technique, tmp_path):
 
 
 def check(technique, optimizer, callback, place, folder):
-    keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     make, holds = TECHNIQUES[technique]
     model = half_sparse(net())

@@ -9,15 +9,20 @@ import edgekit as ek
 from edgekit.quantization import QuantizedLayer
 
 
-def normalized(layer):
-    return lambda x: layers.ReLU()(layers.BatchNormalization()(layer(x)))
+def normalized(kind, *arguments, **options):
+    """Makes its layers when it is called: names of layers made on import clash with later ones."""
+
+    def unit(x):
+        return layers.ReLU()(layers.BatchNormalization()(kind(*arguments, **options)(x)))
+
+    return unit
 
 
 def chain(x):
     """As in a MobileNet: each unit's input is on the grid of the one before."""
-    x = normalized(layers.Conv2D(4, 3, strides=2, use_bias=False))(x)
-    x = normalized(layers.DepthwiseConv2D(3, use_bias=False))(layers.ZeroPadding2D(1)(x))
-    return normalized(layers.Conv2D(4, 1, use_bias=False))(x)
+    x = normalized(layers.Conv2D, 4, 3, strides=2, use_bias=False)(x)
+    x = normalized(layers.DepthwiseConv2D, 3, use_bias=False)(layers.ZeroPadding2D(1)(x))
+    return normalized(layers.Conv2D, 4, 1, use_bias=False)(x)
 
 
 def called_twice(x):
@@ -40,10 +45,10 @@ PATTERNS = {
     "excited": excited,
     "sequence_mean": sequence_mean,
     "mean_operation": lambda x: layers.Dense(4)(ops.mean(x, (1, 2))[:, None]),
-    "conv": normalized(layers.Conv2D(4, 3)),
-    "depthwise": normalized(layers.DepthwiseConv2D(3, padding="same")),
-    "separable": normalized(layers.SeparableConv2D(4, 3)),
-    "transpose": normalized(layers.Conv2DTranspose(4, 2, 2)),
+    "conv": normalized(layers.Conv2D, 4, 3),
+    "depthwise": normalized(layers.DepthwiseConv2D, 3, padding="same"),
+    "separable": normalized(layers.SeparableConv2D, 4, 3),
+    "transpose": normalized(layers.Conv2DTranspose, 4, 2, 2),
     "chain": chain,
     "after_views": lambda x: layers.Dense(4)(layers.Flatten()(layers.MaxPooling2D(2)(x))),
     "fixed_range": lambda x: layers.Conv2D(4, 1)(layers.Activation("tanh")(x)),
