@@ -61,7 +61,7 @@ class LastWord:
         if any(model is other for other in _LOOPS):
             self._comes = True
             vars(model).setdefault(_END, []).append(self)
-        elif isinstance(history, keras.callbacks.History):
+        elif type(history).__name__ == "History":  # of Keras 3, or of tf_keras
             self._lead(history, "on_train_begin", self._begun)
             self._lead(history, "on_train_end", self._ended_last)
 

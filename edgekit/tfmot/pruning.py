@@ -15,9 +15,6 @@ from edgekit.tfmot.engine import (
 )
 from edgekit.tfmot.remote import remotely
 
-# What TFMOT itself leaves dense, though it wraps it.
-_DENSE = ("DepthwiseConv2D", "BatchNormalization")
-
 
 @remotely
 def prune(
@@ -60,7 +57,8 @@ def prune(
     check_schedule(schedule)
     settings = _settings(granularity)
     tfmot = load_tfmot()
-    from edgekit.tfmot.schedule import PlannedSchedule, UpdatePruning
+    from edgekit.tfmot.schedule import PlannedSchedule
+    from edgekit.tfmot.update_pruning import UpdatePruning
 
     if "sparsity_m_by_n" in settings:
         zeros, of = settings["sparsity_m_by_n"]
@@ -84,13 +82,12 @@ def prune(
                 f"`sparsity` of {name!r} must be from 0 to below 1. Received: {share!r}"
             )
     schedule = schedule or Polynomial()
-    plans = {share: PlannedSchedule(schedule, share) for share in set(wanted.values())}
 
     def wrap(layer):
         if layer not in wanted:
             return layer
         return tfmot.sparsity.keras.prune_low_magnitude(
-            layer, pruning_schedule=plans[wanted[layer]], **settings
+            layer, pruning_schedule=PlannedSchedule(schedule, wanted[layer]), **settings
         )
 
     return wrapped(model, wrap), [UpdatePruning()]
@@ -118,12 +115,8 @@ def _settings(granularity) -> dict:
 
 def _is_pruned(layer, settings: dict) -> bool:
     """Whether TFMOT prunes weights of the layer, in that way."""
-    from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
-
     name = type(layer).__name__
-    if name in _DENSE or not prune_registry.PruneRegistry.supports(layer):
-        return False
-    if not hasattr(layer, "kernel") and not layer.weights:
+    if not _has_kernels(layer):
         return False
     if "block_size" in settings:
         return name == "Dense"
@@ -132,3 +125,15 @@ def _is_pruned(layer, settings: dict) -> bool:
         # Of fewer channels TFMOT zeroes none: it fills groups up with zeros, and takes these.
         return name in ("Dense", "Conv2D") and layer.kernel.shape[-2] > of - zeros
     return True
+
+
+def _has_kernels(layer) -> bool:
+    """Whether TFMOT names weights of the layer to prune: it also wraps layers without any."""
+    from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
+
+    registry = prune_registry.PruneRegistry
+    if not registry.supports(layer):
+        return False
+    if registry._is_rnn_layer(layer) or registry._is_mha_layer(layer):
+        return True
+    return bool(registry._weight_names(layer))

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from edgekit.pruning.plan import Plan
 from edgekit.pruning.schedules import Schedule
 from edgekit.tfmot.engine import load_tfmot
 
@@ -10,7 +11,7 @@ tfmot = load_tfmot()
 
 
 class PlannedSchedule(tfmot.sparsity.keras.PruningSchedule):
-    """A schedule whose steps are known once the fit begins, one for all layers of a sparsity.
+    """The schedule of one layer, whose steps are known once the fit begins.
 
     Args:
         schedule: An `ek.schedules` object.
@@ -19,6 +20,8 @@ class PlannedSchedule(tfmot.sparsity.keras.PruningSchedule):
 
     def __init__(self, schedule: Schedule, final: float):
         self.schedule, self.final = schedule, final
+        self._least = 0.0
+        self._plan: Plan | None = None
         # Sparsity by step, -1 where masks stay as they are.
         self._levels = tf.Variable(tf.fill([1], -1.0), shape=[None], trainable=False)
 
@@ -31,13 +34,33 @@ class PlannedSchedule(tfmot.sparsity.keras.PruningSchedule):
         Raises:
             ValueError: The fit is too short for the schedule, or of unknown length.
         """
-        plan = self.schedule.plan(total_steps)
+        self._plan, self._least = self.schedule.plan(total_steps), 0.0
+        self._write()
+
+    def start_from(self, zeros: float) -> None:
+        """Leave masks as they are until the schedule asks for as many zeros as there are.
+
+        Args:
+            zeros: Share of the layer's weights that are zero, 0 to 1.
+        """
+        self._least = zeros
+        self._write()
+
+    def is_due(self, step: int, before: int) -> bool:
+        """Whether masks change after step `before` and up to `step`, as TFMOT counts steps."""
+        return bool(np.any(self._levels.numpy()[max(before, 0) : max(step, 0)] >= 0))
+
+    def _write(self) -> None:
+        plan, least = self._plan, self._least
         levels = np.full(plan.end + 1, -1.0, "float32")
         done = 0
         for step in range(plan.end + 1):
             due = plan.updates_due(step)
             if due > done:
-                levels[step], done = plan.sparsity(step, self.final), due
+                level, done = plan.sparsity(step, self.final), due
+                if level >= least:
+                    # From now on the schedule may also let weights grow.
+                    levels[step], least = level, 0.0
         self._levels.assign(levels)
 
     def __call__(self, step):
@@ -51,34 +74,3 @@ class PlannedSchedule(tfmot.sparsity.keras.PruningSchedule):
     def get_config(self) -> dict:
         """Its outside: the steps are those of a fit."""
         return {"class_name": "PlannedSchedule", "config": {"final": self.final}}
-
-
-class UpdatePruning(tfmot.sparsity.keras.UpdatePruningStep):
-    """TFMOT's callback, which also begins the schedules and masks the weights at the end."""
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        self._begun = False
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._begun:
-            return
-        self._begun = True
-        steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        # Which epoch is the first is not said before.
-        total = steps * (epochs - epoch) if steps and epochs else None
-        schedules = {id(layer.pruning_schedule): layer.pruning_schedule for layer in self.layers}
-        for schedule in schedules.values():
-            schedule.begin(total)
-        for layer in self.layers:  # a second fit begins its schedule anew
-            layer.pruning_step.assign(0)
-
-    @property
-    def layers(self) -> list:
-        """The wrapped layers."""
-        return self.prunable_layers
-
-    def on_train_end(self, logs=None):
-        super().on_train_end(logs)
-        for layer in self.layers:
-            layer.pruning_obj.weight_mask_op()
