@@ -241,10 +241,11 @@ def autoencoder():
 
 
 def siamese():
-    """Whether two images, one of them four times as bright, show the same shape."""
-    image = keras.Input((16, 16, 1))
-    features = layers.Dense(16)(layers.GlobalAveragePooling2D()(_features(image)))
-    encoder = keras.Model(image, features, name="encoder")
+    """Whether two images, one four times as bright, show the same shape, as half of them do."""
+    image = x = keras.Input((16, 16, 1))
+    for i, count in enumerate((16, 24, 32)):  # BatchNorm's averages would mix the two inputs'
+        x = layers.Conv2D(count, 3, strides=2 if i else 1, padding="same", activation="relu")(x)
+    encoder = keras.Model(image, layers.Dense(16)(layers.GlobalAveragePooling2D()(x)))
     pair = {name: keras.Input((16, 16, 1), name=name) for name in ("first", "second")}
     first, second = map(encoder, pair.values())
     x = layers.Concatenate()([layers.Multiply()([first, second]), first, second])
@@ -252,8 +253,14 @@ def siamese():
     net = keras.Model(pair, layers.Dense(1, activation="sigmoid")(x))
 
     def data(rng, count):
-        (first, _, one, _, _), (second, _, other, _, _) = (_images(rng, count) for _ in "ab")
-        return {"first": first, "second": 4 * second}, (one == other).astype("float32")[:, None]
+        images, _, kinds, _, _ = _images(rng, 4 * count)
+        by_kind = [np.flatnonzero(kinds == kind) for kind in range(3)]
+        same = rng.integers(0, 2, count)
+        one = rng.integers(0, 3, count)
+        other = np.where(same, one, (one + rng.integers(1, 3, count)) % 3)
+        first, second = ([rng.choice(by_kind[kind]) for kind in part] for part in (one, other))
+        inputs = {"first": images[first], "second": 4 * images[second]}
+        return inputs, same.astype("float32")[:, None]
 
     return net, data, "binary_crossentropy", lambda y, found: np.mean((found > 0.5) != y)
 
