@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from converters.bit_allocation import MixedPrecision, mixed_precision
     from converters.conversion import convert
-    from converters.errors import ConversionError
+    from converters.errors import ConversionError, FailedCheckError
     from converters.flatbuffer import Flatbuffer
     from converters.formats import FORMATS
     from converters.inspection import Inspection, inspect
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ConversionError": "errors",
+    "FailedCheckError": "errors",
     "convert": "conversion",
     "MixedPrecision": "bit_allocation",
     "mixed_precision": "bit_allocation",
@@ -36,6 +37,7 @@ _HOMES = {
 __all__ = [
     "FORMATS",
     "ConversionError",
+    "FailedCheckError",
     "Flatbuffer",
     "Inspection",
     "MixedPrecision",

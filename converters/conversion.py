@@ -4,7 +4,7 @@ import json
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,11 +178,19 @@ def done_job(source: Source, job: dict, calibration: CalibrationData | None) -> 
             samples, pixels = _calibration(source, calibration)
             np.savez(folder / "calibration.npz", **samples)
         loops = _write_model(folder, source, unroll=samples is not None)
-        _write_probe(folder, source, samples)
-        if samples is not None and source.model is not None:
-            notes = scale_notes(source.model, samples, pixels)
+        inputs = _probe(source, samples)
+        np.savez(folder / "probe.npz", **inputs)
+        job = {**job, "model": "keras" if source.model is not None else "flatbuffer"}
         (folder / "job.json").write_text(json.dumps(job))
-        _run(server, folder, source)
+
+        def ask_the_model() -> None:
+            if source.model is None:
+                return
+            _write_expected(folder, source, inputs, random=samples is None)
+            if samples is not None:
+                notes.extend(scale_notes(source.model, samples, pixels))
+
+        _run(server, folder, source, ask_the_model)
         yield DoneJob(folder, loops, notes)
 
 
@@ -336,18 +344,20 @@ def _calibration(source: Source, data) -> tuple[dict[str, np.ndarray], list[str]
     return typed, pixels
 
 
-def _write_probe(folder: Path, source: Source, samples) -> None:
-    """A few samples, and what the Keras model says to them."""
+def _probe(source: Source, samples) -> dict[str, np.ndarray]:
+    """A few samples, on which every file is run."""
     if samples is None:
         inputs = probe(source.shapes, source.dtypes, max(source.batch, SAMPLES))
     else:
         inputs = {name: array[: max(source.batch, SAMPLES)] for name, array in samples.items()}
     whole = len(next(iter(inputs.values()))) // source.batch * source.batch
-    inputs = {name: array[:whole] for name, array in inputs.items()}
-    np.savez(folder / "probe.npz", **inputs)
-    if source.model is None:
-        return
+    return {name: array[:whole] for name, array in inputs.items()}
+
+
+def _write_expected(folder: Path, source: Source, inputs: dict, random: bool) -> None:
+    """What the Keras model says to the samples; the worker waits for it."""
     parts = []
+    whole = len(next(iter(inputs.values())))
     step = source.batch if source.batch > 1 else whole
     for start in range(0, whole, step):
         batch = [array[start : start + step] for array in inputs.values()]
@@ -355,16 +365,17 @@ def _write_probe(folder: Path, source: Source, samples) -> None:
             with keras.StatelessScope():  # a layer that keeps a state stays as it is
                 parts.append(named_outputs(source.model, batch))
         except Exception as error:  # of every kind, as layers please
-            what = "random samples" if samples is None else "`calibration`"
+            what = "random samples" if random else "`calibration`"
             raise ValueError(f"{source.name} fails on {what}: {first_line(error)}") from None
     outputs = {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
-    np.savez(folder / "expected.npz", **outputs)
+    np.savez(folder / "unfinished.npz", **outputs)
+    (folder / "unfinished.npz").rename(folder / "expected.npz")
 
 
-def _run(server: Server, folder: Path, source: Source) -> None:
+def _run(server: Server, folder: Path, source: Source, beside: Callable[[], None]) -> None:
     try:
         with progress_of(folder) as watch:
-            status = server.run({"folder": str(folder)}, watch)
+            status = server.run({"folder": str(folder)}, watch, beside)
         output = (folder / "output").read_text(errors="replace")
         reason = why_it_failed(status, output)
     except ChildError as error:

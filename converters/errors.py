@@ -24,6 +24,10 @@ class ConversionError(RuntimeError):
         self.output = output
 
 
+class FailedCheckError(ConversionError):
+    """A converted file runs, and does not compute what the model does."""
+
+
 class MigrationError(ValueError):
     """Something of a legacy model has no counterpart in Keras 3; the message says what."""
 

@@ -49,6 +49,8 @@ def may_be_quantization_aware(path: str | os.PathLike) -> bool:
     path = Path(path)
     if path.suffix == ".tflite":
         return False
+    if path.is_dir():  # a SavedModel; one without this file is refused by who loads it
+        path /= "keras_metadata.pb"
     if not path.is_file():
         return True
     try:
@@ -59,7 +61,7 @@ def may_be_quantization_aware(path: str | os.PathLike) -> bool:
 
 def _configs(path: Path) -> Iterable[bytes]:
     if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:  # HDF5 keeps the configuration as plain text
+        with path.open("rb") as file:  # HDF5 and SavedModels keep the configuration as plain text
             yield file.read(_MOST_CONFIG)
         return
     with zipfile.ZipFile(path) as archive:

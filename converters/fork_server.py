@@ -78,12 +78,19 @@ class Server:
         self.child = Child(*command)
         self.is_waiting = True
 
-    def run(self, job: dict, watch: Callable[[], None] | None = None) -> int:
+    def run(
+        self,
+        job: dict,
+        watch: Callable[[], None] | None = None,
+        beside: Callable[[], None] | None = None,
+    ) -> int:
         """Do a job and return its exit code, or minus the number of the signal that killed it.
 
         Args:
             job: Its `folder`, and what else the module's job needs.
             watch: Called a few times a second meanwhile. Defaults to nothing.
+            beside: Called once the job has begun, work of this process's own; what it raises ends
+                the job. Defaults to nothing.
 
         Raises:
             ChildError: The server itself failed.
@@ -97,10 +104,15 @@ class Server:
             self.child = Child(*self._command)
             fork = self._begin(job)
         try:
+            if beside is not None:
+                beside()
             status = self._hear("ended", watch)
-        except BaseException:  # interrupted: nobody waits for the job any more
+        except BaseException as error:  # failed or interrupted: nobody waits for the job any more
             with contextlib.suppress(ProcessLookupError):
                 os.kill(fork, signal.SIGKILL)
+            if isinstance(error, Exception) and not isinstance(error, ChildError):
+                self._hear("ended")
+                self.is_waiting = True
             raise
         self.is_waiting = True
         return status

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from converters.carried_states import coarse_state
 from converters.checks import LEAST_CHANNEL_DECIBEL, Check
-from converters.errors import ConversionError
+from converters.errors import ConversionError, FailedCheckError
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS
 from converters.inspection import Inspection, inspect
@@ -43,7 +43,8 @@ def judged(
         order: Names of the inputs in the model's order. Defaults to `None`: not known.
 
     Raises:
-        ConversionError: The format changed nothing, or the file answers NaN.
+        FailedCheckError: The file answers NaN where the model does not.
+        ConversionError: The format changed nothing.
     """
     flatbuffer = Flatbuffer(content, check)
     report, wanted = inspect(flatbuffer), FORMATS[name]
@@ -75,10 +76,10 @@ def refuse_broken(name: str, check: Check) -> None:
     """Refuse a file that answers NaN or infinity where the model answers numbers.
 
     Raises:
-        ConversionError: It does.
+        FailedCheckError: It does.
     """
     for output, count in check.broken.items():
-        raise ConversionError(
+        raise FailedCheckError(
             f"{name}: output {output!r} is NaN or infinite on {count} of {check.samples} samples "
             "where the model's is a number: the file is of no use. Convert to another format"
             f"{'' if name == 'float32' else ', float32 if need be'}"

@@ -7,10 +7,12 @@ Whoever asked for it finds in `current` what was being made when it crashed.
 import json
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from converters.sparse_inference import sparse_inference
 from converters.sparse_weights import KINDS, with_sparse_weights
 
 CHECKS_AT_ONCE = 2
+_TICK = 0.01
 
 
 class Job:
@@ -33,7 +36,8 @@ class Job:
     `job.json` says which files to make, or in which `bits` to try each op. `float` holds the
     model as a SavedModel, or as `float.tflite`; `unrolled` is the same with its loops unrolled,
     where integer formats need that. `calibration.npz` has samples by input name, `probe.npz` a
-    few on which every file is run and compared with `expected.npz`, what the model says.
+    few on which every file is run and compared with `expected.npz`, what the Keras model says,
+    which may come later.
 
     Args:
         folder: The folder.
@@ -44,6 +48,7 @@ class Job:
         self.options = json.loads((folder / "job.json").read_text())
         self.formats: list[str] = self.options.get("formats", [])
         self._unfinished: list[str] = []
+        self._one_at_a_time = Lock()
 
     def run(self) -> None:
         """Make all files, or say what rounding each op alone does."""
@@ -80,7 +85,6 @@ class Job:
         if self.options["sparse"]:
             content = self.sparse(content)
         (self.folder / f"{name}.tflite").write_bytes(content)
-        _ = self.expected, self.probe  # read here, not in two threads at once
         return content
 
     def make(self, name: str) -> bytes:
@@ -118,7 +122,12 @@ class Job:
 
     def check(self, name: str, content: bytes) -> Check:
         """Run a file and compare it with the model."""
-        check = compare(self.expected, _outputs(content, self.probe))
+        with self._one_at_a_time:
+            inputs = self.probe
+        found = _outputs(content, inputs)
+        with self._one_at_a_time:
+            expected = self.expected
+        check = compare(expected, found)
         self._unfinished.remove(name)
         self._say()
         return check
@@ -131,9 +140,12 @@ class Job:
     @cached_property
     def expected(self) -> dict:
         """What the model says to them."""
-        if (self.folder / "expected.npz").exists():
-            return _arrays(self.folder / "expected.npz")
-        return _outputs(self.plain, self.probe)
+        if self.options["model"] == "flatbuffer":
+            return _outputs(self.plain, self.probe)
+        said = self.folder / "expected.npz"
+        while not said.exists():
+            time.sleep(_TICK)
+        return _arrays(said)
 
     @cached_property
     def plain(self) -> bytes:

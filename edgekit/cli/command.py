@@ -72,7 +72,7 @@ class EdgekitGroup(click.Group):
         if isinstance(error, (KeyboardInterrupt, EOFError, click.Abort)):
             code = interrupted_code()
             said = "terminated" if code == TERMINATED else "interrupted"
-        elif isinstance(error, FloatingPointError):  # training lost its weights
+        elif _is_failed_check(error):
             code, said = CHECK_FAILED, _one_line(error)
         else:
             if os.environ.get("EDGEKIT_TRACEBACK") and not isinstance(error, click.ClickException):
@@ -154,6 +154,14 @@ def _sentence(error: BaseException) -> str:
     return (
         f"{type(error).__name__}: {_one_line(error)}; EDGEKIT_TRACEBACK=1 shows where it came from"
     )
+
+
+def _is_failed_check(error: BaseException) -> bool:
+    """Whether the input was good and what came of it is not."""
+    from converters.errors import FailedCheckError
+
+    training_lost_its_weights = isinstance(error, FloatingPointError)
+    return training_lost_its_weights or isinstance(error, FailedCheckError)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from edgekit.core.known_values import known_numbers, where_known
 from edgekit.core.traced_once import traced_once
 from edgekit.core.unrounded import keep_unrounded
 from edgekit.quantization.call_sites import running_site
@@ -13,6 +14,8 @@ from edgekit.quantization.range_estimators import (
     extremes,
     next_recent,
     of_all_replicas,
+    on_several_replicas,
+    recent_of_all_replicas,
     recent_range,
     recent_range_or,
     seen_in_recent,
@@ -137,9 +140,11 @@ class FakeQuantize(keras.layers.Layer):
         if self.fixed_range is not None:
             return True
         # Whole variables: in a distributed model their values have no one number.
-        state = [np.asarray(variable) for variable in self.variables]
-        seen = np.asarray(self._seen(self.recent if self.estimator == "recent" else self.seen_data))
-        return bool(np.all(seen > 0)) and all(np.isfinite(values).all() for values in state)
+        state = {variable.name: np.asarray(variable) for variable in self.variables}
+        seen = self._seen(state["recent" if self.estimator == "recent" else "seen_data"])
+        return bool(np.all(seen > 0)) and all(
+            np.isfinite(values).all() for values in state.values()
+        )
 
     @property
     def clipped(self) -> float:
@@ -230,13 +235,20 @@ class FakeQuantize(keras.layers.Layer):
 
     def synchronize(self) -> None:
         """Let the replicas of a distributed model agree on a range followed in a loop."""
-        if self.fixed_range is not None or self.frozen:
+        if self.fixed_range is not None or self.frozen or not on_several_replicas():
             return
-        own = self._range()
-        low, high = of_all_replicas(*own)
-        if low is not own[0]:
-            self._set(self.range_min, low)
-            self._set(self.range_max, high)
+        if self.estimator == "recent":
+            self._set(self.recent, recent_of_all_replicas(self._of_site(self.recent)))
+            return
+        if self.estimator == "lsq":
+            low, high = of_all_replicas(*self._learned_from(self._of_site(self.start)))
+            step = (high - low) / (2**self.bits - 1)
+            self._set(self.start, step)
+            self._set(self.zero_point, ops.round(-low / step))
+            return
+        low, high = of_all_replicas(*self._range())
+        self._set(self.range_min, low)
+        self._set(self.range_max, high)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -276,6 +288,13 @@ class FakeQuantize(keras.layers.Layer):
         """The variable's number for the call that is running."""
         return variable.value if self.sites == 1 else variable.value[running_site()]
 
+    def _known_of_site(self, variable):
+        """As `_of_site`, in NumPy where the number is known now."""
+        known = known_numbers(variable.value)
+        if known is None:
+            return self._of_site(variable)
+        return known if self.sites == 1 else known[running_site()]
+
     def _set(self, variable, value):
         if self.sites > 1:
             running = np.arange(self.sites) == running_site()
@@ -289,10 +308,12 @@ class FakeQuantize(keras.layers.Layer):
 
     def _range(self):
         if self.estimator == "recent":
-            return recent_range(self._of_site(self.recent))
+            return recent_range(self._known_of_site(self.recent))
         if self.estimator != "lsq":
-            return self._of_site(self.range_min), self._of_site(self.range_max)
-        return self._learned_from(self._of_site(self.start) * ops.exp(self._of_site(self.change)))
+            return self._known_of_site(self.range_min), self._known_of_site(self.range_max)
+        with where_known(self.start):
+            change = ops.exp(self._of_site(self.change))
+            return self._learned_from(self._of_site(self.start) * change)
 
     def _range_or_own(self, inputs):
         """The range, or that of the inputs as long as no batch was seen."""
@@ -373,7 +394,7 @@ class FakeQuantize(keras.layers.Layer):
         return inputs - ops.where(below, _SHARE_OF_STEP * step, 0.0)
 
     def _round(self, inputs, low, high):
-        return keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=self.bits)
+        return _fake_quant(inputs, low, high, self.bits)
 
     def _round_with_learned_step(self, inputs):
         values = ops.cast(inputs, "float32")

@@ -1,6 +1,7 @@
 """What batches say about the range of a tensor."""
 
 import keras
+import numpy as np
 from keras import ops
 
 # An activation that is constant still needs a step to be counted in.
@@ -79,8 +80,9 @@ def follow_recent(state, low, high):
 
 
 def recent_range(state):
-    """`(low, high)` of a state that `follow_recent` keeps."""
-    ends = ops.maximum(state[:2], state[2:4])
+    """`(low, high)` of a state that `follow_recent` keeps, a tensor or in NumPy."""
+    maximum = np.maximum if isinstance(state, np.ndarray) else ops.maximum
+    ends = maximum(state[:2], state[2:4])
     return -ends[0], ends[1]
 
 
@@ -102,15 +104,35 @@ def seen_in_recent(state):
     return state[..., 6] + state[..., 7]
 
 
-def of_all_replicas(low, high):
-    """The range of the whole batch, where replicas of a distributed model see a part each."""
+def on_several_replicas() -> bool:
+    """Whether one of several replicas of a distributed model runs."""
     if keras.backend.backend() != "tensorflow":
-        return low, high
+        return False
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    return context is not None and context.num_replicas_in_sync > 1
+
+
+def of_all_replicas(low, high):
+    """The range of the whole batch, where replicas of a distributed model see a part each."""
+    if not on_several_replicas():
         return low, high
-    ends = context.all_gather(tf.reshape(tf.stack([-low, high]), (1, 2)), axis=0)
-    ends = tf.reduce_max(ends, axis=0)
+    ends = _largest_of_replicas(ops.stack([-low, high]))
     return -ends[0], ends[1]
+
+
+def recent_of_all_replicas(state):
+    """The state of `follow_recent` that covers what each replica has seen."""
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    sizes = context.all_reduce(tf.distribute.ReduceOp.MEAN, state[4:])
+    return ops.concatenate([_largest_of_replicas(state[:4]), sizes])
+
+
+def _largest_of_replicas(values):
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return tf.reduce_max(context.all_gather(values[None], axis=0), axis=0)

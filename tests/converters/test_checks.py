@@ -4,7 +4,7 @@ import pytest
 from keras import Input, Sequential, layers
 
 import edgekit as ek
-from converters import ConversionError
+from converters import ConversionError, FailedCheckError
 from converters.checks import compare, probe
 from converters.judgement import refuse_broken
 
@@ -124,7 +124,7 @@ def test_a_file_that_answers_nan_is_refused(cancelling):
     check = compare({"y": np.ones((8, 1))}, {"y": np.full((8, 1), np.nan)})
     for name in ("float32", "float16", "int8"):
         with pytest.raises(
-            ConversionError, match=f"{name}: output 'y' is NaN or infinite on 8 of 8"
+            FailedCheckError, match=f"{name}: output 'y' is NaN or infinite on 8 of 8"
         ):
             refuse_broken(name, check)
 

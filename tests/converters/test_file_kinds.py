@@ -28,12 +28,15 @@ def test_files_are_known_by_their_bytes(tmp_path):
         ValueError, match=r"m\.keras: not a LiteRT flatbuffer \(.tflite\) but a Keras"
     ):
         Flatbuffer.from_file(tmp_path / "m.keras")
-    for name in ("m.keras", "m.h5", "a.tflite"):
+    for name, config in (("plain", '{"class_name": "Dense"}'), ("q", '"QuantizeWrapperV2"')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "keras_metadata.pb").write_text(config)
+    for name in ("m.keras", "m.h5", "a.tflite", "plain"):
         assert not may_be_quantization_aware(tmp_path / name)
     aware = ek.quantize_aware(model)
     aware.save(tmp_path / "q.keras")
     aware.save(tmp_path / "q.h5")
-    for name in ("q.keras", "q.h5", "none.keras"):
+    for name in ("q", "q.keras", "q.h5", "none.keras", ""):
         assert may_be_quantization_aware(tmp_path / name)
     with pytest.raises(ValueError, match="int8 needs `calibration`"):
         ek.convert(tmp_path / "m.keras", "int8")

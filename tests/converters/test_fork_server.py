@@ -98,6 +98,22 @@ def test_an_interrupted_job_ends_at_once(fork_server, tmp_path):
     assert fork_server.run({"folder": str(tmp_path)}) == 0
 
 
+def test_work_beside_a_job(fork_server, tmp_path):
+    def beside():
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        raise ValueError("the reason")
+
+    with fork_server.server() as server:
+        before = server.child.pid
+        with pytest.raises(ValueError, match="the reason"):
+            server.run({"folder": str(tmp_path), "sleep": 60}, beside=beside)
+        said = []
+        assert server.run({"folder": str(tmp_path)}, beside=lambda: said.append("done")) == 0
+    assert said == ["done"]
+    assert server.child.pid == before  # a job that was ended leaves the server as it is
+
+
 def test_a_fork_of_this_process_has_servers_of_its_own(fork_server, tmp_path):
     fork_server.run({"folder": str(tmp_path)})
     server = processes(tmp_path)[1]

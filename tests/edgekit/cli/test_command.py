@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from converters import FailedCheckError
 from edgekit.cli import main
 from edgekit.cli.command import _in_option_names
 from edgekit.core.finite import check_finite_weights
@@ -142,6 +143,15 @@ def test_whatever_a_file_causes_is_a_sentence(monkeypatch):
         assert found.exit_code == 2
         assert said in found.stderr
         assert len(found.stderr.splitlines()) == 1
+
+
+def test_a_file_that_fails_its_check_is_no_bad_input(monkeypatch):
+    def fail(*_):
+        raise FailedCheckError("int8: output 'y' is NaN")
+
+    monkeypatch.setattr("converters.inspect", fail, raising=False)
+    found = run("inspect", __file__)
+    assert (found.exit_code, found.stderr) == (1, "Error: int8: output 'y' is NaN\n")
 
 
 def test_messages_speak_of_options():

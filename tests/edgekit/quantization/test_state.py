@@ -10,6 +10,7 @@ from keras import layers
 
 import edgekit as ek
 from tests.edgekit.quantization import patterns
+from tests.two_devices import run_on_two_devices
 
 
 def everything() -> keras.Model:
@@ -151,6 +152,42 @@ assert report.float_islands == []
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_ranges_followed_in_a_loop_are_those_of_all_replicas():
+    """Of every estimator: the larger end of either replica, three times what it was given."""
+    run_on_two_devices("""
+from edgekit.quantization import FakeQuantize
+
+halves = ([-1.0, 2.0], [0.5, -3.0])
+strategy = mirrored()
+for estimator in ("recent", "minmax", "ema", "percentile", "lsq"):
+    with strategy.scope():
+        rounding = FakeQuantize(estimator=estimator)
+        rounding.build((None, 2))
+        rounding.in_loop = True
+
+    @tf.function
+    def step(values):
+        def loop(values):
+            for scale in (3.0, 1.0, 3.0, 3.0):
+                rounding(values * scale, training=True)
+            rounding.synchronize()
+        strategy.run(loop, args=(values,))
+
+    for _ in range(40):
+        step(strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(halves[context.replica_id_in_sync_group])
+        ))
+    state = [v for v in rounding.non_trainable_variables if v.name != "clips"]
+    for variable in state:
+        equal_replicas(variable)
+    ends = strategy.run(tf.function(rounding._range))
+    ends = [strategy.experimental_local_results(end)[0] for end in ends]
+    if estimator not in ("ema", "percentile"):  # which are means over time
+        np.testing.assert_allclose(ends, [-9.0, 6.0], atol=0.05)
+""")
 
 
 def test_zeros_are_kept_through_training():
