@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import tree
 
+from converters.runner import Tensor
 from edgekit.core.call_hooks import hooked
 from edgekit.core.selection import all_layers
 from edgekit.quantization import FakeQuantize
@@ -27,11 +28,13 @@ class Rounded:
             that of the rounding.
         call: How often it had been called before.
         values: `(samples, ...)`.
+        step: Of the grid they are on. Defaults to `0.0`: unknown.
     """
 
     path: tuple[str, ...]
     call: int
     values: np.ndarray
+    step: float = 0.0
 
     @property
     def name(self) -> str:
@@ -69,7 +72,7 @@ def _recording(model: keras.Model) -> Iterator[list[Rounded]]:
             if isinstance(layer, FakeQuantize):
                 count = calls[path] = calls.get(path, -1) + 1
                 values = np.asarray(keras.ops.convert_to_numpy(outputs))
-                found.append(Rounded(path, count, values))
+                found.append(Rounded(path, count, values, float(layer.step())))
             return outputs
 
         return watched
@@ -111,6 +114,52 @@ def matched(roundings: Iterable[Rounded], tensors: Mapping[str, np.ndarray]) -> 
             if name in names and not same:
                 names.remove(name)
     return found
+
+
+def matched_by_grid(
+    roundings: list[Rounded],
+    names: Iterable[str | None],
+    tensors: Mapping[str, Tensor],
+) -> list[str | None]:
+    """The names from `matched`, and where these do not tell, those of tensors on the same grid.
+
+    The converter moves a rounding behind the reshaping or transposition that follows it, which
+    gives the tensor its name. What the op before it computes is on the grid of the rounding too.
+
+    Args:
+        roundings: From `rounded_values`.
+        names: For each the name found, or None.
+        tensors: `{name: tensor}` of the file.
+    """
+    found = [
+        name if name is not None and not _transposed(rounding, tensors[name]) else None
+        for rounding, name in zip(roundings, names, strict=True)
+    ]
+    taken = set(found)
+    for i, rounding in enumerate(roundings):
+        if found[i] is not None or not rounding.step:
+            continue
+        distances = {
+            name: float(np.mean(np.abs(tensor.values.ravel() - rounding.values.ravel())))
+            for name, tensor in tensors.items()
+            if name not in taken and _on_grid_of(rounding, tensor)
+        }
+        # Of several, as a tensor and what it is reshaped to, the first of those that are nearest.
+        found[i] = min(distances, key=distances.__getitem__, default=None)
+    return found
+
+
+def _on_grid_of(rounding: Rounded, tensor: Tensor) -> bool:
+    same_size = tensor.values.size == rounding.values.size
+    return (
+        same_size and tensor.scale is not None and np.isclose(tensor.scale, rounding.step, 1e-4, 0)
+    )
+
+
+def _transposed(rounding: Rounded, tensor: Tensor) -> bool:
+    """Whether a tensor has the axes of a rounding in another order."""
+    sizes = [[n for n in values.shape if n != 1] for values in (rounding.values, tensor.values)]
+    return sizes[0] != sizes[1] and sorted(sizes[0]) == sorted(sizes[1])
 
 
 def _surest(open_calls, roundings, tensors, scopes) -> tuple[int, str | None]:

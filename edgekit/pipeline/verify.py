@@ -11,7 +11,7 @@ import numpy as np
 from converters import Flatbuffer
 from converters.samples import match_inputs
 from edgekit.core.selection import all_layers
-from edgekit.pipeline.rounded_tensors import inputs_of, matched, rounded_values
+from edgekit.pipeline.rounded_tensors import inputs_of, matched, matched_by_grid, rounded_values
 from edgekit.quantization import FakeQuantize
 from edgekit.quantization.clipping import clipped_shares
 
@@ -225,6 +225,7 @@ def _compare_layers(model, flatbuffer, inputs, arrays, kernels) -> list[Differen
     roundings = rounded_values(model, inputs)
     tensors = flatbuffer.tensors(arrays, kernels=kernels)
     names = matched(roundings, {name: tensor.values for name, tensor in tensors.items()})
+    names = matched_by_grid(roundings, names, tensors)
     return [
         _difference(
             rounding.name,

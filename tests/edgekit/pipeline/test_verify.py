@@ -123,6 +123,47 @@ def test_a_model_called_twice_is_compared_call_by_call():
     assert all(layer.largest <= 1.01 for layer in calls)
 
 
+MOVED = {
+    "flattened": lambda x: layers.Flatten()(x),
+    "reshaped": lambda x: keras.ops.reshape(x, (-1, 24, 4)),
+    "transposed": lambda x: layers.Permute((3, 1, 2))(x),
+}
+
+
+@pytest.fixture(scope="module")
+def moved():
+    """One model with a rounding before each of `MOVED`, and its file."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 6, 3), name="image")
+    outputs = {}
+    for name, move in MOVED.items():
+        x = layers.Conv2D(4, 3, activation="relu", name=f"before_{name}")(image)
+        outputs[name] = layers.Dense(2, name=f"after_{name}")(move(x))
+    qat = ek.quantize_aware(keras.Model(image, outputs))
+    x = np.random.default_rng(0).normal(size=(32, 8, 6, 3)).astype("float32")
+    qat(x, training=True)
+    return qat, ek.convert(qat, "int8")["int8"], x
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_rounding_that_the_converter_moves_is_compared(moved, name):
+    """It puts a reshaping or a transposition before the rounding that it follows."""
+    qat, file, x = moved
+    found = {layer.name: layer for layer in ek.verify(qat, file, x).layers}
+    before = found[f"before_{name}_range"]
+    assert before.largest <= 1.01
+    scales = {tensor.scale for tensor in file.tensors(x[:1]).values()}
+    assert before.step in scales
+
+    kernel = qat.get_layer(f"quant_before_{name}").layer.kernel
+    values = kernel.numpy()
+    kernel.assign(-values)
+    try:
+        assert ek.verify(qat, file, x).first_departure.name == f"before_{name}_range"
+    finally:
+        kernel.assign(values)
+
+
 def test_an_op_without_a_reference_kernel_is_verified_by_others():
     model = keras.Sequential([keras.Input((6,)), layers.Dense(4, activation="elu")])
     qat = ek.quantize_aware(model)
