@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from converters.packed.coding_progress import pieces
 from converters.packed.compiled import FAST, compiled
-from converters.packed.mixing import INPUTS, find_slots, learn, predict
-from converters.packed.range_coder import code_bit
+from converters.packed.mixing import INPUTS, code_predicted_bit, hash_contexts
 
 _PACE = 26
 _SHORTEST_MATCH = 5
@@ -13,7 +13,6 @@ _LONGEST_MATCH = 40
 _MATCHES = 24
 
 
-@compiled
 def code_bytes(mixer, seen, state, payload, data, stride) -> None:
     """Write the bytes, or read them into their array.
 
@@ -26,11 +25,19 @@ def code_bytes(mixer, seen, state, payload, data, stride) -> None:
         data: `(n,)` uint8.
         stride: Bytes of a number.
     """
+    matched = np.zeros(2, np.int64) if FAST else [0, 0]
+    for start, end in pieces(len(data)):
+        _code_between(mixer, seen, state, payload, data, stride, matched, start, end)
+
+
+@compiled
+def _code_between(mixer, seen, state, payload, data, stride, matched, start, end) -> None:
+    """Code a piece; `matched` is where the like was seen, and how long it is alike."""
     writing = int(state[4]) == 1
     contexts = mixer.contexts
     last = INPUTS - 1
-    match, length = 0, 0
-    for i in range(len(data)):
+    match, length = int(matched[0]), int(matched[1])
+    for i in range(start, end):
         one, two, three = _before(data, i, 1), _before(data, i, 2), _before(data, i, 3)
         four, five, six = _before(data, i, 4), _before(data, i, 5), _before(data, i, 6)
         eight = _before(data, i, 8)
@@ -44,6 +51,7 @@ def code_bytes(mixer, seen, state, payload, data, stride) -> None:
         contexts[6] = four | phase << 8
         contexts[7] = four | eight << 8 | phase << 16
         contexts[8] = one | four << 8 | eight << 16
+        hash_contexts(mixer, last)
         if length and int(data[match]) == one:
             match += 1
             length = min(length + 1, _LONGEST_MATCH)
@@ -70,19 +78,18 @@ def code_bytes(mixer, seen, state, payload, data, stride) -> None:
         byte = int(data[i])
         node = 1
         for depth in range(8):
-            find_slots(mixer, node, last)
             told = 0
             if length and (expected | 256) >> (8 - depth) == node:
                 told = min(length, 15 + (length - 15) // 4) if length > 15 else length
             hint = 2 * told + ((expected >> (7 - depth)) & 1) if told else 0
             mixer.slots[last] = (last << mixer.bits) + hint
             chosen = told * 4 + (i & 3)
-            probability = predict(mixer, chosen)
-            bit = code_bit((byte >> (7 - depth)) & 1, probability, state, payload)
-            learn(mixer, chosen, probability, bit, _PACE)
+            bit = (byte >> (7 - depth)) & 1
+            bit = code_predicted_bit(mixer, node, last, chosen, bit, _PACE, state, payload)
             node = node * 2 + bit
         if not writing:
             data[i] = node & 255
+    matched[0], matched[1] = match, length
 
 
 @compiled

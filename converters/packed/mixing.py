@@ -8,11 +8,13 @@ Source: Mahoney 2005, "Adaptive weighing of context models for lossless data com
 """
 
 from collections import namedtuple
+from operator import mul
 
 import numpy as np
 
 from converters.packed.compiled import FAST, compiled
 from converters.packed.logistic import SQUASHED, STRETCHED, squash
+from converters.packed.range_coder import code_bit
 
 INPUTS = 10
 WEIGHT_SETS = 96
@@ -56,20 +58,35 @@ def new_mixer(bits: int) -> Mixer:
 
 
 @compiled
-def find_slots(mixer, node: int, count: int) -> None:
+def hash_contexts(mixer, count: int) -> None:
+    """Put keys in the place of the first `count` contexts, once for all nodes of a tree."""
+    for i in range(count):
+        context = int(mixer.contexts[i])
+        mixer.contexts[i] = (context * 0x9E3779B1 + i * 0x27D4EB2F) & 0xFFFFFFFF
+
+
+@compiled
+def _code_in_steps(mixer, node, count, chosen, bit, pace, state, payload) -> int:
+    _find_slots(mixer, node, count)
+    probability = _predict(mixer, chosen)
+    bit = code_bit(bit, probability, state, payload)
+    _learn(mixer, chosen, probability, bit, pace)
+    return bit
+
+
+@compiled
+def _find_slots(mixer, node: int, count: int) -> None:
     """The slots of the first `count` contexts, for one node of a tree of decisions."""
     bits = mixer.bits
     for i in range(count):
-        place = (
-            int(mixer.contexts[i]) * 0x9E3779B1 + node * 0x85EBCA6B + i * 0x27D4EB2F
-        ) & 0xFFFFFFFF
+        place = (int(mixer.contexts[i]) + node * 0x85EBCA6B) & 0xFFFFFFFF
         place ^= place >> 15
         place = (place * 0x2C1B3C6D) & 0xFFFFFFFF
         mixer.slots[i] = (i << bits) + (place >> (32 - bits))
 
 
 @compiled
-def predict(mixer, chosen: int) -> int:
+def _predict(mixer, chosen: int) -> int:
     """The probability of a 1, in 1/65536, by one set of weights."""
     total = 0
     for i in range(INPUTS):
@@ -82,7 +99,7 @@ def predict(mixer, chosen: int) -> int:
 
 
 @compiled
-def learn(mixer, chosen: int, probability: int, bit: int, pace: int) -> None:
+def _learn(mixer, chosen: int, probability: int, bit: int, pace: int) -> None:
     """Move the weights and slots of the last prediction toward the bit."""
     miss = ((bit << 16) - probability) * pace
     for i in range(INPUTS):
@@ -95,3 +112,40 @@ def learn(mixer, chosen: int, probability: int, bit: int, pace: int) -> None:
         mixer.probabilities[slot] = old + (((goal - old) * int(mixer.rates[count])) >> 16)
         if count < len(mixer.rates) - 1:
             mixer.counts[slot] = count + 1
+
+
+def _code_at_once(mixer, node, count, chosen, bit, pace, state, payload) -> int:
+    """The same in what Python does quickest: lists, each made in one go."""
+    bits, probabilities, counts, weights, _, slots, keys, squashed, stretched, rates, trust = mixer
+    turn, shift, size = node * 0x85EBCA6B, 32 - bits, 1 << bits
+    base, places = 0, []
+    for key in keys[:count]:
+        place = (key + turn) & 0xFFFFFFFF
+        places.append(base + (((place ^ place >> 15) * 0x2C1B3C6D & 0xFFFFFFFF) >> shift))
+        base += size
+    places += slots[count:]
+    olds = [probabilities[place] for place in places]
+    ages = [counts[place] for place in places]
+    logits = [stretched[p >> 4] * trust[age] >> 8 for p, age in zip(olds, ages, strict=True)]
+    first = chosen * INPUTS
+    mine = weights[first : first + INPUTS]
+    probability = squash(sum(map(mul, logits, mine)) >> 16, squashed)
+    probability = min(max(probability, 24), 65512)
+    bit = code_bit(bit, probability, state, payload)
+    miss = ((bit << 16) - probability) * pace
+    mine = [w + (logit * miss + 524288 >> 20) for w, logit in zip(mine, logits, strict=True)]
+    if max(mine) > 1 << 20 or min(mine) < -1 << 20:
+        mine = [min(max(weight, -1 << 20), 1 << 20) for weight in mine]
+    weights[first : first + INPUTS] = mine
+    goal = 65535 if bit else 0
+    for place, old, age in zip(places, olds, ages, strict=True):
+        probabilities[place] = old + ((goal - old) * rates[age] >> 16)
+        if age < _PATIENCE:
+            counts[place] = age + 1
+    return bit
+
+
+# Codes one bit: `(mixer, node, count, chosen, bit, pace, state, payload)`, where the first `count`
+# contexts, hashed, say their slots and others have theirs; `chosen` is the set of weights, and the
+# bit is of no account when reading. Slots and weights move toward the bit, which is returned.
+code_predicted_bit = _code_in_steps if FAST else _code_at_once

@@ -12,6 +12,7 @@ import numpy as np
 from converters.flatbuffer import Flatbuffer
 from converters.packed.candidates import (
     BEGIN,
+    PREDICTED,
     Choice,
     Packable,
     choose,
@@ -19,6 +20,7 @@ from converters.packed.candidates import (
     encode_next,
 )
 from converters.packed.coders import CODERS
+from converters.packed.coding_progress import CodingProgress, telling
 from converters.packed.compiled import FAST
 from converters.packed.constants import Constant, find_constants
 from converters.packed.container import (
@@ -41,7 +43,7 @@ _FEWEST_BYTES = 64
 _FEWEST_OF_VECTOR = 1024
 _SLOW_BYTES = 50_000
 # Of a byte without numba: predicted once, on trial in part, and once more to compare.
-_SLOW_SECONDS = 5e-4
+_SLOW_SECONDS = 3e-4
 # More slots gain nothing but on files of many megabytes.
 _MOST_BITS = 16
 
@@ -60,7 +62,7 @@ def pack(
     tensor, such as metadata, programs of custom ops and files behind the model, are packed as one
     of the last two, and no file becomes larger than by `xz -9e`. The result is unpacked and
     compared before it is given out. With and without numba (extra `pack`) the bytes are the same;
-    without, it takes about half a millisecond a byte of constants.
+    without, it takes about 0.3 milliseconds a byte of constants.
 
     Example:
         >>> packed = pack("model.tflite")
@@ -73,8 +75,8 @@ def pack(
             bytes only, but for the bytes around the constants. Defaults to `"smallest"`.
         memory: Bytes the decoder may use beside the two files; less makes larger files. 65,536
             suits microcontrollers. Defaults to `2**22`, four megabytes.
-        on_progress: Called with the bytes done and all bytes as packing goes on. Defaults to
-            `None`.
+        on_progress: Called with how much has been coded and about how much will be, as packing
+            goes on. Defaults to `None`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -103,9 +105,13 @@ def pack(
         )
     constants = find_constants(content)
     bits = _bits_within(memory, len(constants))
-    packed = _Packing(content, constants, CODERS[coder], bits, on_progress).run()
-    if unpacked_bytes(packed) != content:
-        raise RuntimeError("the packed file does not unpack to what was packed: a bug of edgekit")
+    packing = _Packing(content, constants, CODERS[coder], bits)
+    progress = CodingProgress(packing.expected, on_progress)
+    with telling(progress):
+        packed = packing.run()
+        if unpacked_bytes(packed) != content:
+            raise RuntimeError("the packed file does not unpack to what was packed: a bug here")
+    progress.end()
     return PackedFile(packed, content, constants)
 
 
@@ -129,10 +135,8 @@ def _bits_within(memory: int, segments: int) -> int:
 class _Packing:
     """One file on its way."""
 
-    def __init__(self, content, constants, coders, bits, on_progress):
+    def __init__(self, content, constants, coders, bits):
         self._content, self._coders, self._bits = content, coders, bits
-        self._on_progress = on_progress
-        self._done, self._all = 0, 2 * len(content)
         self._multiples = find_multiples(constants, content)[:MOST_SEGMENTS]
         made = {segment.start for segment in self._multiples}
         worth = [c for c in constants if c.start not in made and _worth_a_segment(c)]
@@ -140,17 +144,14 @@ class _Packing:
         self._packables = [Packable.of(c, content) for c in sorted(largest, key=lambda c: c.start)]
 
     def run(self) -> bytes:
-        self._step(0)
         chosen: dict[Kind, list[tuple[Packable, Choice]]] = {}
         for packable in self._packables:
             choice = choose(packable, self._coders, self._bits)
             chosen.setdefault(choice.kind, []).append((packable, choice))
-            self._step(min(len(packable.data), 4 * BEGIN))
         segments, payloads = list(self._multiples), {}
         mixer = new_mixer(self._bits)
         skeleton = self._skeleton(chosen)
         front = encode_bytes(skeleton, 4, mixer)
-        self._step(len(skeleton))
         skeleton_kind, packed = Kind.BYTES, write_lzma(skeleton.tobytes())
         if len(packed) < len(front):
             skeleton_kind, front, mixer = Kind.LZMA, packed, new_mixer(self._bits)
@@ -166,7 +167,6 @@ class _Packing:
                     mixer = after
                 segments.append(segment)
                 payloads[segment.start] = payload
-                self._step(len(packable.data))
         segments.sort(key=lambda segment: segment.start)
         ordered = [s for kind in ORDER for s in segments if s.kind == kind]
         body = b"".join(payloads.get(segment.start, b"") for segment in ordered)
@@ -189,10 +189,19 @@ class _Packing:
                 inside[start : start + packable.constant.size] = False
         return np.frombuffer(self._content, np.uint8)[inside]
 
-    def _step(self, count: int) -> None:
-        self._done += count
-        if self._on_progress:
-            self._on_progress(min(self._done, self._all), self._all)
+    @property
+    def expected(self) -> int:
+        """About how many numbers will be coded, tries and the last comparison included."""
+        packables = [
+            (p, [k for k in p.kinds(self._coders) if k in PREDICTED]) for p in self._packables
+        ]
+        rest = len(self._content) - sum(len(packable.data) for packable, _ in packables)
+        found = 2 * rest
+        for packable, predicted in packables:
+            tries = len(predicted) if len(predicted) > 1 else 0
+            found += (tries + 2) * len(packable.begin(BEGIN).data) if predicted else 0
+            found += 2 * len(packable.data) if predicted else 0
+        return found
 
 
 def sealed(header: Header, front: bytes, body: bytes, content: bytes) -> bytes:

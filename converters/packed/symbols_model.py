@@ -5,15 +5,14 @@ by value. What is near says most: weights to the left and above, how dense the c
 the weights of this row are.
 """
 
+from converters.packed.coding_progress import pieces
 from converters.packed.compiled import compiled
-from converters.packed.mixing import find_slots, learn, predict
-from converters.packed.range_coder import code_bit
+from converters.packed.mixing import INPUTS, code_predicted_bit, hash_contexts
 
 _PACE = 14
 _NEAR = 8
 
 
-@compiled
 def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) -> bool:
     """Write the symbols, or read them into their array.
 
@@ -31,12 +30,21 @@ def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) ->
     Returns:
         Whether all symbols are in the codebook: they may not be where damaged ones are read.
     """
+    for start, end in pieces(len(symbols)):
+        where = (start, end, count, row, inner, negative)
+        if not _code_between(mixer, state, payload, symbols, *where):
+            return False
+    return True
+
+
+@compiled
+def _code_between(mixer, state, payload, symbols, start, end, count, row, inner, negative) -> bool:
     depth_of_all = 0
     while (1 << depth_of_all) < count - 1:
         depth_of_all += 1
     writing = int(state[4]) == 1
     contexts = mixer.contexts
-    for i in range(len(symbols)):
+    for i in range(start, end):
         left = int(symbols[i - 1]) if i >= 1 else 0
         left2 = int(symbols[i - 2]) if i >= 2 else 0
         above = int(symbols[i - row]) if i >= row else 0
@@ -81,14 +89,12 @@ def code_symbols(mixer, state, payload, symbols, count, row, inner, negative) ->
         contexts[7] = pattern
         contexts[8] = scale * 4 + size
         contexts[9] = (_size(left, negative) >> 3) * 64 + (_size(above, negative) >> 3)
+        hash_contexts(mixer, INPUTS)
         symbol = int(symbols[i])
         node, depth = 0, 0
         bit = 1 if symbol else 0
         while True:
-            find_slots(mixer, node, 10)
-            probability = predict(mixer, depth)
-            bit = code_bit(bit, probability, state, payload)
-            learn(mixer, depth, probability, bit, _PACE)
+            bit = code_predicted_bit(mixer, node, INPUTS, depth, bit, _PACE, state, payload)
             if depth == 0:
                 if bit == 0:
                     symbol = 0

@@ -29,8 +29,13 @@ def unpack(packed: str, out: str, as_json: bool) -> None:
       edgekit unpack model.ekz -o model.tflite
     """
     from converters.packed import unpack as unpack_model
+    from converters.packed.warm_up import compile_coders
+    from converters.progress import Stages
 
-    flatbuffer = unpack_model(packed)
+    with Stages().running() as stages:
+        with stages.step("compiling the coders, once on each machine"):
+            compile_coders()
+        flatbuffer = unpack_model(packed, stages.counter("unpacking"))
     flatbuffer.save(out)
     if as_json:
         click.echo(json.dumps({"file": out, "bytes": flatbuffer.size}))

@@ -1,5 +1,8 @@
 """Laws of the coders: what is written is read, whatever it is."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,7 @@ from converters.packed.bytes_model import code_bytes, nothing_seen
 from converters.packed.candidates import encode_bytes
 from converters.packed.codebook import codebook_of, read_codebook
 from converters.packed.coded_symbols import read_dense, read_relative, write_dense, write_relative
+from converters.packed.coding_progress import telling
 from converters.packed.huffman import LONGEST, code_lengths, codes
 from converters.packed.mixing import new_mixer
 from converters.packed.range_coder import code_bit, finish, reader, writer
@@ -139,20 +143,45 @@ def test_more_values_than_a_codebook_has_room_for():
 
 
 def test_plain_python_computes_the_same():
-    """Without numba the same code runs as it stands."""
-    data = np.frombuffer(b"abcabcabcabdabcabc" * 4, np.uint8).copy()
-    compiled = encode_bytes(data, 1, new_mixer(BITS))
-    import subprocess
-    import sys
-
+    """Without numba other code, made of lists, codes the same bits."""
+    rng = np.random.default_rng(0)
+    data = np.frombuffer(b"abcabcabcabdabcabc" * 4 + bytes(400), np.uint8).copy()
+    symbols = (rng.integers(0, 9, 700) * (rng.random(700) < 0.3)).astype(np.uint8)
     code = (
-        "import sys; sys.modules['numba'] = None\n"
-        "import numpy as np\n"
-        "from converters.packed.compiled import FAST; assert not FAST\n"
+        "import numpy as np, hashlib\n"
         "from converters.packed.candidates import encode_bytes\n"
         "from converters.packed.mixing import new_mixer\n"
+        "from converters.packed.range_coder import finish, octets, writer\n"
+        "from converters.packed.symbols_model import code_symbols\n"
         f"data = np.frombuffer({data.tobytes()!r}, np.uint8).copy()\n"
-        f"print(encode_bytes(data, 1, new_mixer({BITS})).hex())"
+        f"symbols = octets(np.frombuffer({symbols.tobytes()!r}, np.uint8).copy())\n"
+        f"mixer = new_mixer({BITS})\n"
+        "found = encode_bytes(data, 1, mixer).hex()\n"
+        "payload, state = octets(np.zeros(3000, np.uint8)), writer()\n"
+        "code_symbols(mixer, state, payload, symbols, 9, 7, 3, 4)\n"
+        "found += finish(state, payload).hex()\n"
+        "for part in (mixer.probabilities, mixer.counts, mixer.weights):\n"
+        "    found += hashlib.md5(np.asarray(part, np.int64)).hexdigest()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == compiled.hex()
+    found = []
+    for numba in ("", "import sys; sys.modules['numba'] = None\n"):
+        which = f"from converters.packed.compiled import FAST; assert FAST is {not numba}\n"
+        program = numba + which + code + "print(found)"
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        found.append(done.stdout)
+    assert found[0] == found[1]
+    assert len(found[0]) > 300
+
+
+def test_coding_is_told_in_pieces():
+    told: list[int] = []
+    data = np.random.default_rng(0).integers(0, 9, 5000).astype(np.uint8)
+    with telling(told.append):
+        whole = encode_bytes(data, 1, new_mixer(BITS))
+    assert sum(told) == 5000
+    assert max(told) <= 2048
+    stored, found = as_array(whole), np.zeros(5000, np.uint8)
+    code_bytes(new_mixer(BITS), nothing_seen(BITS), reader(stored), stored, found, 1)
+    np.testing.assert_array_equal(found, data)

@@ -53,6 +53,19 @@ def test_files_on_disk(files, tmp_path):
         unpack(tmp_path / "cut.ekz")
 
 
+def test_progress_rises_and_ends_with_all(files):
+    seen: list[tuple[int, int]] = []
+    packed = pack(files["float32"], on_progress=lambda *told: seen.append(told))
+    unpacking = len(seen)
+    unpack(packed.content, on_progress=lambda *told: seen.append(told))
+    for told in (seen[:unpacking], seen[unpacking:]):
+        done, expected = zip(*told, strict=True)
+        assert list(done) == sorted(done)
+        assert len(set(expected)) == 1
+        assert done[0] == 0
+        assert done[-2] < done[-1] == expected[0]
+
+
 def test_the_report_adds_up(files, packed):
     found = packed["int8"].to_dict()
     parts = sum(c["packed_bytes"] for c in found["constants"])
