@@ -7,6 +7,7 @@ import click
 
 from converters.packed.coders import CODERS
 from edgekit.cli import options
+from edgekit.cli.coding_stages import coding_counter
 from edgekit.cli.command import EdgekitCommand
 from edgekit.cli.paths import ReadModel, WriteFolder, WritePath
 
@@ -56,14 +57,11 @@ def pack(
 
     from converters.packed import pack as pack_model
     from converters.packed.c_sources import write_c_sources
-    from converters.packed.warm_up import compile_coders
     from converters.progress import Stages
 
     path = Path(out)
     with Stages().running() as stages:
-        with stages.step("compiling the coders, once on each machine"):
-            compile_coders()
-        packed = pack_model(model, coder, memory, stages.counter("packing"))
+        packed = pack_model(model, coder, memory, coding_counter(stages, "packing"))
     packed.save(path)
     sources = write_c_sources(packed, c_folder, path.stem) if c_folder else []
     if as_json:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from edgekit.cli import options
+from edgekit.cli.coding_stages import coding_counter
 from edgekit.cli.command import EdgekitCommand
 from edgekit.cli.paths import ReadPath, WritePath
 
@@ -29,13 +30,10 @@ def unpack(packed: str, out: str, as_json: bool) -> None:
       edgekit unpack model.ekz -o model.tflite
     """
     from converters.packed import unpack as unpack_model
-    from converters.packed.warm_up import compile_coders
     from converters.progress import Stages
 
     with Stages().running() as stages:
-        with stages.step("compiling the coders, once on each machine"):
-            compile_coders()
-        flatbuffer = unpack_model(packed, stages.counter("unpacking"))
+        flatbuffer = unpack_model(packed, coding_counter(stages, "unpacking"))
     flatbuffer.save(out)
     if as_json:
         click.echo(json.dumps({"file": out, "bytes": flatbuffer.size}))
