@@ -11,7 +11,7 @@ from pathlib import Path
 _MOST_TIMES = 1032
 # Above so many bytes an entry must not be more than so many times smaller packed: text is ten
 # to fifty times, and weights and samples less.
-_LARGE, _PLAUSIBLE_TIMES = 2**26, 200
+LARGE, PLAUSIBLE_TIMES = 2**26, 200
 
 
 def check_zip_file(path: Path) -> None:
@@ -56,9 +56,9 @@ def check_zip(entries: Iterable[zipfile.ZipInfo], size: int, what: str) -> None:
                 f"{packed:,}"
             )
     unpacked = sum(entry.file_size for entry in entries)
-    if unpacked > _LARGE and unpacked > _PLAUSIBLE_TIMES * size:
+    if unpacked > LARGE and unpacked > PLAUSIBLE_TIMES * size:
         raise ValueError(
-            f"{what} unpacks to {unpacked:,} bytes from {size:,}, more than {_PLAUSIBLE_TIMES} "
+            f"{what} unpacks to {unpacked:,} bytes from {size:,}, more than {PLAUSIBLE_TIMES} "
             "times as many: not what a model or samples are. Save it again without compression "
             "if you trust it"
         )

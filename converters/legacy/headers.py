@@ -9,13 +9,13 @@ from pathlib import Path
 
 import h5py
 
+from converters.bounded_hdf5 import check_hdf5, check_hdf5_entry
 from converters.bounded_zip import check_zip_file
 from converters.files import existing_file
 
 # Of a configuration; those of the largest models have a few million.
 _MOST_BYTES = 100_000_000
-# By how much more than a file has its arrays may claim, which Keras does not compress.
-_MOST_TIMES = 200
+_HDF5_SUFFIXES = (".h5", ".hdf5")
 # Levels of a configuration; a model in a model has about five.
 _MOST_LEVELS = 200
 _TOO_DEEP = (
@@ -79,6 +79,9 @@ def _archive(path: Path) -> Header:
             metadata = _mapping(_unpacked(archive, "metadata.json"))
             config = _mapping(_unpacked(archive, "config.json"))
             config.pop("compile_config", None)  # what it was trained with stays behind
+            for entry in archive.infolist():
+                if entry.filename.endswith(_HDF5_SUFFIXES):
+                    check_hdf5_entry(archive, entry, path)
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no whole .keras archive: {error}") from None
     version = metadata.get("keras_version")
@@ -96,7 +99,7 @@ def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
 def _hdf5(path: Path) -> Header:
     try:
         with h5py.File(path) as file:
-            _check_arrays(file, path)
+            check_hdf5(file, path.stat().st_size, str(path))
             version, config = file.attrs.get("keras_version"), file.attrs.get("model_config")
             layers = "layer_names" in file.attrs
     except (OSError, RuntimeError) as error:
@@ -118,18 +121,6 @@ def _hdf5(path: Path) -> Header:
             "it with Keras 2.0 first"
         )
     return Header(path, "HDF5", version, [config])
-
-
-def _check_arrays(file: h5py.File, path: Path) -> None:
-    """Refuse arrays that claim far more than the file holds: Keras writes them as they are."""
-    claimed = []
-    file.visititems(lambda _, item: claimed.append(getattr(item, "nbytes", 0)))
-    size = path.stat().st_size
-    if sum(claimed) > _MOST_BYTES + _MOST_TIMES * size:
-        raise ValueError(
-            f"{path} claims {sum(claimed):,} bytes of weights in a file of {size:,}: it is "
-            "damaged, or made to fill memory"
-        )
 
 
 def _saved_model(folder: Path) -> Header:
