@@ -1,6 +1,7 @@
 """C as text: identifiers, numbers and arrays that a C11 and a C++17 compiler both take."""
 
 import re
+import zlib
 
 import numpy as np
 
@@ -93,6 +94,8 @@ def guarded(name: str, file: str, about: str, body: str) -> str:
         about: The comment, without its marks.
         body: The rest.
     """
-    # The name as it is: in capitals, those of two models may be one.
-    guard = f"EDGEKIT_{name}_{file.upper().replace('.', '_')}_"
+    # The name as it is: in capitals, those of two models may be one. Names that come to one
+    # identifier all the same are an error for the compiler, and no header is passed over.
+    told = f"{zlib.crc32((about + body).encode()):08x}"
+    guard = f"EDGEKIT_{name}_{told}_{file.upper().replace('.', '_')}_"
     return f"{about}\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif  /* {guard} */\n"

@@ -3,6 +3,7 @@
 from edgekit.clustering.clustering_callback import ClusteringCallback
 from edgekit.clustering.clusters import as_they_are
 from edgekit.core.kept_zeros import kernels_with_zeros
+from edgekit.core.low_rank import refuse_adapted
 from edgekit.core.selection import LayerFilter
 
 
@@ -34,7 +35,8 @@ class KeepClusters(ClusteringCallback):
             Defaults to `None`: all.
 
     Raises:
-        ValueError: Before the first step, when no selected kernel has shared weights.
+        ValueError: Before the first step, when no selected kernel has shared weights, or one with
+            such is adapted by LoRA.
     """
 
     def __init__(self, layers: LayerFilter = None):
@@ -50,6 +52,13 @@ class KeepClusters(ClusteringCallback):
         self._verify_once()
 
     def _hold_todays(self) -> None:
+        refuse_adapted(
+            "KeepClusters",
+            self.model,
+            self.layers,
+            lambda kernel: as_they_are(kernel).shared,
+            "shared values",
+        )
         found = self._find_kernels(self.layers, depthwise=True)
         pairs = [(kernel, as_they_are(kernel.weights)) for kernel in found]
         shared = [(kernel, clusters) for kernel, clusters in pairs if clusters.shared]

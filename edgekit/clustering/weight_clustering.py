@@ -12,6 +12,7 @@ from edgekit.clustering.shared_values import GRADIENTS
 from edgekit.core.arguments import check_whole
 from edgekit.core.constraints import retrace_training
 from edgekit.core.gradient_watch import GradientWatch
+from edgekit.core.low_rank import warn_of_adapted
 from edgekit.core.optimizers import innermost, optimizers_of
 from edgekit.core.positions import check_position, to_step
 from edgekit.core.selection import LayerFilter
@@ -130,6 +131,7 @@ class WeightClustering(ClusteringCallback):
         self._counter, self._started = StepCounter(steps), False
         self._plan(steps * epochs if steps else None)
         named = isinstance(self._clusterer.counts, Mapping)
+        warn_of_adapted("WeightClustering", self.model, self._layers)
         self._kernels = self._find_kernels(self._layers, argument="clusters" if named else "layers")
         if self._clusterer.counts is None:
             found = [as_they_are(kernel.weights) for kernel in self._kernels]

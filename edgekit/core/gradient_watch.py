@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from edgekit.core.optimizers import hooks_of, innermost, unhook
+from edgekit.core.optimizers import hooks_of, innermost, optimizers_of, unhook
 
 
 class GradientWatch:
@@ -29,13 +29,14 @@ class GradientWatch:
         kernels: Sequence[keras.Variable],
         value: Callable[[Any, Any], Any],
     ):
-        optimizer = getattr(model, "optimizer", None)
-        if optimizer is None:
+        optimizers = optimizers_of(model)
+        if not optimizers:
             raise ValueError(
                 "gradients are needed, but the model has no optimizer: compile it, or pass "
                 "`optimizer` to ek.custom_loop"
             )
-        self._optimizers = innermost(optimizer)
+        several = (each for optimizer in optimizers for each in innermost(optimizer))
+        self._optimizers = list({id(each): each for each in several}.values())
         self._seen = False
         with model.distribute_strategy.scope():
             self._sums = [accumulator(k.shape, f"{k.name}_gradients") for k in kernels]

@@ -4,19 +4,36 @@ The averages of `use_ema=True` have no public name: this is the only file that u
 """
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import keras
+
+from edgekit.core.selection import all_layers
 
 _HOOKS = "_edgekit_hooks"
 
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
-    """The optimizers that a model is compiled with, and others that it has as attributes."""
-    found = [getattr(model, "optimizer", None), *vars(model).values()]
-    kind = keras.optimizers.Optimizer
-    return list({id(each): each for each in found if isinstance(each, kind)}.values())
+    """The optimizers that a model and those inside it have, compiled or as other attributes.
+
+    Train steps of one's own keep several, also in lists and dicts.
+    """
+    found: dict[int, keras.optimizers.Optimizer] = {}
+    for layer in [model, *all_layers(model)]:
+        for value in [getattr(layer, "optimizer", None), *vars(layer).values()]:
+            found |= {id(each): each for each in _optimizers_in(value)}
+    return list(found.values())
+
+
+def _optimizers_in(value: Any, depth: int = 3) -> list[keras.optimizers.Optimizer]:
+    if isinstance(value, keras.optimizers.Optimizer):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple)) or not depth:
+        return []
+    return [found for each in value for found in _optimizers_in(each, depth - 1)]
 
 
 def innermost(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizers.Optimizer]:

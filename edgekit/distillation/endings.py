@@ -65,11 +65,14 @@ _RECORDED = {
     "ClipByValue",
     "SelectV2",
     "Mul",
+    "Sub",
 }
 # No values from 0 to 1 come out of these but by chance.
 _WEIGHING = {"MatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "Placeholder", "Const"}
 # What may keep values between 0 and 1 on its own.
 _BOUNDED = {"Sigmoid", "Softmax", "Exp", "Tanh", "Erf", "ClipByValue", "Relu6", "Reciprocal"}
+# What may bring values to a sum, beside these: p / sum(p), or what is above a threshold.
+_NORMALIZING = {"RealDiv", "Div", "DivNoNan", "Relu", "Maximum"}
 # What does not show what it computes.
 _OPAQUE = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If"}
 _OPAQUE |= {"StatelessIf", "Case", "StatelessCase", "PyFunc", "EagerPyFunc", "XlaCallModule"}
@@ -110,9 +113,14 @@ def ending_of(output: Any, computation: Computation, located: bool = True) -> En
     return _Walk(computation, located).ending(output)
 
 
-def may_be_bounded(output: Any, computation: Computation) -> bool:
-    """Whether what computes an output may keep it between 0 and 1; of functions nobody knows."""
-    pending, seen = [output], set()
+def kinds_behind(output: Any, computation: Computation) -> set[str]:
+    """The kinds of operations that made an output of what was last weighed, or of the inputs.
+
+    Args:
+        output: A tensor.
+        computation: In which it was computed.
+    """
+    pending, seen, kinds = [output], set(), set()
     while pending:
         tensor = pending.pop()
         operation = computation.behind(tensor)
@@ -120,11 +128,21 @@ def may_be_bounded(output: Any, computation: Computation) -> bool:
             continue
         seen.add(id(tensor))
         kind = operation.kind
-        if kind in _BOUNDED or kind in _OPAQUE:
-            return True
         if kind not in _WEIGHING and "Conv" not in kind and "BatchNorm" not in kind:
-            pending += [given for given in operation.inputs if given.dtype.is_floating]
-    return False
+            kinds.add(kind)
+            # Loops hand lists of tensors on as variants.
+            pending += [t for t in operation.inputs if t.dtype.is_floating or t.dtype == tf.variant]
+    return kinds
+
+
+def may_be_bounded(kinds: set[str]) -> bool:
+    """Whether operations of these kinds may keep values in 0 to 1; of functions nobody knows."""
+    return bool(kinds & (_BOUNDED | _OPAQUE))
+
+
+def may_be_normalized(kinds: set[str]) -> bool:
+    """Whether operations of these kinds may bring values to a sum of 1."""
+    return may_be_bounded(kinds) or bool(kinds & _NORMALIZING)
 
 
 class _Walk:
@@ -157,6 +175,8 @@ class _Walk:
             return self._moved(operation, tensor)
         if operation.kind in CHOICES:
             return self._chosen(operation)
+        if operation.kind == "Sub":
+            return self._opposite(operation)
         return self._mean(operation, tensor) if operation.kind in _MEANS else None
 
     def _activation(self, operation: Computed, tensor) -> Ending:
@@ -190,6 +210,13 @@ class _Walk:
         if logits is not None:
             logits = CHOICES[operation.kind].again([_float32(logits)], operation)
         return Ending(SIGMOID, None, logits)
+
+    def _opposite(self, operation: Computed) -> Ending | None:
+        """1 - p, of which the logit is that of p with the other sign."""
+        one, part = tf.get_static_value(operation.inputs[0]), self.ending(operation.inputs[1])
+        if one is None or not (one == 1).all() or part is None or part.kind != SIGMOID:
+            return None
+        return Ending(SIGMOID, None, None if part.logits is None else -_float32(part.logits))
 
     def _mean(self, operation: Computed, tensor) -> Ending | None:
         part, classes = self.ending(operation.inputs[0]), None

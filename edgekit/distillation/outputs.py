@@ -18,7 +18,9 @@ from edgekit.distillation.endings import (
     SOFTMAX,
     Ending,
     ending_of,
+    kinds_behind,
     may_be_bounded,
+    may_be_normalized,
     watching,
 )
 from edgekit.distillation.output_activation import Activation
@@ -100,14 +102,16 @@ def outputs_of(model: keras.Model) -> Outputs:
     if traced is None:
         seen = _seen(model)
         return seen or Outputs(("output",), ((None,),), (Activation(LINEAR),), (False,))
-    names, shapes, endings, bounded = traced
+    names, shapes, endings, kinds = traced
     ends = [_activation(ending) for ending in endings]
     doubtful = [False] * len(ends)
-    if None in endings and any(bounded):
-        seen = _seen(model)
-        for place in range(len(ends) if seen else 0):
-            if endings[place] is None and bounded[place]:
-                ends[place], doubtful[place] = seen.ends[place], seen.doubtful[place]
+    unclear = [at for at, end in enumerate(endings) if not end and may_be_normalized(kinds[at])]
+    seen = _seen(model) if unclear else None
+    for place in unclear if seen else ():
+        if seen.ends[place].kind == SOFTMAX:
+            ends[place] = seen.ends[place]
+        else:
+            doubtful[place] = seen.doubtful[place] and may_be_bounded(kinds[place])
     return Outputs(names, shapes, tuple(ends), tuple(doubtful))
 
 
@@ -153,8 +157,8 @@ def some_samples(inputs: Any, count: int, values: Callable[[tuple], np.ndarray])
     return tree.map_structure(some, inputs)
 
 
-def _traced(model) -> tuple[tuple, tuple, list[Ending | None], list[bool]] | None:
-    """`(names, shapes, endings, whether each may be bounded)`; None if it cannot be traced."""
+def _traced(model) -> tuple[tuple, tuple, list[Ending | None], list[set[str]]] | None:
+    """`(names, shapes, endings, kinds of operations)`; None if it cannot be traced."""
     for inputs in possible_inputs(model):
         for samples in (None, ASKED):
             specs = tree.map_structure(lambda t, n=samples: _spec(t, n), inputs)
@@ -176,7 +180,7 @@ def _trace(model, specs):
             _names_in(model, outputs),
             tuple((None, *output.shape[1:]) for output in flat),
             [ending_of(output, computation) for output in flat],
-            [may_be_bounded(output, computation) for output in flat],
+            [kinds_behind(output, computation) for output in flat],
         ]
         found[2] = [ending and replace(ending, logits=None) for ending in found[2]]
 

@@ -134,6 +134,11 @@ CHOICES: dict[str, Move] = {
             input=v[0], axis=o.inputs[1], keep_dims=o.attributes.get("keep_dims", False)
         )
     ),
+    "Min": Move(
+        lambda v, o: raw.Min(
+            input=v[0], axis=o.inputs[1], keep_dims=o.attributes.get("keep_dims", False)
+        )
+    ),
     "MaxPool": Move(_max_pooled),
     "Pad": Move(lambda v, o: tf.pad(v[0], o.inputs[1], constant_values=NEVER)),
 }
@@ -143,6 +148,7 @@ CHOICES: dict[str, Move] = {
 _ARITHMETIC: dict[str, Callable] = {
     "AddV2": np.add,
     "ConcatV2": lambda *values: np.concatenate(values[:-1], axis=values[-1]),
+    "FloorMod": np.mod,
     "Identity": np.asarray,
     "Neg": np.negative,
     "Pack": lambda *values: np.stack(values),

@@ -137,6 +137,8 @@ class DynamicSparsity(ScheduledMasks):
 class _Gradient(Criterion):
     """Sums gradients; what is zero has one too."""
 
+    needs_steps = True
+
     def watch(self, model, kernels, granularity):
         return GradientWatch(model, [k.variable for k in kernels], lambda w, g: g)
 

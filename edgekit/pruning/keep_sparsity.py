@@ -4,6 +4,7 @@ from edgekit.core.holding_callback import HoldingCallback
 from edgekit.core.kept_zeros import KeptZeros, kernels_with_zeros
 from edgekit.core.kernel_axes import LayerKernel, kernel_axes
 from edgekit.core.kernels import select_kernels
+from edgekit.core.low_rank import refuse_adapted
 from edgekit.core.selection import LayerFilter
 
 
@@ -25,7 +26,8 @@ class KeepSparsity(HoldingCallback):
             Defaults to `None`: all.
 
     Raises:
-        ValueError: Before the first step, when no selected kernel holds a zero.
+        ValueError: Before the first step, when no selected kernel holds a zero, or one with zeros
+            is adapted by LoRA.
     """
 
     def __init__(self, layers: LayerFilter = None):
@@ -51,6 +53,9 @@ class KeepSparsity(HoldingCallback):
         return [] if self._kept is None else [self._kept]
 
     def _hold_todays(self) -> None:
+        refuse_adapted(
+            "KeepSparsity", self.model, self.layers, lambda kernel: (kernel == 0).any(), "zeros"
+        )
         selected = select_kernels(self.model, self.layers)
         kernels = [
             LayerKernel(layer, kernel, kernel_axes(layer, kernel))

@@ -21,13 +21,14 @@ class Plan:
         (3, 0.8)
 
     Args:
-        schedule: Gives the sparsity between the first and the last update.
+        schedule: Gives the sparsity between the first and the last update; None where updates
+            leave it as it is.
         begin: Step of the first update.
         end: Step of the last one.
         every: Steps between two.
     """
 
-    schedule: Shape
+    schedule: Shape | None
     begin: int
     end: int
     every: int
@@ -39,6 +40,10 @@ class Plan:
         regular = (min(step, self.end) - self.begin) // self.every + 1
         odd_end = (self.end - self.begin) % self.every != 0
         return regular + (1 if step >= self.end and odd_end else 0)
+
+    def asks_at(self, step: int) -> bool:
+        """Whether an update at `step` has something to do: without a schedule any has."""
+        return self.schedule is None or self.sparsity(step, 0.5) > 0
 
     def sparsity(self, step: int, final: float) -> float:
         """Sparsity to be reached at `step` on the way to `final`."""

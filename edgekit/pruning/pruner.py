@@ -8,6 +8,7 @@ import numpy as np
 from edgekit.core.arguments import is_number
 from edgekit.core.kernel_axes import kernel_axes
 from edgekit.core.kernels import select_kernels
+from edgekit.core.low_rank import warn_of_adapted
 from edgekit.core.neighbours import first_layers, last_layers
 from edgekit.core.selection import LayerFilter, layer_path, select_layers, value_per_layer
 from edgekit.pruning.allocation import ALLOCATIONS
@@ -80,6 +81,7 @@ class Pruner:
             ValueError: Nothing is left to prune.
         """
         argument = "sparsity" if isinstance(self.sparsity, Mapping) else "layers"
+        warn_of_adapted("Pruning", model, self.layers)
         selected = select_kernels(model, self.layers, depthwise=False, argument=argument)
         spared = self._protected(selected)
         if self.layers is None:

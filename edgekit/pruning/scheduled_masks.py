@@ -43,6 +43,7 @@ class ScheduledMasks(PruningCallback):
         self._ahead = several - 1
         self._history: list[tuple[int, np.ndarray]] = []
         self._started, self._verified = state is not None, False
+        self._trained = state is not None
         if state is None:
             self._updates_done = 0
             self._hold(None)
@@ -61,7 +62,10 @@ class ScheduledMasks(PruningCallback):
             self._start(step)
         if step is None:
             return
-        step += self._ahead
+        if not self._sees_nothing:
+            step += self._ahead
+        elif self._bound.sparsity or self._plan.asks_at(step):
+            return  # at the next step there is something to judge by
         due = self._plan.updates_due(step)
         if due > self._updates_done:
             self._update(step)
@@ -70,6 +74,7 @@ class ScheduledMasks(PruningCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._counter.end_batch(batch)
+        self._trained = True
         if not self._verified and self._bound.sparsity:
             self._verified = True
             self._bound.verify()
@@ -79,6 +84,11 @@ class ScheduledMasks(PruningCallback):
     def on_epoch_end(self, epoch, logs=None):
         self._counter.end_epoch(epoch)
         super().on_epoch_end(epoch, logs)
+
+    @property
+    def _sees_nothing(self) -> bool:
+        """Whether weights are judged by steps trained, and none has been yet."""
+        return self._pruner.criterion.needs_steps and not self._trained
 
     def _start(self, step: int | None) -> None:
         """Take up what is there.

@@ -159,7 +159,7 @@ def test_a_second_run_gives_the_same_bytes(folder, tmp_path):
 def test_a_name_of_its_own(files, tmp_path):
     package(files["int8"], "mcu", tmp_path, name="wake_word")
     assert "g_wake_word[]" in (tmp_path / "model_data.h").read_text()
-    assert "#ifndef EDGEKIT_wake_word_GOLDEN_H_" in (tmp_path / "golden.h").read_text()
+    assert "#ifndef EDGEKIT_wake_word_" in (tmp_path / "golden.h").read_text()
 
 
 @pytest.mark.parametrize(

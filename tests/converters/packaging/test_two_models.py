@@ -66,3 +66,16 @@ def test_they_compile_and_run_together(both, standard):
     # The input's zero point is 3: what is no number is stored as 0.0.
     assert quantized == "3 127 -128"
     assert labels == 'quote " and ??/ é z\\'
+
+
+def test_names_that_come_to_one_identifier_are_an_error_of_the_compiler(tmp_path):
+    """And not a header that is passed over for the other model's."""
+    for number, stem in enumerate(("日本", "中国")):
+        dense_chain([3, 2 + number]).save(tmp_path / f"{stem}.tflite")
+        package(tmp_path / f"{stem}.tflite", "mcu", tmp_path / str(number))
+    includes = [f'#include "{number}/model_settings.h"' for number in range(2)]
+    (tmp_path / "main.c").write_text("\n".join(includes))
+    done = subprocess.run(
+        ["gcc", "-c", "main.c"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "redeclaration" in done.stderr or "redefinition" in done.stderr

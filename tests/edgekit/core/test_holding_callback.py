@@ -6,6 +6,7 @@ import random
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import edgekit as ek
@@ -237,6 +238,37 @@ def test_a_train_step_that_writes_weights_itself():
     model.compile("adam", "sparse_categorical_crossentropy")
     look = Look()
     model.fit(X, Y, epochs=2, verbose=0, callbacks=[ek.GradualPruning(0.5), look])
+    assert pruned(kernels(model))
+
+
+class TwoOptimizers(keras.Model):
+    """Steps by optimizers of its own, that it keeps in a list or dict."""
+
+    def compile(self, optimizers, **settings):
+        super().compile(**settings)
+        self.own = optimizers
+
+    def train_step(self, data):
+        first, second = self.own.values() if isinstance(self.own, dict) else self.own
+        variables = self.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(data[0], data[1], self(data[0], training=True))
+        gradients = tape.gradient(loss, variables)
+        first.apply(gradients[:2], variables[:2])
+        second.apply(gradients[2:], variables[2:])
+        return {"done": loss}
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
+@pytest.mark.parametrize("pack", [list, lambda both: dict(zip("ab", both, strict=True))])
+def test_optimizers_that_a_train_step_keeps_in_a_container(pack, criterion):
+    model, optimizers = net(TwoOptimizers), [adam(**EMA), adam(**EMA)]
+    model.compile(pack(optimizers), loss="sparse_categorical_crossentropy")
+    schedule = ek.schedules.OneShot(at=0.5)
+    pruning = ek.GradualPruning(0.5, schedule, criterion=criterion)
+    model.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=[pruning])
+    averages = [each for one in optimizers for each in one._model_variables_moving_average]
+    assert pruned([np.asarray(each) for each in averages if len(each.shape) > 1])
     assert pruned(kernels(model))
 
 

@@ -123,6 +123,36 @@ def test_logits_are_found_behind_whatever_moves_values(head, follow):
         assert losses(distiller) == pytest.approx([expected] * 2, rel=1e-4), pair
 
 
+SIGMOIDS = {
+    "1 - p": lambda p: 1.0 - p,
+    "of no and of yes": lambda p: layers.Concatenate()([1.0 - p, p]),
+    "the smallest": lambda p: ops.min(p, axis=(1, 2)),
+}
+
+
+@pytest.mark.parametrize("follow", SIGMOIDS)
+def test_sigmoids_turned_round_and_chosen(follow):
+    teacher, student = (net("sigmoid", "nothing", seed) for seed in (1, 2))
+    models = [keras.Model(m.inputs[0], SIGMOIDS[follow](m.outputs[0])) for m in (student, teacher)]
+    expected = soft_targets(*(binary(model(X).numpy()) for model in models[::-1]))
+    distiller = ek.distill(*models, D.SoftTargets(TEMPERATURE), 0)
+    assert losses(distiller) == pytest.approx([expected] * 2, rel=1e-4)
+
+
+NORMALIZED = {
+    "in a loop": lambda z: tf.map_fn(tf.nn.softmax, z),
+    "by their sum": lambda z: tf.nn.softplus(z) / tf.reduce_sum(tf.nn.softplus(z), -1, True),
+}
+
+
+@pytest.mark.parametrize("kind", NORMALIZED)
+def test_probabilities_made_in_other_ways_are_no_logits(kind):
+    teacher, student = (dense(NORMALIZED[kind], 6, seed) for seed in (1, 2))
+    p, q = (np.maximum(model(ROWS).numpy(), 1e-37) for model in (teacher, student))
+    distiller = ek.distill(student, teacher, D.SoftTargets(TEMPERATURE), 0)
+    assert losses(distiller, ROWS) == pytest.approx([soft_targets(p, q)] * 2, rel=1e-4)
+
+
 def dense(kind, units=4, seed=0, **options):
     """One Dense layer on 6 numbers."""
     keras.utils.set_random_seed(seed)
@@ -220,7 +250,7 @@ def test_parts_with_different_activations_are_numbers():
         ek.distill(student, teacher, D.SoftTargets())
 
 
-@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("axis", [1, -2])
 def test_a_softmax_along_another_axis(axis):
     """Of a student, of a teacher that is a function, and of one that gives its logits."""
 

@@ -98,8 +98,23 @@ def test_batchnorm_and_dropout_still_train(cnn, data):
     assert np.abs(np.asarray(cnn.get_layer("conv_bn").moving_mean) - before).max() > 1e-3
 
 
-def test_several_steps_per_execution(cnn, data):
-    fit(compiled(cnn, steps_per_execution=3), data, ek.GradualPruning(0.5))
+@pytest.mark.parametrize(
+    "callback",
+    [
+        lambda: ek.GradualPruning(0.5, criterion="wanda"),
+        lambda: ek.GradualPruning(0.5, criterion="movement"),
+        lambda: ek.DynamicSparsity(0.5, "rigl", every=2, scope="layer"),
+    ],
+)
+def test_what_watches_begins_a_later_epoch_at_its_second_step(cnn, data, callback):
+    fit(compiled(cnn, steps_per_execution=2), data, callback(), epochs=4, initial_epoch=2)
+    assert zeros(cnn.get_layer("conv")) == 0.5
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "wanda", "taylor"])
+def test_several_steps_per_execution(cnn, data, criterion):
+    model = compiled(cnn, steps_per_execution=3)
+    fit(model, data, ek.GradualPruning(0.5, criterion=criterion))
     assert zeros(cnn.get_layer("conv")) == 0.5
 
 
