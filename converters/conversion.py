@@ -125,7 +125,10 @@ def convert(
         _check_sizes(source, formats)
     job = {"formats": formats, "quantization_aware": quantization_aware, **options}
     integer = not quantization_aware and any(FORMATS[f].integer for f in formats)
-    with done_job(source, job, calibration if integer else None) as done:
+    with (
+        _quantized_by_keras(source),
+        done_job(source, job, calibration if integer else None) as done,
+    ):
         checks = read_checks(done.folder / "checks.json")
         contents = {name: (done.folder / f"{name}.tflite").read_bytes() for name in formats}
     for note in done.notes:
@@ -192,6 +195,24 @@ def done_job(source: Source, job: dict, calibration: CalibrationData | None) -> 
 
         _run(server, folder, source, ask_the_model)
         yield DoneJob(folder, loops, notes)
+
+
+@contextmanager
+def _quantized_by_keras(source: Source) -> Iterator[None]:
+    """Say of a failure within that Keras has quantized the model itself, if it has."""
+    try:
+        yield
+    except ConversionError as error:
+        layers = [] if source.model is None else source.model._flatten_layers()
+        for layer in layers:
+            mode = getattr(layer, "quantization_mode", None)
+            if mode is not None:
+                raise ConversionError(
+                    f"layer {layer.name} of {source.name} has been quantized to {mode} by Keras's "
+                    "own `quantize`, whose operations LiteRT's converter does not know: start from "
+                    "the float model, the formats here quantize it"
+                ) from error
+        raise
 
 
 def _check_options(formats, edges, symmetric, block, sparse) -> None:

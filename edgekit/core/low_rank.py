@@ -1,4 +1,7 @@
-"""Kernels that LoRA adapts: frozen, with a product of two small matrices added to them."""
+"""Kernels that are no plain variables, most of all those that LoRA adapts.
+
+These are frozen, and a product of two small matrices is added to them.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -9,7 +12,10 @@ import numpy as np
 from edgekit.core.kernels import is_kernel
 from edgekit.core.selection import LayerFilter, all_layers, layer_path, select_layers
 
-_CURE = "save the model and load it, which adds the two matrices to the kernel"
+_CURE = (
+    "save_weights adds the two matrices to the kernel, so load the weights into the model built "
+    "without LoRA"
+)
 
 
 def adapted_kernels(
@@ -39,7 +45,7 @@ def warn_of_adapted(who: str, model: keras.Model, layers: LayerFilter) -> None:
     names = _names(adapted_kernels(model, layers))
     if names:
         warnings.warn(
-            f"{who} leaves out {names}: LoRA has frozen the kernel; {_CURE}, and train that",
+            f"{who} leaves out {names}: LoRA has frozen the kernel; {_CURE}",
             stacklevel=2,
         )
 
@@ -68,9 +74,26 @@ def refuse_adapted(
     if names:
         raise ValueError(
             f"{who} cannot hold the {what} of {names}: LoRA trains what is added to the kernel, "
-            f"which has none. {_CURE.capitalize()}, and train that, or name other layers in "
-            "`layers`"
+            f"which has none. Name other layers in `layers`, or: {_CURE}"
         )
+
+
+def check_plain(model: keras.Model) -> None:
+    """Refuse a model with kernels that are not one float variable.
+
+    Raises:
+        ValueError: LoRA adapts one, or Keras's own `quantize` has rounded it.
+    """
+    # What is no model is refused elsewhere.
+    for layer in all_layers(model) if isinstance(model, keras.Model) else ():
+        if getattr(layer, "lora_enabled", False):
+            raise ValueError(f"layer {layer_path(layer)} is adapted by LoRA: {_CURE}")
+        mode = getattr(layer, "quantization_mode", None)
+        if mode is not None:
+            raise ValueError(
+                f"layer {layer_path(layer)} has been quantized to {mode} by Keras's own "
+                "`quantize`: start from the float model"
+            )
 
 
 def _names(layers) -> str:

@@ -7,6 +7,7 @@ from keras import ops
 from edgekit.core.arguments import check_whole
 from edgekit.core.graph import Graph, with_nested
 from edgekit.core.kernel_layout import kernel_layout, kernel_of
+from edgekit.core.low_rank import check_plain
 from edgekit.posttraining.fold_batchnorm import fold_batchnorm
 from edgekit.posttraining.rounding import check_bits, kernel_steps
 from edgekit.posttraining.side_by_side import SideBySide, apply, samples_of
@@ -52,7 +53,8 @@ def adaround(
         A new, uncompiled Functional model of plain layers.
 
     Raises:
-        ValueError: Wrong options, no samples or not those of the model's inputs, a subclassed or
+        ValueError: Layers with LoRA or quantized by Keras,
+            wrong options, no samples or not those of the model's inputs, a subclassed or
             unbuilt model.
 
     Source: Nagel et al. 2020, Up or Down? Adaptive Rounding for Post-Training Quantization,
@@ -61,6 +63,7 @@ def adaround(
     check_bits(bits)
     check_whole("iterations", iterations, least=100)
     check_whole("seed", seed, least=0)
+    check_plain(model)
     folded = fold_batchnorm(model)
     graph = Graph(folded)
     arrays = samples_of(data, graph)

@@ -6,6 +6,7 @@ from keras import ops
 
 from edgekit.core.graph import Graph
 from edgekit.core.kernel_layout import kernel_of
+from edgekit.core.low_rank import check_plain
 from edgekit.posttraining.fold_batchnorm import fold_batchnorm
 from edgekit.posttraining.rounding import check_bits, rounded_kernel
 from edgekit.posttraining.side_by_side import SideBySide, apply, samples_of
@@ -35,12 +36,14 @@ def correct_bias(model: keras.Model, data, bits: int = 8, per_channel: bool = Tr
         A new, uncompiled Functional model of plain layers. Layers without a bias stay.
 
     Raises:
-        ValueError: Wrong bits, no samples or not those of the model's inputs, a subclassed or
+        ValueError: Layers with LoRA or quantized by Keras,
+            wrong bits, no samples or not those of the model's inputs, a subclassed or
             unbuilt model.
 
     Source: Nagel et al. 2019, Data-Free Quantization, arXiv 1906.04721, section 4.2.
     """
     check_bits(bits)
+    check_plain(model)
     folded = fold_batchnorm(model)
     graph = Graph(folded)
     arrays = samples_of(data, graph)

@@ -10,6 +10,7 @@ from edgekit.core.batchnorm import scale_channels
 from edgekit.core.graph import Graph, with_nested
 from edgekit.core.kernel_layout import kernel_layout, kernel_of
 from edgekit.core.kernels import is_depthwise
+from edgekit.core.low_rank import check_plain
 from edgekit.posttraining.fold_batchnorm import find_folds, fold_batchnorm
 from edgekit.posttraining.pairs import Pair, find_pairs
 
@@ -42,10 +43,12 @@ def equalize(model: keras.Model) -> keras.Model:
         becomes ReLU, with a warning, since it stops factors.
 
     Raises:
-        ValueError: A subclassed or unbuilt model.
+        ValueError: Layers with LoRA or quantized by Keras,
+            a subclassed or unbuilt model.
 
     Source: Nagel et al. 2019, Data-Free Quantization, arXiv 1906.04721, sections 4.1.1–4.1.3.
     """
+    check_plain(model)
     heights = _statistics(model)
     folded = fold_batchnorm(model)
     pairs = _all_pairs(folded)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import keras
 
 from edgekit.core.graph import Cloner, Graph
+from edgekit.core.low_rank import check_plain
 from edgekit.core.selection import LayerFilter, chosen_values
 from edgekit.quantization.call_sites import count_sites, operations_of
 from edgekit.quantization.fake_quantize import FakeQuantize
@@ -48,13 +49,15 @@ def quantize_aware(model: keras.Model, scheme="int8", layers: LayerFilter = None
 
     Raises:
         ValueError: An unknown scheme, a subclassed or unbuilt model, one that is
-            quantisation-aware already, or a regex that matches nothing.
+            quantisation-aware already, has layers with LoRA or was quantized by Keras, or a
+            regex that matches nothing.
 
     Source: Jacob et al. 2018, arXiv 1712.05877; Krishnamoorthi 2018, arXiv 1806.08342.
     """
     patterns = scheme_per_pattern(scheme)
     graph = Graph(model)
     operations = operations_of(graph)
+    check_plain(model)
     if any(isinstance(op, (FakeQuantize, QuantizeWrapper)) for op in operations):
         raise ValueError(f"model {model.name!r} is quantisation-aware already")
     schemes = _schemes(
