@@ -3,7 +3,6 @@
 This is the only file that touches Keras's private node API.
 """
 
-import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -175,6 +174,21 @@ def fill_in(call: Any, tensors: dict[int, Any]) -> tuple[tuple, dict]:
     return call.arguments.fill_in(tensors)
 
 
+def build_by_call(layer: keras.layers.Layer, *args, **kwargs) -> None:
+    """Build a layer, with its sublayers, by a call that no graph it is part of knows of.
+
+    Saved graphs number the calls of a layer.
+
+    Args:
+        layer: The layer.
+        *args: What it is called with, symbolic tensors among it.
+        **kwargs: The same, by name.
+    """
+    before = len(layer._inbound_nodes)
+    layer(*args, **kwargs)
+    del layer._inbound_nodes[before:]
+
+
 def follow_training(layer: keras.layers.Layer) -> None:
     """Let the layer's last symbolic call take the training flag of whoever runs the graph.
 
@@ -216,7 +230,8 @@ class Cloner:
 
 def copy_operation(operation: keras.Operation) -> keras.Operation:
     """A new operation that computes the same; it has no weights and keeps no state."""
-    new = copy.copy(operation)
+    new = object.__new__(type(operation))  # Keras's own way to copy serializes it
+    new.__dict__.update(vars(operation))
     new._inbound_nodes, new._outbound_nodes = [], []
     return new
 

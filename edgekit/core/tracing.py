@@ -1,11 +1,12 @@
 """A layer's or function's computation as a graph of Keras operations."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import keras
 from keras import tree
 
+from edgekit.core.call_hooks import hooked
 from edgekit.core.graph import Graph, give_unique_names
 from edgekit.core.open_batch import asks_for_batch, with_symbolic_batch
 from edgekit.core.selection import all_layers
@@ -40,23 +41,79 @@ def _traced(function, inputs) -> Graph:
 
 def trace_layer(
     layer: keras.layers.Layer,
-    variables: list[keras.Variable],
     function: Callable,
     inputs: list[keras.KerasTensor],
-) -> tuple[Graph, list[keras.KerasTensor]]:
-    """`trace` of what a layer computes, with its variables as further inputs, and these.
+    wanted: Callable[[keras.Variable], bool] = lambda variable: True,
+) -> tuple[Graph, list[keras.KerasTensor], list[keras.Variable]]:
+    """`trace` of what a layer computes, with the variables it reads as further inputs.
+
+    These are its own; and those of its sublayers that it takes from them itself, or that it calls
+    on what does not come from the inputs, as an embedding of positions. Other calls of sublayers
+    are calls in the graph.
 
     Args:
         layer: A built layer.
-        variables: Those of its own variables that become inputs, in float32.
         function: Takes the inputs, calls the layer, returns tensors.
         inputs: Symbolic tensors.
+        wanted: Which variables become inputs, in float32. Defaults to all.
+
+    Returns:
+        The graph, its inputs that stand for variables, and these variables.
     """
+    own = [v for v in own_variables(layer) if wanted(v)]
+    known = {id(v) for v in own}
+    inner = [v for v in layer.variables if wanted(v) and id(v) not in known]
+    variables = [*own, *inner]
     weights = [keras.Input(batch_shape=tuple(v.shape), dtype="float32") for v in variables]
     swapped = {id(v): w for v, w in zip(variables, weights, strict=True)}
-    with symbolic(layer, swapped):
+    with _read_symbolically([layer, *all_layers(layer)], swapped):
         graph = trace(lambda *tensors: function(*tensors[: len(inputs)]), [*inputs, *weights])
-    return graph, weights
+    read = {id(t) for call in graph.calls for t in call.input_tensors}
+    read |= {id(t) for t in [*graph.outputs, *weights[: len(own)]]}
+    kept = [(v, w) for v, w in zip(variables, weights, strict=True) if id(w) in read]
+    variables, weights = [v for v, _ in kept], [w for _, w in kept]
+    if len(weights) < len(swapped):
+        graph = Graph(keras.Function([*inputs, *weights], graph.model._outputs_struct))
+    return graph, weights, variables
+
+
+@contextmanager
+def _read_symbolically(
+    layers: list[keras.layers.Layer], tensors: dict[int, keras.KerasTensor]
+) -> Iterator[None]:
+    """Within it whoever reads the layers' variables gets tensors in their place.
+
+    Not so inside a call that Keras runs to learn the shape of its outputs.
+    """
+    import tensorflow as tf
+
+    shown = ExitStack()
+
+    def show():
+        for layer in layers:
+            shown.enter_context(symbolic(layer, tensors))
+
+    def wrap(layer, call):
+        def called(*args, **kwargs):
+            if tf.executing_eagerly() or hidden:
+                return call(*args, **kwargs)
+            hidden.append(layer)
+            shown.close()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                hidden.pop()
+                show()
+
+        return called
+
+    hidden: list[keras.layers.Layer] = []
+    with hooked(layers, wrap):
+        show()
+        try:
+            yield
+        finally:
+            shown.close()
 
 
 def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:

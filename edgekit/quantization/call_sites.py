@@ -1,11 +1,13 @@
 """What is called several times: which of its calls is running, so that each has its own ranges."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import keras
+from keras import tree
 
 from edgekit.core.graph import Graph
 from edgekit.quantization.policy import Kind, kind_of
@@ -35,22 +37,52 @@ def at_site(site: int) -> Iterator[None]:
 
 def operations_of(graph: Graph) -> list[keras.Operation]:
     """The operations of a graph and of the models in it, as often as a run executes them."""
+    return [call.operation for call in calls_of(graph)]
+
+
+def calls_of(graph: Graph) -> list[Any]:
+    """The calls of a graph and of the models in it, as often as a run executes them."""
     found = []
     for call in graph.calls:
-        found.append(call.operation)
+        found.append(call)
         if kind_of(call.operation) == Kind.NESTED:
-            found += operations_of(Graph(call.operation))
+            found += calls_of(Graph(call.operation))
     return found
 
 
-def count_sites(graph: Graph, runs: int = 1) -> Counter[int]:
-    """`{id(operation): calls}` of all operations of a graph and the models in it.
+def computation(call: Any) -> Hashable:
+    """A key that calls of one operation share if they compute the same, with ranges of their own.
+
+    A layer that is several ops may compute something else for other arguments or other shapes.
+    """
+    operation = call.operation
+    alike = (Kind.WEIGHTED, Kind.BATCHNORM, Kind.NESTED)
+    if not isinstance(operation, keras.layers.Layer) or kind_of(operation) in alike:
+        return id(operation)
+    places = {id(tensor): i for i, tensor in enumerate(dict.fromkeys(call.input_tensors))}
+
+    def key(value):
+        if isinstance(value, keras.KerasTensor):
+            masked = getattr(value, "_keras_mask", None) is not None
+            return places[id(value)], value.shape, value.dtype, masked
+        if hasattr(value, "shape"):
+            array = keras.ops.convert_to_numpy(value)
+            return array.shape, str(array.dtype), array.tobytes()
+        return repr(value)
+
+    kwargs = {name: v for name, v in call.arguments.kwargs.items() if name != "training"}
+    structure = (call.arguments.args, sorted(kwargs.items()))
+    return id(operation), repr(tree.map_structure(key, structure))
+
+
+def count_sites(graph: Graph, runs: int = 1) -> Counter[Hashable]:
+    """`{computation: calls}` of all operations of a graph and the models in it.
 
     Args:
         graph: What a model, layer or function computes.
         runs: From how many places it is run itself. Defaults to `1`.
     """
-    counts = Counter(id(operation) for operation in operations_of(graph))
+    counts = Counter(map(computation, calls_of(graph)))
     return Counter({key: runs * count for key, count in counts.items()})
 
 

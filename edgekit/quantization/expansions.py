@@ -80,6 +80,7 @@ def fine(x):
     return In16Bits()(x)
 
 
+@keras.saving.register_keras_serializable(package="edgekit")
 class L2Normalize(keras.Operation):
     """Division by the Euclidean length along the last axis, as LiteRT's own op computes it."""
 
@@ -98,7 +99,8 @@ class L2Normalize(keras.Operation):
 def _normalize(operation, x):
     if operation.order != 2 or operation.axis not in (-1, len(x.shape) - 1):
         raise NotImplementedError("a norm other than the Euclidean over the last axis")
-    return L2Normalize(max(operation.epsilon**2, 1e-12))(x)
+    epsilon = keras.config.epsilon() if operation.epsilon is None else operation.epsilon
+    return L2Normalize(max(epsilon**2, 1e-12))(x)
 
 
 def _relu(operation, x):

@@ -1,7 +1,7 @@
 """A graph of calls with rounding put where LiteRT rounds: the heart of quantize_aware."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 
 import keras
@@ -10,7 +10,7 @@ from keras import ops, tree
 
 from edgekit.core.graph import Cloner, Graph, fill_in, follow_training, source_name
 from edgekit.core.tracing import placeholder, trace
-from edgekit.quantization.call_sites import RepeatedModel, count_sites
+from edgekit.quantization.call_sites import RepeatedModel, computation, count_sites, operations_of
 from edgekit.quantization.expansions import expansion_of
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
@@ -142,7 +142,7 @@ def quantize_graph(
         graph.model._outputs_struct, [value.tensor for value in outputs]
     )
     function = keras.Function(graph.inputs, structure)
-    used = {id(operation) for operation in function.operations}
+    used = {id(operation) for operation in operations_of(Graph(function))}
     layers = [layer for layer in quantizer.layers if id(layer) in used]
     return QuantizedGraph(function, layers, quantizer.left_float, outputs, list(constants))
 
@@ -156,7 +156,7 @@ class GraphQuantizer:
         own: Gives the layer to use for one of the graph: a clone, or the layer itself.
         inside: Whether the graph is that of a layer, which runs it.
         solitary: Ids of layers that several graphs call: nothing is computed inside them.
-        sites: How often each operation is called in all, see `count_sites`.
+        sites: How often each computation is called in all, see `count_sites`.
         runs: From how many places the graph is run.
         learned: Whether scales of kernels are learned; None as the scheme says.
         legacy: Whether the graph is that of a layer from a file of before ranges had sites, which
@@ -167,15 +167,16 @@ class GraphQuantizer:
     own: Cloner | Callable[[keras.Operation], keras.Operation]
     inside: bool = False
     solitary: frozenset[int] = frozenset()
-    sites: Mapping[int, int] = field(default_factory=dict)
+    sites: Mapping[Hashable, int] = field(default_factory=dict)
     runs: int = 1
     learned: bool | None = None
     legacy: bool = False
     layers: list[keras.layers.Layer] = field(default_factory=list)
     left_float: list[tuple[str, str]] = field(default_factory=list)
-    wrappers: dict[int, QuantizeWrapper] = field(default_factory=dict)
+    wrappers: dict[Hashable, QuantizeWrapper] = field(default_factory=dict)
     nested: dict[int, tuple[keras.Model, list[bool]]] = field(default_factory=dict)
-    _calls: Counter[int] = field(default_factory=Counter)
+    _calls: Counter[Hashable] = field(default_factory=Counter)
+    _holders: dict[int, list[QuantizeWrapper]] = field(default_factory=dict)
     _reported: set[QuantizeWrapper] = field(default_factory=set)
     _kept: set[int] = field(default_factory=set)
     _names: dict[str, int] = field(default_factory=dict)
@@ -276,7 +277,7 @@ class GraphQuantizer:
             self.nested[id(model)] = self._quantize_nested(model)
         new_model, on_grid = self.nested[id(model)]
         args, kwargs = fill_in(call, tensors)
-        outputs = tree.flatten(new_model(*args, **kwargs, **self._site(model)))
+        outputs = tree.flatten(new_model(*args, **kwargs, **self._site(call)))
         for old, new, rounded in zip(call.outputs, outputs, on_grid, strict=True):
             values[id(old)] = Value(new, model.name, rounded=new if rounded else None)
 
@@ -286,7 +287,7 @@ class GraphQuantizer:
 
     def _quantize_nested(self, model) -> tuple[keras.Model, list[bool]]:
         # What is shared stays so.
-        inner = replace(self, layers=[], left_float=[], runs=self._sites_of(model), _names={})
+        inner = replace(self, layers=[], left_float=[], runs=self._sites_of(id(model)), _names={})
         new, values = inner.rebuild(Graph(model), inputs_rounded=True)
         self.left_float += [(f"{model.name}/{what}", why) for what, why in inner.left_float]
         self.layers += inner.layers
@@ -296,7 +297,7 @@ class GraphQuantizer:
         scheme = self.scheme_of(call.operation)
         inputs = _data(call) if is_masked(call) else call.input_tensors
         tensors = [self._rounded(values, t, scheme) for t in inputs]
-        key = id(call.operation)
+        key = computation(call)
         if key not in self.wrappers:
             followers = [self.own(part.operation) for part in tail if _is_layer(part)]
             self.wrappers[key] = wrap(
@@ -304,11 +305,12 @@ class GraphQuantizer:
                 followers,
                 call,
                 scheme,
-                self._sites_of(call.operation),
+                self._sites_of(key),
                 self.learned,
             )
+            self._share_layer(call.operation, self.wrappers[key])
         wrapper = self.wrappers[key]
-        flags = self._site(call.operation)
+        flags = self._site(call)
         for part in (call, *tail):
             if part.arguments.kwargs.get("training") is not None:
                 flags["training"] = part.arguments.kwargs["training"]
@@ -325,6 +327,17 @@ class GraphQuantizer:
             value = Value(new, last.operation.name, fixed_range=fixed_range, scheme=scheme)
             value.rounded = new if on_grid else None
             values[id(old)] = value
+
+    def _share_layer(self, operation, wrapper) -> None:
+        """Let the wrapper be one of several that hold the layer, where it computes several things.
+
+        What the first has taken from the layer is the next one's too.
+        """
+        first, *others = self._holders.setdefault(id(operation), []) or [wrapper]
+        self._holders[id(operation)].append(wrapper)
+        if wrapper is not first:
+            wrapper.name = f"{first.name}_as_{len(others) + 2}"
+            wrapper.activity_regularizer = first.activity_regularizer
 
     def _emit_weighted_operation(self, call, units, values):
         scheme, tail = self.scheme_of(call.operation), units.tail(call)
@@ -421,15 +434,16 @@ class GraphQuantizer:
         scheme = self.scheme_of(call.operation)
         values[id(previous)] = Value(output, name, fixed_range=fixed_range, scheme=scheme)
 
-    def _sites_of(self, operation) -> int:
-        return self.sites.get(id(operation), self.runs)
+    def _sites_of(self, key: Hashable) -> int:
+        return self.sites.get(key, self.runs)
 
-    def _site(self, operation) -> dict[str, int]:
+    def _site(self, call) -> dict[str, int]:
         """What a call of a layer or model is told, where several are: how many come before."""
-        if self._sites_of(operation) == 1:
+        key = computation(call)
+        if self._sites_of(key) == 1:
             return {}
-        before = self._calls[id(operation)]
-        self._calls[id(operation)] += self.runs
+        before = self._calls[key]
+        self._calls[key] += self.runs
         return {"site": before}
 
     def _keep(self, layer) -> None:

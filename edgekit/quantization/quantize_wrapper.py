@@ -113,6 +113,9 @@ class QuantizeWrapper(keras.layers.Wrapper):
             inner["activity_regularizer"] = keras.regularizers.serialize(regularizer)
         for name in self.parts[1:]:
             config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        for name in self.parts:
+            if config[name] is not None:  # wrappers that hold one layer hold one when loaded
+                config[name]["shared_object_id"] = id(getattr(self, name))
         return config
 
     @classmethod

@@ -7,6 +7,7 @@ import keras
 from keras import ops, tree
 
 from edgekit.core.batchnorm import full_precision
+from edgekit.core.graph import build_by_call
 from edgekit.core.kernels import own_kernels
 from edgekit.core.selection import all_layers
 from edgekit.core.tracing import own_variables, placeholder, trace_layer
@@ -48,13 +49,12 @@ class QuantizedComposite(QuantizeWrapper):
             for shape, dtype in zip(shapes, self.dtypes, strict=True)
         ]
         args, kwargs = self._call_arguments(inputs)
-        self.layer(*args, **kwargs)  # which builds it, with its sublayers
-        self._variables = [v for v in own_variables(self.layer) if _holds_data(v)]
+        build_by_call(self.layer, *args, **kwargs)
         # The two know each other: a layer inside may be a composite too.
         from edgekit.quantization.graph_quantizer import quantize_graph
 
         try:
-            graph, weights = self._trace(inputs)
+            graph, weights, self._variables = self._trace(inputs)
             rounded = [True] * len(inputs) + [False] * len(weights)
             found = quantize_graph(
                 graph,
@@ -125,7 +125,8 @@ class QuantizedComposite(QuantizeWrapper):
         return _filled(self.arguments, tensors)
 
     def _trace(self, inputs):
-        keeps_state = any(not v.trainable for v in self._variables) and self.layer.trainable
+        own = [v for v in own_variables(self.layer) if _holds_data(v)]
+        keeps_state = any(not v.trainable for v in own) and self.layer.trainable
         if keeps_state and not has_function(self.layer):
             raise NotImplementedError("it keeps a state of its own")
         if self._asks_for_training():
@@ -142,7 +143,7 @@ class QuantizedComposite(QuantizeWrapper):
                 return function_of(self.layer)(*args, **kwargs)
             return self.layer.call(*args, **{**kwargs, "training": training})
 
-        return trace_layer(self.layer, self._variables, compute, inputs)
+        return trace_layer(self.layer, compute, inputs, _holds_data)
 
     def _asks_for_training(self) -> bool:
         """Whether the user's own code may compute something else in training."""

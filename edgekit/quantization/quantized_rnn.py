@@ -7,7 +7,7 @@ from keras import ops, tree
 
 from edgekit.core.batchnorm import full_precision
 from edgekit.core.selection import all_layers
-from edgekit.core.tracing import own_variables, trace_layer
+from edgekit.core.tracing import trace_layer
 from edgekit.quantization.call_sites import at_site
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
@@ -117,7 +117,6 @@ class QuantizedCell(keras.layers.Layer):
 
         if not self.cell.built:
             self.cell.build(input_shape)
-        self._variables = own_variables(self.cell)
         inputs = keras.Input(batch_shape=(None, *input_shape[1:]))
         sizes = tree.flatten(self.state_size)
         states = [keras.Input(batch_shape=(None, size)) for size in sizes]
@@ -126,7 +125,7 @@ class QuantizedCell(keras.layers.Layer):
             outputs, new_states = self.cell.call(inputs, list(states), training=False)
             return [outputs, *tree.flatten(new_states)]
 
-        graph, weights = trace_layer(self.cell, self._variables, step, [inputs, *states])
+        graph, weights, self._variables = trace_layer(self.cell, step, [inputs, *states])
         rounded = [True] * (1 + len(states)) + [False] * len(weights)
         found = quantize_graph(
             graph,

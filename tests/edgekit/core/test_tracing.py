@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from edgekit.core.tracing import own_variables, placeholder, symbolic, trace
+from edgekit.core.tracing import own_variables, placeholder, symbolic, trace, trace_layer
 
 
 class Scale(layers.Layer):
@@ -52,3 +52,35 @@ def test_sublayers_keep_their_variables():
     dense = layers.Dense(3)
     dense.build((None, 4))
     assert own_variables(dense) == dense.variables
+
+
+class ReadsInside(layers.Layer):
+    """Calls a sublayer on a constant and on data, and reads a weight of another."""
+
+    def build(self, input_shape):
+        self.positions, self.first = layers.Embedding(5, 4), layers.Dense(4, use_bias=False)
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+        self.positions.build((5,))
+        self.first.build(input_shape)
+
+    def call(self, inputs):
+        encoded = self.first(inputs) + self.positions(ops.arange(5)) * self.scale
+        return ops.matmul(encoded, ops.transpose(self.first.kernel))
+
+
+def test_what_a_layer_reads_of_its_sublayers_is_an_input():
+    layer = ReadsInside()
+    x = keras.Input((5, 3))
+    expected = layer(x)
+    graph, weights, variables = trace_layer(layer, layer.call, [x])
+    assert [v.name for v in variables] == ["scale", "embeddings", "kernel"]
+    assert [w.shape for w in weights] == [(), (5, 4), (3, 4)]
+    assert layer.first in [call.operation for call in graph.calls]
+    assert layer.positions not in [call.operation for call in graph.calls]
+    assert all(isinstance(v, keras.Variable) for v in (layer.scale, layer.first.kernel))
+    values = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+    for variable in variables:
+        variable.assign(variable * 1.5)  # later than the trace
+    assert expected.shape == graph.outputs[0].shape
+    found = graph.model([values, *(v.value for v in variables)])
+    np.testing.assert_allclose(found, layer(values), rtol=1e-5)

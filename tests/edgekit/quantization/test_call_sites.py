@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 import edgekit as ek
 from edgekit.core.selection import all_layers
@@ -127,3 +127,38 @@ def test_a_call_that_has_seen_nothing_makes_the_range_unfit_to_convert():
     layer = FakeQuantize(sites=2)
     layer(SMALL, training=True)
     assert not layer.calibrated
+
+
+@keras.saving.register_keras_serializable(package="test_call_sites")
+class Mixed(layers.Layer):
+    """Computes something else by its argument, and by the length of its input."""
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], 4), name="kernel")
+
+    def call(self, x, factor=1.0):
+        return ops.reshape(ops.matmul(x, self.kernel) * factor, (-1, 4 * x.shape[1]))
+
+
+def test_calls_with_other_arguments_or_shapes_compute_what_they_are_told(tmp_path):
+    x, longer = keras.Input((4, 8)), keras.Input((6, 8))
+    mixed, attention, add = Mixed(), layers.MultiHeadAttention(2, 4), layers.Add()
+    steps = layers.TimeDistributed(layers.Dense(3, activity_regularizer="l2"))
+    calls = [mixed(x), mixed(x, factor=5.0), mixed(longer), steps(x), steps(longer)]
+    calls += [attention(x, x), attention(x, x, use_causal_mask=True), attention(x, longer)]
+    calls += [add([calls[0], calls[1]]), add([calls[0], calls[1], calls[0]])]
+    model = keras.Model([x, longer], calls)
+    inputs = [SMALL, np.concatenate([SMALL, SMALL[:, :2]], axis=1)]
+    qat = ek.quantize_aware(model)
+    qat(inputs, training=True)
+    expected, found = model(inputs), qat(inputs)
+    for output, right in zip(found, expected, strict=True):
+        assert decibel(np.asarray(right), np.asarray(output)) > 25
+    qat.save(tmp_path / "qat.keras")
+    again = keras.models.load_model(tmp_path / "qat.keras")
+    for output, right in zip(again(inputs), found, strict=True):
+        np.testing.assert_array_equal(output, right)
+    for each in (qat, again, ek.strip(again)):
+        assert len(each.trainable_variables) == len(model.trainable_variables)
+    for output, right in zip(ek.strip(again)(inputs), expected, strict=True):
+        np.testing.assert_array_equal(output, right)

@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import edgekit as ek
+from converters.signal_to_noise import signal_to_noise
 from edgekit.core.selection import all_layers
 from edgekit.quantization.quantized_rnn import QuantizedRNN
 
@@ -242,6 +243,48 @@ def test_a_layer_that_counts_with_the_size_of_the_batch():
     with pytest.warns(UserWarning, match="mean: Mean: .* depends on the size of the batch"):
         qat = ek.quantize_aware(model)
     np.testing.assert_allclose(qat(noise(8, 4)), model(noise(8, 4)), atol=0.01)
+
+
+@keras.saving.register_keras_serializable(package="test_users_models")
+class Encoder(layers.Layer):
+    """Reads the tables of its sublayers, and has a model inside."""
+
+    def build(self, input_shape):
+        self.tokens, self.positions = layers.Embedding(20, 6), layers.Embedding(5, 6)
+        self.tokens.build(input_shape)
+        self.positions.build((5,))
+        self.feed_forward = keras.Sequential([layers.Dense(8, activation="relu"), layers.Dense(6)])
+        self.feed_forward.build((*input_shape, 6))
+
+    def call(self, ids):
+        x = self.tokens(ids) + self.positions(ops.arange(ops.shape(ids)[1]))
+        x = x + self.feed_forward(x)
+        return ops.matmul(x, ops.transpose(self.tokens.embeddings))
+
+
+def test_what_a_layer_reads_of_its_sublayers_trains_and_is_stored(tmp_path):
+    ids = keras.Input((5,), dtype="int32")
+    model = keras.Model(ids, Encoder()(ids))
+    x = np.random.default_rng(0).integers(0, 20, (32, 5))
+    qat = same_after_strip(model, x)
+    assert signal_to_noise(model(x), qat(x)) > 25
+    qat.compile(keras.optimizers.SGD(0.5), "mse")
+    before = [np.array(w) for w in qat.trainable_weights]
+    qat.fit(x, np.ones((32, 5, 20)), epochs=2, verbose=0)
+    assert all(np.any(w != b) for w, b in zip(qat.trainable_weights, before, strict=True))
+    assert signal_to_noise(ek.strip(qat)(x), qat(x)) > 25
+    qat.save(tmp_path / "qat.keras")
+    loaded = keras.saving.load_model(tmp_path / "qat.keras")
+    np.testing.assert_array_equal(loaded(x), qat(x))
+    frames = keras.Input((3, 5), dtype="int32")
+    stepwise = keras.Model(frames, layers.TimeDistributed(ek.strip(loaded))(frames))
+    qat = ek.quantize_aware(stepwise)
+    qat(x[:30].reshape(10, 3, 5), training=True)
+    file = ek.convert(qat, "int8")["int8"]
+    expected = qat.predict(x[:30].reshape(10, 3, 5), verbose=0)
+    steps = (file.predict(x[:30].reshape(10, 3, 5)) - expected) / ek.inspect(file).outputs[0].scale
+    assert np.mean(np.abs(steps) > 1.01) < 0.001
+    assert ek.inspect(file).float_islands == []
 
 
 class TwoParts(layers.Layer):
