@@ -43,7 +43,7 @@ def adaround(
     Args:
         model: A built Functional or Sequential model. It stays as it is.
         data: Samples like those the model will see: a `(samples, ...)` array, or one for each
-            input as a list. About a thousand.
+            input as a list or a dict by name. About a thousand.
         bits: Width of the kernels, 2 to 8. Defaults to `4`.
         per_channel: Whether each output channel has a step of its own. Defaults to `True`.
         iterations: Training steps per layer, 100 at least. Defaults to `1000`.
@@ -80,7 +80,7 @@ def adaround(
         kernel.assign(_train(soft, rounded, output, follower, iterations, rng))
         return output, apply(layer, rounded)
 
-    SideBySide(treat).run(graph, arrays, arrays)
+    SideBySide(treat).treat_all(graph, arrays, "adaround")
     return folded
 
 

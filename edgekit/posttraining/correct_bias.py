@@ -27,7 +27,7 @@ def correct_bias(model: keras.Model, data, bits: int = 8, per_channel: bool = Tr
     Args:
         model: A built Functional or Sequential model. It stays as it is.
         data: Samples like those the model will see: a `(samples, ...)` array, or one for each
-            input as a list. A few hundred are enough.
+            input as a list or a dict by name. A few hundred are enough.
         bits: Width the kernels will be rounded to, 2 to 8. Defaults to `8`.
         per_channel: Whether each output channel will have a step of its own. Defaults to
             `True`, as the converter has it.
@@ -51,7 +51,7 @@ def correct_bias(model: keras.Model, data, bits: int = 8, per_channel: bool = Tr
     def treat(layer, plain, rounded):
         return _correct(layer, plain, rounded, rounded_kernel(layer, bits, per_channel))
 
-    SideBySide(treat).run(graph, arrays, arrays)
+    SideBySide(treat).treat_all(graph, arrays, "correct_bias")
     return folded
 
 

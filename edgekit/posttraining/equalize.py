@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-from edgekit.core.batchnorm import scale_channels
+from edgekit.core.batchnorm import full_precision, scale_channels
 from edgekit.core.graph import Graph, with_nested
 from edgekit.core.kernel_layout import kernel_layout, kernel_of
 from edgekit.core.kernels import is_depthwise
@@ -49,8 +49,8 @@ def equalize(model: keras.Model) -> keras.Model:
     Source: Nagel et al. 2019, Data-Free Quantization, arXiv 1906.04721, sections 4.1.1–4.1.3.
     """
     check_plain(model)
-    heights = _statistics(model)
     folded = fold_batchnorm(model)
+    heights = _statistics(model, folded)
     pairs = _all_pairs(folded)
     clipping = {id(layer): layer for pair in pairs for layer in pair.clipping}
     for layer in clipping.values():
@@ -70,19 +70,27 @@ def equalize(model: keras.Model) -> keras.Model:
 
 
 def _all_pairs(model: keras.Model) -> list[Pair]:
-    return [pair for graph in with_nested(Graph(model)) for pair in find_pairs(graph)]
-
-
-def _statistics(model: keras.Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """`{layer: (mean, deviation) of its channels}`, as the BatchNormalization after it says."""
+    """The pairs, each once: a model that is called twice has one graph."""
     found = {}
-    folds = (f for graph in with_nested(Graph(model)) for f in find_folds(graph).values())
-    for call, before in folds:
+    for graph in with_nested(Graph(model)):
+        for pair in find_pairs(graph):
+            found.setdefault(id(pair.first), pair)
+    return list(found.values())
+
+
+def _statistics(model: keras.Model, folded: keras.Model) -> dict[int, tuple]:
+    """`{id(folded layer): (mean, deviation) of its channels}`, as its BatchNormalization said."""
+    before, after, found = Graph(model), Graph(folded).model, {}
+    for call, maker in find_folds(before).values():
         batchnorm = call.operation
         channels = int(batchnorm.moving_mean.shape[0])
         mean = np.asarray(batchnorm.beta) if batchnorm.center else np.zeros(channels)
         deviation = np.abs(batchnorm.gamma) if batchnorm.scale else np.ones(channels)
-        found[before.operation.name] = mean.astype("float64"), deviation.astype("float64")
+        layer = after.get_layer(maker.operation.name)
+        found[id(layer)] = mean.astype("float64"), deviation.astype("float64")
+    for call in before.calls:  # names are unique within a model, not among those inside
+        if isinstance(call.operation, keras.Model):
+            found |= _statistics(call.operation, after.get_layer(call.operation.name))
     return found
 
 
@@ -102,17 +110,17 @@ def _balance(pair: Pair, heights) -> float:
     factor[alive] = np.sqrt(before[alive] * after[alive]) / after[alive]
     _scale_outgoing(pair.first, 1 / factor)
     _scale_incoming(pair.second, factor)
-    if pair.first.name in heights:
-        mean, deviation = heights[pair.first.name]
-        heights[pair.first.name] = mean / factor, deviation / factor
+    if id(pair.first) in heights:
+        mean, deviation = heights[id(pair.first)]
+        heights[id(pair.first)] = mean / factor, deviation / factor
     return float(np.abs(np.log(factor)).max())
 
 
 def _absorb(pair: Pair, heights) -> None:
     """Move what all values of a channel have in common into the next layer's bias."""
-    if pair.first.name not in heights or not pair.rectified or not _has_bias(pair):
+    if id(pair.first) not in heights or not pair.rectified or not _has_bias(pair):
         return
-    mean, deviation = heights[pair.first.name]
+    mean, deviation = heights[id(pair.first)]
     height = np.maximum(0.0, mean - _DEVIATIONS * deviation)
     pair.first.bias.assign(np.asarray(pair.first.bias) - height)
     kernel = np.asarray(kernel_of(pair.second), "float64")
@@ -147,7 +155,7 @@ def _incoming(layer) -> np.ndarray:
 
 def _scale_outgoing(layer, factor: np.ndarray) -> None:
     factor, kernel = factor.astype("float32"), kernel_of(layer)
-    kernel.assign(scale_channels(kernel.value, factor, kernel_layout(layer).channel_axes))
+    kernel.assign(scale_channels(full_precision(kernel), factor, kernel_layout(layer).channel_axes))
     if layer.use_bias:
         layer.bias.assign(np.asarray(layer.bias) * factor)
 

@@ -7,14 +7,16 @@ from keras import layers as kl
 
 from edgekit.core.batchnorm import fold, full_precision, scale_channels
 from edgekit.core.graph import Cloner, Graph, fill_in
-from edgekit.core.kernel_layout import has_kernel, kernel_layout, kernel_of
+from edgekit.core.kernel_layout import kernel_layout, kernel_of
+from edgekit.posttraining.plain_layers import has_plain_kernel, is_plain
 
 
 def fold_batchnorm(model: keras.Model) -> keras.Model:
     """The model with each BatchNormalization folded into the linear layer before it.
 
     What the two compute at inference, one layer computes: `y = W'x + b'` with `W' = W·γ/σ` and
-    `b' = β + (b − μ)·γ/σ`. A BatchNormalization that follows anything else stays.
+    `b' = β + (b − μ)·γ/σ`. A BatchNormalization that follows anything else stays, and so does
+    one of a class of your own that changes what Keras's computes, or behind such a layer.
 
     Example:
         >>> plain = fold_batchnorm(model)
@@ -44,7 +46,7 @@ def find_folds(graph: Graph) -> dict[int, tuple]:
         before = makers.get(id(call.input_tensors[0])) if call.input_tensors else None
         if (
             before is not None
-            and isinstance(call.operation, kl.BatchNormalization)
+            and is_plain(call.operation, kl.BatchNormalization)
             and uses[id(call.operation)] == uses[id(before.operation)] == 1
             and graph.sole_consumer(before.outputs[0]) is call
             and _is_linear(before.operation)
@@ -55,7 +57,7 @@ def find_folds(graph: Graph) -> dict[int, tuple]:
 
 
 def _is_linear(layer) -> bool:
-    if not has_kernel(layer):
+    if not has_plain_kernel(layer):
         return False
     channels_last = getattr(layer, "data_format", "channels_last") == "channels_last"
     return layer.activation is keras.activations.linear and channels_last

@@ -6,11 +6,16 @@ import keras
 from keras import layers as kl
 
 from edgekit.core.graph import Graph
-from edgekit.core.kernel_layout import has_kernel, kernel_of
+from edgekit.core.kernel_layout import kernel_of
 from edgekit.core.kernels import is_depthwise
 from edgekit.core.neighbours import PASSES_FACTORS
+from edgekit.posttraining.plain_layers import has_plain_kernel, is_plain
 
 _SAME_PLACES = (kl.Dropout, kl.ReLU, kl.LeakyReLU, kl.Activation)
+# Keras's own: functions of other people may have the same names.
+_ACTIVATIONS = {
+    name: getattr(keras.activations, name) for name in ("linear", "relu", "relu6", "leaky_relu")
+}
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,9 @@ def passes(layer, own: bool = False) -> bool:
 
     ReLU6 counts: it does once it is ReLU.
     """
-    if not own and isinstance(layer, PASSES_FACTORS):
+    if not own and is_plain(layer, *PASSES_FACTORS):
         return True
-    if not own and not isinstance(layer, (kl.ReLU, kl.Activation)):
+    if not own and not is_plain(layer, kl.ReLU, kl.Activation):
         return False
     return _name(layer) in ("linear", "relu", "relu6", "leaky_relu")
 
@@ -83,11 +88,15 @@ def _name(layer) -> str:
     if isinstance(layer, kl.ReLU):
         plain = not layer.threshold and not layer.negative_slope
         return {None: "relu", 6.0: "relu6"}.get(layer.max_value, "other") if plain else "other"
-    return getattr(getattr(layer, "activation", None), "__name__", "none")
+    activation = getattr(layer, "activation", None)
+    return next((name for name, own in _ACTIVATIONS.items() if activation is own), "other")
 
 
 def _gives(layer) -> bool:
-    return has_kernel(layer) and getattr(layer, "data_format", "channels_last") == "channels_last"
+    return (
+        has_plain_kernel(layer)
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
+    )
 
 
 def _takes(layer) -> bool:

@@ -1,14 +1,16 @@
 """Running a model twice over the same samples, as it is and as it is being rewritten."""
 
+import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
 from keras import ops, tree
 
-from edgekit.core.graph import Graph, fill_in
+from edgekit.core.graph import Graph, fill_in, source_name
 from edgekit.core.kernel_layout import has_kernel
+from edgekit.posttraining.plain_layers import has_plain_kernel
 
 _BATCH = 64
 
@@ -23,6 +25,25 @@ class SideBySide:
 
     def __init__(self, treat: Callable):
         self.treat = treat
+        self._left: dict[int, str] = {}
+
+    def treat_all(self, graph: Graph, arrays: list, caller: str) -> None:
+        """Run the graph on samples, and say which layers could not be treated.
+
+        Args:
+            graph: Of the model that is rewritten.
+            arrays: Of its inputs.
+            caller: What the warning calls itself.
+        """
+        self.run(graph, arrays, arrays)
+        if self._left:
+            names = list(self._left.values())
+            shown = ", ".join(map(repr, names[:3])) + (" and others" if len(names) > 3 else "")
+            warnings.warn(
+                f"{caller} leaves {shown} as they are ({len(names)} in all): only layers that "
+                "compute as Keras's own and that the model itself calls, once, are treated",
+                stacklevel=3,
+            )
 
     def run(self, graph: Graph, plain: list, rewritten: list) -> tuple[list, list]:
         """The graph's outputs on both sides, for arrays of its inputs."""
@@ -47,9 +68,12 @@ class SideBySide:
         sides = [[values[id(t)][side] for t in call.input_tensors] for side in (0, 1)]
         if once and isinstance(layer, keras.Model):
             return self.run(Graph(layer), *sides)
-        if once and has_kernel(layer):
+        if once and has_plain_kernel(layer):
             one, two = self.treat(layer, sides[0][0], sides[1][0])
             return [one], [two]
+        if isinstance(layer, keras.layers.Layer):
+            left = [each for each in (layer, *layer._flatten_layers()) if has_kernel(each)]
+            self._left.update({id(each): each.name for each in left})
         return tuple(_in_batches(call, tensors) for tensors in sides)
 
 
@@ -83,12 +107,28 @@ def _in_batches(call, tensors: list[np.ndarray]) -> list[np.ndarray]:
     return [np.concatenate(p) if split else p[0] for p in zip(*parts, strict=True)]
 
 
+def _by_input(data: Mapping, graph: Graph) -> list:
+    """Arrays by name in the order of the graph's inputs."""
+    given = graph.model._inputs_struct
+    names = list(map(source_name, graph.inputs))
+    if isinstance(given, dict):
+        names = keras.tree.flatten({name: name for name in given})
+    if set(names) != set(data):
+        raise ValueError(
+            f"`data` must have the names of the model's inputs, {', '.join(map(repr, names))}. "
+            f"Received: {', '.join(map(repr, data))}"
+        )
+    return [data[name] for name in names]
+
+
 def samples_of(data, graph: Graph) -> list[np.ndarray]:
-    """`data` as one array for each input of the graph.
+    """`data`, an array or several as a list or by name, as one for each input of the graph.
 
     Raises:
         ValueError: Empty, NaN or infinite samples, wrong shapes or counts.
     """
+    if isinstance(data, Mapping):
+        data = _by_input(data, graph)
     arrays = list(data) if isinstance(data, (list, tuple)) else [data]
     shapes = [tuple(tensor.shape) for tensor in graph.inputs]
     if len(arrays) != len(shapes):
