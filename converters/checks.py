@@ -34,6 +34,8 @@ class Check:
             infinity: what it says there was left out.
         lost: `{output: channels}` of the last axis that are mostly noise, which may be while
             the output as a whole is close to the model's.
+        lost_along: `{output: (axis, places)}`, the same along another axis, where no channel of the
+            last axis is lost: `(1, [4, 5])` are the fifth and sixth row of each sample.
         notes: What was done on the way that the user did not ask for, in words.
     """
 
@@ -43,6 +45,7 @@ class Check:
     broken: dict[str, int] = field(default_factory=dict)
     uncompared: dict[str, int] = field(default_factory=dict)
     lost: dict[str, list[int]] = field(default_factory=dict)
+    lost_along: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -53,7 +56,7 @@ class Check:
 
 def compare(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> Check:
     """The check of outputs by name."""
-    decibel, agreement, broken, uncompared, lost = {}, {}, {}, {}, {}
+    decibel, agreement, broken, uncompared, lost, along = {}, {}, {}, {}, {}, {}
     for name, values in expected.items():
         other = found[name]
         decibel[name] = signal_to_noise(values, other)
@@ -66,8 +69,10 @@ def compare(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray])
             uncompared[name] = count
         if channels := lost_channels(values, other):
             lost[name] = channels
+        elif places := lost_places(values, other):
+            along[name] = places
     samples = len(next(iter(expected.values())))
-    return Check(samples, decibel, agreement, broken, uncompared, lost)
+    return Check(samples, decibel, agreement, broken, uncompared, lost, along)
 
 
 def lost_channels(expected: np.ndarray, found: np.ndarray) -> list[int]:
@@ -97,6 +102,25 @@ def lost_channels(expected: np.ndarray, found: np.ndarray) -> list[int]:
     ]
 
 
+def lost_places(expected: np.ndarray, found: np.ndarray) -> tuple[int, list[int]] | None:
+    """What `lost_channels` finds along the first other axis where it finds something.
+
+    Scores and boxes may be joined along any axis: object detectors give `(samples, 84, 8400)`.
+
+    Args:
+        expected: The right values, `(samples, ...)`.
+        found: The values of the file.
+
+    Returns:
+        The axis and the places along it; None where nothing is lost so.
+    """
+    for axis in range(1, expected.ndim - 1):
+        moved = (np.moveaxis(values, axis, -1) for values in (expected, found))
+        if places := lost_channels(*moved):
+            return axis, places
+    return None
+
+
 def _samples(where: np.ndarray) -> int:
     """In how many samples anything is true."""
     return int(np.count_nonzero(where.reshape(len(where), -1).any(axis=1))) if where.size else 0
@@ -121,4 +145,8 @@ def write_checks(path: Path, checks: Mapping[str, Check]) -> None:
 
 def read_checks(path: Path) -> dict[str, Check]:
     """What `write_checks` kept."""
-    return {name: Check(**values) for name, values in json.loads(path.read_text()).items()}
+    checks = {name: Check(**values) for name, values in json.loads(path.read_text()).items()}
+    for check in checks.values():
+        pairs = {name: (axis, places) for name, (axis, places) in check.lost_along.items()}
+        check.lost_along.update(pairs)
+    return checks

@@ -108,13 +108,19 @@ def _far(name: str, check: Check) -> list[str]:
 def _lost(name: str, check: Check) -> list[str]:
     """Outputs that are close as a whole and have channels that are noise."""
     found = []
-    for output, channels in check.lost.items():
+    parts = [(output, _named(places)) for output, places in check.lost.items()]
+    parts += [
+        (output, f"{_named(places, 'place')} along axis {axis}")
+        for output, (axis, places) in check.lost_along.items()
+    ]
+    for output, part in parts:
         decibel = check.decibel[output]
         if decibel < _LEAST_DECIBEL:
             continue  # all of it is said to be far
         wide = "" if name == "int16x8" else ", or convert to int16x8"
+        verb = "is" if part.split()[0] in ("channel", "place") else "are"
         found.append(
-            f"{_named(channels)} of output {output!r} {'is' if len(channels) == 1 else 'are'} "
+            f"{part} of output {output!r} {verb} "
             f"mostly noise, under {LEAST_CHANNEL_DECIBEL:g} dB, while the output as a whole has "
             f"{decibel:.1f} dB: its parts differ in size and share one scale. Make each part an "
             f"output of its own, bring all to one size in the model{wide}"
@@ -153,16 +159,16 @@ def _carried(content: bytes, unrolled: bool) -> list[str]:
     ]
 
 
-def _named(channels: list[int]) -> str:
+def _named(channels: list[int], noun: str = "channel") -> str:
     """`channel 4`, `channels 4, 7`, `channels 4 to 83`, or how many of them."""
     if len(channels) == 1:
-        return f"channel {channels[0]}"
+        return f"{noun} {channels[0]}"
     first, last = channels[0], channels[-1]
     if last - first == len(channels) - 1:
-        return f"channels {first} to {last}"
+        return f"{noun}s {first} to {last}"
     if len(channels) <= _NAMED_CHANNELS:
-        return f"channels {', '.join(map(str, channels))}"
-    return f"{len(channels)} channels between {first} and {last}"
+        return f"{noun}s {', '.join(map(str, channels))}"
+    return f"{len(channels)} {noun}s between {first} and {last}"
 
 
 def _uncompared(check: Check) -> list[str]:

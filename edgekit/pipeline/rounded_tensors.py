@@ -16,6 +16,8 @@ from edgekit.quantization import FakeQuantize
 
 # What the converter names the ops that round, or that it has moved behind one that does.
 _ROUNDS = re.compile(r"(Reshape|FakeQuant)")
+# Sorted, values in another order differ by less than that share of how they differ unsorted.
+_SHARE_MOVED = 1e-3
 _SUFFIX = re.compile(r"_(\d+)$")
 
 
@@ -110,10 +112,24 @@ def matched(roundings: Iterable[Rounded], tensors: Mapping[str, np.ndarray]) -> 
         found[chosen] = name
         for i, names in open_calls.items():
             # Calls that compute the same are one tensor in the file.
-            same = roundings[i].path == roundings[chosen].path and len(names) == 1
+            same = len(names) == 1 and _same(roundings[i], roundings[chosen])
             if name in names and not same:
                 names.remove(name)
-    return found
+    return [
+        None if name is None or _in_other_order(rounding.values, tensors[name]) else name
+        for rounding, name in zip(roundings, found, strict=True)
+    ]
+
+
+def _same(one: Rounded, other: Rounded) -> bool:
+    return one.path == other.path and np.allclose(one.values, other.values)
+
+
+def _in_other_order(expected: np.ndarray, values: np.ndarray) -> bool:
+    """Whether they are the same values in another order: the tensor is a transposed one."""
+    expected, values = (np.ravel(each).astype("float64") for each in (expected, values))
+    apart = np.abs(expected - values).mean()
+    return np.abs(np.sort(expected) - np.sort(values)).mean() < _SHARE_MOVED * apart
 
 
 def matched_by_grid(

@@ -5,7 +5,7 @@ from keras import Input, Sequential, layers
 
 import edgekit as ek
 from converters import ConversionError, FailedCheckError
-from converters.checks import compare, probe
+from converters.checks import compare, probe, read_checks, write_checks
 from converters.judgement import refuse_broken
 
 
@@ -145,3 +145,17 @@ def test_signatures_that_stay_float_are_named(tmp_path):
     with pytest.warns(UserWarning, match="signature 'head' stayed float32"):
         file = ek.convert(tmp_path / "m.tflite", "int8", calibration=x)["int8"]
     assert "signature 'head' stayed float32" in file.check.notes[0]
+
+
+def test_what_is_lost_along_another_axis_is_named(tmp_path):
+    right = np.random.default_rng(0).normal(size=(8, 6, 40))
+    right[:, :4] *= 300
+    step = np.ptp(right) / 255
+    found = np.round(right / step) * step
+    check = compare(
+        {"y": right, "z": right.transpose(0, 2, 1)}, {"y": found, "z": found.transpose(0, 2, 1)}
+    )
+    assert (check.lost, check.lost_along) == ({"z": [4, 5]}, {"y": (1, [4, 5])})
+    write_checks(tmp_path / "checks.json", {"int8": check})
+    assert read_checks(tmp_path / "checks.json")["int8"].lost_along == check.lost_along
+    assert compare({"y": right}, {"y": right + right / 100}).lost_along == {}

@@ -33,7 +33,18 @@ def test_calls_are_told_apart_by_the_numbers_of_their_scopes():
 
 
 def test_equal_calls_are_one_tensor():
-    assert names_of(["enc/c", "enc/c"], ["m/enc_1/c/FakeQuant"]) == ["m/enc_1/c/FakeQuant"] * 2
+    name = "m/enc_1/c/FakeQuant"
+    calls = [Rounded(("enc", "c"), call, np.ones((2, 3))) for call in (0, 1)]
+    assert matched(calls, {name: np.ones((2, 3))}) == [name, name]
+    # Of calls that compute something else one is it, and the other is in no tensor of a name.
+    assert names_of(["enc/c", "enc/c"], [name]) == [name, None]
+
+
+def test_a_transposed_tensor_is_no_match():
+    values = np.random.default_rng(0).normal(size=(4, 4))
+    rounding = Rounded(("c",), 0, values)
+    assert matched([rounding], {"m/c/FakeQuant": values.T}) == [None]
+    assert matched([rounding], {"m/c/FakeQuant": values[::-1] + 0.3}) == ["m/c/FakeQuant"]
 
 
 def test_a_name_inside_a_nested_model_is_not_that_of_its_namesake():
