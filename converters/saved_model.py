@@ -7,17 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import keras
-import numpy as np
 from keras import tree
 
 from converters.errors import ConversionError
 from converters.legacy.traced import foreign_variables
 
 # As constants in a graph, weights stand in memory nine times while they are converted, as variables
-# four and a half times; many small ones are converted in half the time. What a quantization-aware
-# model computes from its weights alone is then computed once, and not by the converter.
+# four and a half times; but small ones are converted in half the time.
 _MOST_CONSTANT_BYTES = 32_000_000
-_MOST_ROUNDED_BYTES = 256_000_000
+_LARGE_CONSTANT_BYTES = 100_000
 
 
 def input_specs(model: keras.Model) -> dict[str, tuple[int | None, ...]]:
@@ -81,6 +79,8 @@ def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: in
             serve = tf.function(lambda *tensors: named_outputs(model, tensors))
             serve = serve.get_concrete_function(*specs)
             module.model_variables = [variable.value for variable in model.variables]
+        else:
+            serve, module.large_constants = _large_ones_as_variables(serve, specs)
     try:
         tf.saved_model.save(module, os.fspath(folder), signatures={"serving_default": serve})
     except AssertionError:
@@ -113,19 +113,15 @@ def _left_to_kernels(model: keras.Model) -> Iterator[None]:
 def _frozen(model: keras.Model, specs: list):
     """The inference with weights as constants, which save and convert in half the time.
 
-    None where that is another function, as of a layer that keeps a state; where layers look into
-    their variables as they are traced; or where there are so many weights that memory counts.
+    What a quantization-aware model computes from its weights alone is then computed once, and not
+    by the converter. None where that is another function, as of a layer that keeps a state; or
+    where layers look into their variables as they are traced.
     """
     import tensorflow as tf
 
-    rounds = any(hasattr(layer, "rounds") for layer in model._flatten_layers())
-    limit = _MOST_ROUNDED_BYTES if rounds else _MOST_CONSTANT_BYTES
-    if 4 * sum(math.prod(variable.shape) for variable in model.variables) > limit:
-        return None
-    weights = [(variable, np.asarray(variable)) for variable in model.variables]
-    assigned = []
     # Layers may look at what they hold while they are traced, as whether a range is known.
-    constants = [(variable, tf.constant(values)) for variable, values in weights]
+    constants = [(v, tf.convert_to_tensor(v.value)) for v in model.variables]
+    assigned = []
 
     def serve(*tensors):
         with keras.StatelessScope(state_mapping=constants) as scope:
@@ -139,6 +135,42 @@ def _frozen(model: keras.Model, specs: list):
     except Exception:  # of any kind; with variables it is the model's own
         return None
     return None if assigned else function
+
+
+def _large_ones_as_variables(function, specs: list) -> tuple:
+    """The function with its large constants as variables, and these; as it is if all are small."""
+    import tensorflow as tf
+
+    large = [
+        (constant, placeholder)
+        for constant, placeholder in function.graph.captures
+        if constant.dtype.size * math.prod(constant.shape) >= _LARGE_CONSTANT_BYTES
+    ]
+    bytes_of_large = sum(c.dtype.size * math.prod(c.shape) for c, _ in large)
+    if bytes_of_large <= _MOST_CONSTANT_BYTES:
+        return function, []
+    fed = {placeholder.name for _, placeholder in large}
+    small = [(c, p) for c, p in function.graph.captures if p.name not in fed]
+    variables = [tf.Variable(constant, trainable=False) for constant, _ in large]
+    graph = function.graph.as_graph_def()
+    given = {tensor.op.name for tensor in function.inputs}
+    nodes = [node for node in graph.node if node.name not in given]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+    def serve(*tensors):
+        arguments = function.inputs[: len(tensors)]
+        inputs = {old.name: new for old, new in zip(arguments, tensors, strict=True)}
+        inputs |= {placeholder.name: constant for constant, placeholder in small}
+        with tf.name_scope("edgekit_weights"):
+            for variable, (_, placeholder) in zip(variables, large, strict=True):
+                inputs[placeholder.name] = variable.read_value()
+        outputs = tf.nest.flatten(function.structured_outputs)
+        names = [output.name for output in outputs]
+        found = tf.graph_util.import_graph_def(graph, inputs, names, name="")
+        return tf.nest.pack_sequence_as(function.structured_outputs, found)
+
+    return tf.function(serve).get_concrete_function(*specs), variables
 
 
 def named_outputs(model: keras.Model, tensors: Sequence) -> dict:

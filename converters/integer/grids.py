@@ -1,5 +1,6 @@
 """Integer grids: of a rounded tensor, and of weights, found again from their values."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,8 @@ _SATURATING = 255.5
 _SMALLEST_STEP = 2.0**-25
 # What LiteRT requires to be below 1 must not round to it.
 _BELOW_ONE = 1 - 2.0**-20
+# So many values are looked at together.
+_PART = 2**18
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,15 @@ class WeightGrid:
 
     def integers(self, values: np.ndarray, scales: np.ndarray) -> np.ndarray:
         """The constant as int8, for the scales of `scales`."""
-        shape = [1] * values.ndim
+        shape = [1] * max(values.ndim, 1)
         if self.axis is not None:
             shape[self.axis] = -1
-        steps = np.round(values.astype("float64") / scales.reshape(shape).astype("float64"))
-        return np.clip(steps, -127, 127).astype("int8")
+        rows = np.atleast_1d(values)
+        scales = np.broadcast_to(scales.reshape(shape).astype("float64"), rows.shape)
+        found = np.empty(rows.shape, "int8")
+        for part in _parts(rows):
+            found[part] = np.clip(np.round(rows[part] / scales[part]), -127, 127)
+        return found.reshape(values.shape)
 
 
 def loadable_scales(scales: np.ndarray, input_scale: float, output: Grid) -> np.ndarray:
@@ -156,12 +163,11 @@ def weight_grid(values: np.ndarray, axis: int | None) -> WeightGrid:
     """
     steps = _steps(values)
     if steps is not None or axis is None:
-        largest = np.abs(values).max(initial=0.0, keepdims=True).reshape(1)
+        largest = np.maximum(values.max(initial=0.0), -values.min(initial=0.0)).reshape(1)
         return WeightGrid(largest, np.array([steps or 127]), None, steps is not None)
     channels = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
-    sizes = np.abs(channels)
-    largest = sizes.max(axis=1, initial=0.0)
-    counts = None if _steps(channels[0]) is None else _steps_of_channels(sizes)
+    largest = np.maximum(channels.max(axis=1, initial=0.0), -channels.min(axis=1, initial=0.0))
+    counts = None if _steps(channels[0]) is None else _steps_of_channels(channels)
     if counts is None:  # no grid holds them all
         return WeightGrid(largest, np.full(len(largest), 127), axis, False)
     return WeightGrid(largest, counts, axis, True)
@@ -195,18 +201,37 @@ def constant_grid(values: np.ndarray, dtype: str) -> Grid:
 
 def _steps(values: np.ndarray) -> int | None:
     """The fewest steps from zero to the largest magnitude that put every value on a step."""
-    if len(np.unique(np.abs(values).ravel()[:1024])) > 128:
-        return None  # most float kernels, known without sorting them
-    magnitudes = np.unique(np.abs(values)).astype("float64")
+    values = values.ravel()
+    magnitudes = np.unique(np.abs(values[:1024]))  # most float kernels have more than 128 in these
+    for part in _parts(values):
+        if len(magnitudes) > 128:
+            return None
+        magnitudes = np.union1d(magnitudes, np.abs(values[part]))
     if len(magnitudes) > 128:
         return None
-    if magnitudes[-1] == 0:
+    if not magnitudes.any():
         return 1
     found = _steps_of_channels(magnitudes[None])
     return None if found is None else int(found[0])
 
 
-def _steps_of_channels(sizes: np.ndarray) -> np.ndarray | None:
+def _steps_of_channels(channels: np.ndarray) -> np.ndarray | None:
+    """For each row the fewest steps to its largest magnitude; None if a row is on no grid."""
+    found = [np.empty(0, "int64")]
+    for part in _parts(channels):
+        found.append(_steps_of_rows(np.abs(channels[part])))
+        if found[-1] is None:
+            return None
+    return np.concatenate(found)
+
+
+def _parts(values: np.ndarray) -> Iterator[slice]:
+    """Slices of the first axis of which each is small: kernels may be as large as the memory."""
+    rows = max(_PART * len(values) // max(values.size, 1), 1)
+    return (slice(start, start + rows) for start in range(0, len(values), rows))
+
+
+def _steps_of_rows(sizes: np.ndarray) -> np.ndarray | None:
     """For each row of magnitudes the fewest steps, 127 at most; None if a row is on no grid."""
     largest = sizes.max(axis=1, keepdims=True, initial=0.0).astype("float64")
     shares = sizes / np.where(largest > 0, largest, 1.0)

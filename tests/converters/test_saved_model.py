@@ -26,12 +26,21 @@ def net():
     )
 
 
-def ops_of(folder) -> list[str]:
-    """Kinds of the ops in a saved model's graph and its functions."""
+def nodes_of(folder) -> list:
+    """The ops in a saved model's graph and its functions."""
     content = (folder / "saved_model.pb").read_bytes()
     graph = saved_model_pb(content).meta_graphs[0].graph_def
-    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
-    return [node.op for node in nodes]
+    return [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+
+
+def ops_of(folder) -> list[str]:
+    """Kinds of the ops in a saved model's graph and its functions."""
+    return [node.op for node in nodes_of(folder)]
+
+
+def roundings_of(folder) -> set[str]:
+    """Names of the ops that round; the file's tensors have them."""
+    return {node.name for node in nodes_of(folder) if node.op.startswith("FakeQuant")}
 
 
 def saved_model_pb(content: bytes):
@@ -63,11 +72,14 @@ def test_many_weights_are_saved_as_variables_and_the_file_computes_the_same(
     outputs = []
     for name, limit in (("few", 10**9), ("many", 0)):
         monkeypatch.setattr(saved_model, "_MOST_CONSTANT_BYTES", limit)
-        monkeypatch.setattr(saved_model, "_MOST_ROUNDED_BYTES", limit)
+        monkeypatch.setattr(saved_model, "_LARGE_CONSTANT_BYTES", 0)
         save_for_conversion(model, tmp_path / name)
         assert ("VarHandleOp" in ops_of(tmp_path / name)) == (limit == 0)
         serve = tf.saved_model.load(tmp_path / name).signatures["serving_default"]
         (input_name,) = serve.structured_input_signature[1]
         outputs.append(serve(**{input_name: tf.constant(X[:1])})["output_0"].numpy())
+        # Also then kernels are folded and rounded already.
+        assert not aware or not {"Round", "Rsqrt", "Max"} & set(ops_of(tmp_path / name))
     np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-6)
     np.testing.assert_allclose(outputs[0], model(X[:1]), atol=1e-6)
+    assert roundings_of(tmp_path / "few") == roundings_of(tmp_path / "many")
