@@ -161,7 +161,8 @@ def _large_ones_as_variables(function, specs: list) -> tuple:
     def serve(*tensors):
         arguments = function.inputs[: len(tensors)]
         inputs = {old.name: new for old, new in zip(arguments, tensors, strict=True)}
-        inputs |= {placeholder.name: constant for constant, placeholder in small}
+        own = tf.compat.v1.get_default_graph()
+        inputs |= {placeholder.name: own.capture(constant) for constant, placeholder in small}
         with tf.name_scope("edgekit_weights"):
             for variable, (_, placeholder) in zip(variables, large, strict=True):
                 inputs[placeholder.name] = variable.read_value()

@@ -72,7 +72,7 @@ def test_many_weights_are_saved_as_variables_and_the_file_computes_the_same(
     outputs = []
     for name, limit in (("few", 10**9), ("many", 0)):
         monkeypatch.setattr(saved_model, "_MOST_CONSTANT_BYTES", limit)
-        monkeypatch.setattr(saved_model, "_LARGE_CONSTANT_BYTES", 0)
+        monkeypatch.setattr(saved_model, "_LARGE_CONSTANT_BYTES", 60)  # of some
         save_for_conversion(model, tmp_path / name)
         assert ("VarHandleOp" in ops_of(tmp_path / name)) == (limit == 0)
         serve = tf.saved_model.load(tmp_path / name).signatures["serving_default"]
