@@ -22,6 +22,7 @@ from converters.inspected import (
 )
 from converters.metadata import Metadata, read_metadata
 from converters.model_info import ModelInfo
+from converters.one_line import as_cell, one_line
 from converters.reader import UnknownSignature, read_model, read_models
 from converters.targets import Unsupported, unsupported
 
@@ -164,18 +165,19 @@ class Inspection:
         count = len(self.hybrid_ops)
         ops = "1 op takes" if count == 1 else f"{count} ops take"
         hybrid = f", dynamic range: {ops} float data with integer weights" if count else ""
-        return (
+        told = one_line(
             f"{self.bytes:,} bytes ({self.gzip_bytes:,} gzip), {macs}{notes}, "
             f"{self.sparsity:.1%} of the weights are zero{as_sparse}, float islands: {islands}"
-            f"{hybrid}{self._said()}"
+            f"{hybrid}"
         )
+        return told + self._said()
 
     def _said(self) -> str:
         try:
             found = self.metadata.summary()
         except CorruptFlatbuffer as error:
             found = str(error)
-        return f"\nmetadata: {found}" if found else ""
+        return f"\nmetadata: {one_line(found)}" if found else ""
 
     def tables(self) -> list:
         """Edges, ops and weights as `rich` tables."""
@@ -188,25 +190,27 @@ class Inspection:
         several = ("signature",) if len(self.signatures) > 1 else ()
         edges = table("Edges", *several, "edge", "name", "shape", "dtype", "scale", "zero point")
         for signature in self.signatures:
-            key = (str(signature.key),) if several else ()
+            key = (as_cell(str(signature.key)),) if several else ()
             for kind, group in (("input", signature.inputs), ("output", signature.outputs)):
                 for e in group:
                     scale = "" if e.scale is None else f"{e.scale:.7g}"
                     zero = "" if e.zero_point is None else str(e.zero_point)
                     shape = _by_x(e.open_shape or e.shape) or "one number"
-                    edges.add_row(*key, kind, e.name, shape, e.dtype, scale, zero)
+                    edges.add_row(*key, kind, as_cell(e.name), shape, e.dtype, scale, zero)
         ops = table("Ops", "#", "op", "inputs", "weights", "outputs", "MACs")
         for o in self.ops:
             types = (", ".join(t) for t in (o.inputs, o.weights, o.outputs))
             times = f" × {o.times}" if o.times != 1 else ""
-            ops.add_row(str(o.index), o.name, *types, f"{o.macs:,}{times}" if o.macs else "")
+            ops.add_row(
+                str(o.index), as_cell(o.name), *types, f"{o.macs:,}{times}" if o.macs else ""
+            )
         columns = ("tensor", "shape", "dtype", "bytes", "dense", "zeros", "distinct")
         weights = table("Weights", *columns)
         for w in self.weights:
             distinct = "" if w.distinct is None else f"{w.distinct:,}"
             dense = "" if w.bytes == w.dense_bytes else f"{w.dense_bytes:,}"
             cells = (f"{w.bytes:,}", dense, f"{w.sparsity:.1%}", distinct)
-            weights.add_row(w.name, _by_x(w.shape), w.dtype, *cells)
+            weights.add_row(as_cell(w.name), _by_x(w.shape), w.dtype, *cells)
         return [edges, ops, weights]
 
     def to_dict(self) -> dict:

@@ -10,6 +10,7 @@ from converters.calibration import check_estimator
 from converters.calibration.streams import CalibrationData
 from converters.conversion import done_job
 from converters.damage import SAMPLES
+from converters.one_line import as_cell
 from converters.signal_to_noise import decibel
 from converters.source import Convertible, as_source
 
@@ -67,7 +68,7 @@ class Sensitivity:
         table.columns[1].overflow = "fold"
         for op in self.ops:
             cells = [f"{op.decibel(b):.1f} dB" if b in op.noise else "" for b in widths]
-            table.add_row(op.op, op.name, f"{op.weights:,}" if op.weights else "", *cells)
+            table.add_row(op.op, as_cell(op.name), f"{op.weights:,}" if op.weights else "", *cells)
         return table
 
     def to_dict(self) -> dict:

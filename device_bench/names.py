@@ -1,13 +1,8 @@
 """Names of users' models where there is little room."""
 
-import re
+from converters.one_line import one_line
 
 _LONGEST = 32
-
-
-def one_line(name: str) -> str:
-    """A name without the newlines and other control characters in it."""
-    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", name).split())
 
 
 def shown_name(name: str, longest: int = _LONGEST) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.files import write_whole
+from converters.one_line import one_line
 from device_bench.history import comparable, read_history
 from device_bench.profiling.profile import Profile
 from device_bench.result import Result
@@ -75,6 +76,8 @@ def render(page: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        # Of what is escaped, not of drawings.
+        finalize=lambda value: one_line(value) if type(value) is str else value,
         loader=jinja2.DictLoader({"parts": _template("report_parts.html.jinja")}),
     )
     return environment.from_string(page).render(**values)

@@ -1,8 +1,8 @@
 """A benchmark of the host as a table for the terminal."""
 
+from converters.one_line import as_cell, one_line
 from device_bench.figure_table import figure_table
 from device_bench.measurement import Measurement
-from device_bench.names import one_line
 from device_bench.statistics import FEWEST_PAIRS
 
 _COLUMNS = ("model", "bytes", "load", "first", "median", "95 %", "p90", "ratio", "MB")
@@ -24,7 +24,7 @@ def timing_table(result):
         cells = _cells(result, m)
         if scored:
             cells.append("" if m.accuracy is None else f"{m.accuracy:.2%}")
-        table.add_row(escape(one_line(m.name)), f"{m.file_bytes:,}", *cells)
+        table.add_row(as_cell(m.name), f"{m.file_bytes:,}", *cells)
     return table
 
 

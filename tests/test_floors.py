@@ -34,6 +34,7 @@ BENCH_MAY_IMPORT = {
     "converters.child",
     "converters.signal_to_noise",
     "converters.messages",
+    "converters.one_line",
 }
 
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from converters.flatbuffer import Flatbuffer
 from converters.inspection import inspect
+from converters.one_line import one_line
 from converters.packaging.android_interface import Tried, try_out
-from converters.packaging.c_text import one_line
 from converters.packaging.contract import as_json, contract, sha256
 from converters.packaging.kotlin import model_runner
 from converters.packaging.kotlin_interpreter import INTERPRETER_RELEASE, interpreter_runner

@@ -5,6 +5,8 @@ import zlib
 
 import numpy as np
 
+from converters.one_line import one_line
+
 TYPES = {
     "float32": "float",
     "int8": "int8_t",
@@ -43,12 +45,6 @@ def comment(text: str) -> str:
     """Text in one line that cannot end a comment, nor be read as one within it."""
     plain = one_line(text).replace("*/", "* /").replace("/*", "/ *")
     return plain.replace("??", "? ?").rstrip("\\")
-
-
-def one_line(text: str) -> str:
-    """Text without line breaks, whose control and direction characters are escaped."""
-    plain = " ".join(text.split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in plain)
 
 
 def string(text: str) -> str:

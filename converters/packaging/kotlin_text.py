@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from importlib.metadata import version
 
-from converters.packaging.c_text import one_line, words
+from converters.one_line import one_line
+from converters.packaging.c_text import words
 from converters.packaging.ports import Port, Ports
 
 RESERVED = words("""

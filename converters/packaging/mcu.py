@@ -6,8 +6,9 @@ import numpy as np
 
 from converters.flatbuffer import Flatbuffer
 from converters.inspection import inspect
+from converters.one_line import one_line
 from converters.packaging.arena import ALIGNMENT, KERNELS, MARGIN_PERCENT
-from converters.packaging.c_text import TYPES, c_identifier, comment, guarded, one_line
+from converters.packaging.c_text import TYPES, c_identifier, comment, guarded
 from converters.packaging.contract import as_json, contract, used_ops
 from converters.packaging.golden import STEPS, golden_header, golden_name, golden_test
 from converters.packaging.golden_run import golden_run

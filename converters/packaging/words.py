@@ -2,7 +2,7 @@
 
 import re
 
-from converters.packaging.c_text import one_line
+from converters.one_line import one_line
 from converters.packaging.contract import NOT_KNOWN
 
 _AXES = {

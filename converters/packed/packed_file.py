@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.files import write_whole
+from converters.one_line import as_cell
 from converters.packed.constants import Constant
 from converters.packed.container import Kind, decoder_memory, read_header
 from converters.packed.rivals import rival_sizes
@@ -133,8 +134,8 @@ class PackedFile:
                 no_wrap=True,
                 min_width=None if name == "constant" else max(widest, len(name)),
             )
-        for row in rows:
-            table.add_row(*row)
+        for name, *cells in rows:
+            table.add_row(as_cell(name), *cells)
         table.add_section()
         for row in sums:
             table.add_row(*row)

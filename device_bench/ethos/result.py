@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from converters.one_line import as_cell
 from device_bench.device_result import DeviceResult
 
 
@@ -78,7 +79,7 @@ class NpuResult(DeviceResult):
         for column in ("model", "file", "cycles", "ms", "SRAM", "DRAM", "flash", "ops on NPU"):
             table.add_column(column, justify="left" if column == "model" else "right")
         for m in self.measurements:
-            table.add_row(m.name, f"{m.file_bytes:,}", *_cells(m))
+            table.add_row(as_cell(m.name), f"{m.file_bytes:,}", *_cells(m))
         return table
 
     def _content(self) -> dict:

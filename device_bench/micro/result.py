@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from converters.one_line import as_cell
 from device_bench.device_result import DeviceResult
 
 
@@ -82,7 +83,7 @@ class MicroResult(DeviceResult):
         for column in ("model", "file", "code ≈", "flash ≈", "head", "tail", "arena", "parity"):
             table.add_column(column, justify="left" if column == "model" else "right")
         for m in self.measurements:
-            table.add_row(m.name, *self._cells(m))
+            table.add_row(as_cell(m.name), *self._cells(m))
         return table
 
     def _content(self) -> dict:

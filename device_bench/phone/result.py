@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from converters.files import existing_file
+from converters.one_line import as_cell
 from device_bench.device_result import DeviceResult
 from device_bench.phone.output import Run, parse_output, unfinished
 from device_bench.statistics import Ratio, median_interval, ratio_between, ratio_of
@@ -104,7 +105,7 @@ class PhoneResult(DeviceResult):
         for column in columns:
             table.add_column(column, justify="left" if column == "model" else "right")
         for m in self.measurements:
-            table.add_row(m.name, *self._cells(m))
+            table.add_row(as_cell(m.name), *self._cells(m))
         return table
 
     def _content(self) -> dict:

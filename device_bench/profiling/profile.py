@@ -12,6 +12,7 @@ from converters.child import ChildError, run_module
 from converters.feeding import feeding
 from converters.flatbuffer import Flatbuffer
 from converters.model_info import ModelInfo
+from converters.one_line import as_cell
 from converters.reader import read_model
 from converters.samples import Samples
 from converters.temporary import temporary_folder
@@ -118,7 +119,7 @@ class Profile(Finding):
                 row.name,
                 "delegate" if row.delegated else "LiteRT",
                 (row.dtype or "") + (" island" if row.float_island else ""),
-                row.output or "",
+                as_cell(row.output or ""),
                 f"{row.microseconds:.1f}",
                 f"{100 * row.microseconds / self.plain_us:.1f}",
             )

@@ -9,6 +9,7 @@ import click
 from converters.calibration.estimators import ESTIMATORS
 from converters.file_kinds import may_be_quantization_aware
 from converters.formats import FORMATS
+from converters.one_line import as_cell
 from converters.weights import BLOCKS
 from edgekit.cli import options
 from edgekit.cli.calibration import check_calibration
@@ -145,7 +146,7 @@ def convert(
         dtypes = ", ".join(f"{count} {dtype}" for dtype, count in row["op_dtypes"].items())
         sizes = f"{row['bytes']:,}", f"{row['gzip_bytes']:,}"
         noise = "none" if row["decibel"] is None else f"{row['decibel']:.1f} dB"
-        table.add_row(row["format"], *sizes, dtypes, noise, row["file"])
+        table.add_row(row["format"], *sizes, dtypes, noise, as_cell(row["file"]))
     console = Console()
     console.print(table)
     for row in rows:

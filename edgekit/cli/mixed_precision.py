@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from converters.one_line import as_cell
 from edgekit.cli import options
 from edgekit.cli.calibration import check_calibration
 from edgekit.cli.command import EdgekitCommand
@@ -88,7 +89,7 @@ def mixed_precision(
         return
     table = Table("tensor", "bits of its weights", box=box.SIMPLE_HEAD)
     for name, bits in found.bits.items():
-        table.add_row(name, str(bits))
+        table.add_row(as_cell(name), str(bits))
     console = Console()
     console.print(table)
     said = f"{path}: {found.file.size:,} bytes, {decibel:.1f} dB of signal to noise"

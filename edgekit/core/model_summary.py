@@ -118,6 +118,7 @@ class ModelSummary:
     def table(self):
         """The layers and their totals as a `rich` table."""
         from rich import box
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table(
@@ -135,7 +136,7 @@ class ModelSummary:
             sparsity, macs = _percent(row.sparsity), _count(row.macs, unknown="–")
             counts = (_count(row.distinct), _count(row.dead_filters or None))
             cells = (f"{row.params:,}", macs, sparsity, *counts, f"{row.bytes:,}")
-            table.add_row(row.path, row.kind, *cells)
+            table.add_row(escape(row.path), row.kind, *cells)
         table.add_section()
         macs = _count(self.macs, unknown=f"≥ {self.known_macs:,}")
         cells = (f"{self.params:,}", macs, _percent(self.sparsity), "", "", f"{self.bytes:,}")

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from converters import Flatbuffer
+from converters.one_line import as_cell
 from converters.samples import match_inputs
 from edgekit.core.selection import all_layers
 from edgekit.pipeline.rounded_tensors import inputs_of, matched, matched_by_grid, rounded_values
@@ -117,7 +118,7 @@ class Verification:
         for row in (*self.layers, *self.outputs):
             mark = "departs" if row.departs else ""
             share = f"{row.share_beyond_one:.2%}"
-            table.add_row(row.name, f"{row.largest:.2f}", f"{row.mean:.4f}", share, mark)
+            table.add_row(as_cell(row.name), f"{row.largest:.2f}", f"{row.mean:.4f}", share, mark)
         return table
 
 
