@@ -1,11 +1,13 @@
 """The custom ops that come with TensorFlow Lite Micro."""
 
+# What Vela puts in the place of the ops that an Ethos-U runs.
+ETHOS_U = "ethos-u"
 # `{op: method of MicroMutableOpResolver that adds it, without "Add"}`.
 CUSTOM = {
     "CIRCULAR_BUFFER": "CircularBuffer",
     "TFLite_Detection_PostProcess": "DetectionPostprocess",
     "TFLM_DECODE": "Decode",
-    "ethos-u": "EthosU",
+    ETHOS_U: "EthosU",
     "SignalDelay": "Delay",
     "SignalEnergy": "Energy",
     "SignalFftAutoScale": "FftAutoScale",

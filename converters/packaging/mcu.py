@@ -6,6 +6,7 @@ import numpy as np
 
 from converters.flatbuffer import Flatbuffer
 from converters.inspection import inspect
+from converters.micro_custom_ops import ETHOS_U
 from converters.one_line import one_line
 from converters.packaging.arena import ALIGNMENT, KERNELS, MARGIN_PERCENT
 from converters.packaging.c_text import TYPES, c_identifier, comment, guarded
@@ -51,6 +52,7 @@ def mcu_files(
     name = c_identifier(stem)
     _check_dtypes(ports)
     used = used_ops(source.content)
+    _check_where(used)
     resolver = op_resolver(name, (op["name"] for op in used))
     _check_ops(source)
     only_micro = any(op["name"] in MICRO_ONLY for op in used)
@@ -118,6 +120,18 @@ def _check_dtypes(ports: Ports) -> None:
                 f"{port.name!r} has the open shape {list(port.open_shape)}, and TensorFlow Lite "
                 "Micro plans its memory once: convert with fixed shapes"
             )
+
+
+def _check_where(used: list[dict]) -> None:
+    """Refuse what runs on a device alone, where neither arena nor golden vector can be known."""
+    if any(op["name"] == ETHOS_U for op in used):
+        raise ValueError(
+            "Vela has compiled this model for an Ethos-U: it runs on that processor alone, so that "
+            "the arena cannot be tried nor the golden vector be made here. Package the .tflite "
+            "that Vela was given, and put Vela's bytes in the place of model_data.cc's: inputs, "
+            "outputs and their scales are the same, `AddEthosU` is the op to register, and Vela's "
+            "summary has the size of the arena"
+        )
 
 
 def _check_ops(source: Flatbuffer) -> None:

@@ -1,12 +1,22 @@
 """How tensors were computed: the TensorFlow operation behind each, in graphs and eagerly."""
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.framework import op_callbacks
+
+try:  # TensorFlow's debugger stands on these; there is no public way to eager operations
+    from tensorflow.python.framework import op_callbacks
+except ImportError:
+    op_callbacks = None
+
+_NO_RECORDS = (
+    "this TensorFlow does not tell which operations run eagerly, so logits behind an activation "
+    "are worked out from its answers, less exactly: leave `run_eagerly` out"
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,10 @@ def recording(kinds: Collection[str]) -> Iterator[Computation]:
         if graph is None and name in kinds:
             computation.add(name, inputs, attributes, outputs)
 
-    # TensorFlow's debugger stands on these; there is no public way to eager operations.
+    if op_callbacks is None:
+        warnings.warn(_NO_RECORDS, stacklevel=3)
+        yield computation
+        return
     op_callbacks.add_op_callback(keep)
     try:
         yield computation

@@ -1,6 +1,7 @@
 """Teachers that are no Keras models: a `.tflite`, another framework's net, a function."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -17,6 +18,8 @@ from edgekit.distillation.outputs import ASKED, Outputs, outputs_from, some_samp
 
 # How far integer probabilities are from their sum of 1.
 _SLACK = 0.1
+# In steps of 8 bits, 1/256, all probabilities below a fifth of a percent are alike.
+_FINEST_STEP = 1e-3
 
 
 class FunctionTeacher(keras.Model):
@@ -132,7 +135,20 @@ class FunctionTeacher(keras.Model):
             with suppress(Exception):  # such samples may mean nothing to it
                 answers = self._function(some_samples(inputs, ASKED, chance))
                 told = outputs_from(answers, like=outputs)
+        _warn_of_steps(told)
         return structure, told
+
+
+def _warn_of_steps(told: Outputs) -> None:
+    """Say that the probabilities of an integer file keep little of what soft targets are about."""
+    for name, end in zip(told.names, told.ends, strict=True):
+        if end.kind == SOFTMAX and end.step > _FINEST_STEP:
+            warnings.warn(
+                f"`teacher` gives output {name!r} in steps of {end.step:.2g}: probabilities below "
+                f"{end.step / 2:.2g} are lost, and with them what high temperatures teach. Give "
+                "the model itself, or its float file",
+                stacklevel=2,
+            )
 
 
 @contextmanager

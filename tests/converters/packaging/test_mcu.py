@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from converters import package
+from tests.converters.packaging.handmade import Tensor, flatbuffer
 
 C = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 CC = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
@@ -180,3 +181,15 @@ def test_what_it_cannot_run_writes_nothing(files, tmp_path):
     with pytest.raises(ValueError, match="TensorFlow Lite Micro cannot run this model"):
         package(files["float16"], "mcu", tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_what_vela_compiled_is_refused_with_the_way_out(tmp_path):
+    edges = [Tensor(name, (1, 4), "int8", (0.1,)) for name in ("x", "y")]
+    program = Tensor("program", (16,), "uint8", data=np.zeros(16, "uint8"))
+    compiled = flatbuffer([*edges, program], [("ethos-u", [2, 0], [1], None)], [0], [1])
+    path = compiled.save(tmp_path / "net_vela.tflite")
+    with pytest.raises(
+        ValueError, match=r"runs on that processor alone.* Package the \.tflite that"
+    ):
+        package(path, "mcu", tmp_path / "firmware")
+    assert not (tmp_path / "firmware").exists()

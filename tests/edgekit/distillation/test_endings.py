@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import edgekit as ek
+from edgekit.distillation import computation
 
 D = ek.distillation
 X = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32")
@@ -275,3 +276,25 @@ def test_a_softmax_along_another_axis(axis):
         assert losses(distiller) == pytest.approx([expected] * 2, rel=1e-4)
     with pytest.raises(ValueError, match="softmaxes along different axes"):
         ek.distill(student, make(2, ops.softmax))
+
+
+@pytest.mark.parametrize(("steps", "told"), [(256, True), (2**15, False)])
+def test_probabilities_of_an_integer_file_are_said_to_be_coarse(recwarn, steps, told):
+    model = net("softmax", "nothing", 1)
+
+    def rounded(x):
+        return np.round(model(x).numpy() * steps) / np.float32(steps)
+
+    ek.distill(net("softmax", "nothing", 2), rounded, D.SoftTargets(20), 0)
+    said = [str(w.message) for w in recwarn if "in steps of" in str(w.message)]
+    assert bool(said) is told
+    assert all("in steps of 0.0039: probabilities below 0.002 are lost" in text for text in said)
+
+
+def test_without_records_of_eager_operations_logits_are_inverted_and_that_is_said(monkeypatch):
+    monkeypatch.setattr(computation, "op_callbacks", None)
+    teacher, student = net("softmax", "nothing", 1), net("softmax", "nothing", 2)
+    expected = soft_targets(*(model(X).numpy() for model in (teacher, student)))
+    distiller = ek.distill(student, teacher, D.SoftTargets(TEMPERATURE), 0)
+    with pytest.warns(UserWarning, match="does not tell which operations run eagerly"):
+        assert losses(distiller) == pytest.approx([expected] * 2, rel=1e-4)
