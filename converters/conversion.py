@@ -22,7 +22,7 @@ from converters.file_kinds import may_be_quantization_aware
 from converters.flatbuffer import Flatbuffer
 from converters.fork_server import ForkServer, Server
 from converters.formats import FORMATS, check_formats
-from converters.judgement import judged
+from converters.judgement import judged, rounded_away
 from converters.legacy.traced import foreign_variables
 from converters.progress import progress_of
 from converters.saved_model import named_outputs, save_for_conversion
@@ -189,7 +189,7 @@ def done_job(source: Source, job: dict, calibration: CalibrationData | None) -> 
         def ask_the_model() -> None:
             if source.model is None:
                 return
-            _write_expected(folder, source, inputs, random=samples is None)
+            notes.extend(_write_expected(folder, source, inputs, random=samples is None))
             if samples is not None:
                 notes.extend(scale_notes(source.model, samples, pixels))
 
@@ -375,8 +375,12 @@ def _probe(source: Source, samples) -> dict[str, np.ndarray]:
     return {name: array[:whole] for name, array in inputs.items()}
 
 
-def _write_expected(folder: Path, source: Source, inputs: dict, random: bool) -> None:
-    """What the Keras model says to the samples; the worker waits for it."""
+def _write_expected(folder: Path, source: Source, inputs: dict, random: bool) -> list[str]:
+    """What the Keras model says to the samples; the worker waits for it.
+
+    Returns:
+        Notes on what the model's own rounding takes from its outputs.
+    """
     parts = []
     whole = len(next(iter(inputs.values())))
     step = source.batch if source.batch > 1 else whole
@@ -388,9 +392,22 @@ def _write_expected(folder: Path, source: Source, inputs: dict, random: bool) ->
         except Exception as error:  # of every kind, as layers please
             what = "random samples" if random else "`calibration`"
             raise ValueError(f"{source.name} fails on {what}: {first_line(error)}") from None
-    outputs = {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
+    outputs = _joined(parts)
     np.savez(folder / "unfinished.npz", **outputs)
     (folder / "unfinished.npz").rename(folder / "expected.npz")
+    # A quantization-aware model's rounded tensors remember what they come from.
+    before = [{n: getattr(t, "_edgekit_unrounded", None) for n, t in p.items()} for p in parts]
+    return rounded_away(_joined(before), outputs)
+
+
+def _joined(parts: list[dict]) -> dict[str, np.ndarray]:
+    """`{name: values}` of all parts, without the names that have none."""
+    named = {name: [part[name] for part in parts] for name in parts[0]}
+    return {
+        name: np.concatenate([np.asarray(tensor) for tensor in tensors])
+        for name, tensors in named.items()
+        if all(tensor is not None for tensor in tensors)
+    }
 
 
 def _run(server: Server, folder: Path, source: Source, beside: Callable[[], None]) -> None:

@@ -1,11 +1,13 @@
 """What is said of a converted file: refused where it is of no use, warned of where it lost."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from converters.carried_states import coarse_state
-from converters.checks import LEAST_CHANNEL_DECIBEL, Check
+from converters.checks import LEAST_CHANNEL_DECIBEL, Check, compare
 from converters.errors import ConversionError, FailedCheckError
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS
@@ -57,7 +59,8 @@ def judged(
             f"{FEWEST_ELEMENTS:,} elements are left alone); int8 quantises all"
         )
     refuse_broken(name, check)
-    lost = [*_far(name, check), *_lost(name, check), *_uncompared(check)]
+    wider = "" if name == "int16x8" else ", or convert to int16x8"
+    lost = [*_far(name, check), *_lost(check, wider), *_uncompared(check)]
     if wanted.integer and len(report.signatures) > 1:
         lost += _left_float(flatbuffer)
     if wanted.activations == 8 and (loops or any(op.name == "TANH" for op in report.ops)):
@@ -86,6 +89,22 @@ def refuse_broken(name: str, check: Check) -> None:
         )
 
 
+def rounded_away(before: Mapping[str, np.ndarray], rounded: Mapping[str, np.ndarray]) -> list[str]:
+    """What drowns in the outputs of a quantization-aware model, which a file of it cannot show.
+
+    Args:
+        before: `{output: values}` before they are rounded, of outputs that are.
+        rounded: The values as rounded, which are the file's.
+    """
+    # What random samples take beyond the ranges is clipped, and says nothing of steps.
+    inside = {
+        name: np.clip(values, rounded[name].min(), rounded[name].max())
+        for name, values in before.items()
+        if values.size
+    }
+    return _lost(compare(inside, rounded), ", or train it for int16x8") if inside else []
+
+
 def _far(name: str, check: Check) -> list[str]:
     """The output that is farthest from the model's, if it is too far."""
     output, decibel = check.worst
@@ -105,7 +124,7 @@ def _far(name: str, check: Check) -> list[str]:
     ]
 
 
-def _lost(name: str, check: Check) -> list[str]:
+def _lost(check: Check, wider: str) -> list[str]:
     """Outputs that are close as a whole and have channels that are noise."""
     found = []
     parts = [(output, _named(places)) for output, places in check.lost.items()]
@@ -117,13 +136,12 @@ def _lost(name: str, check: Check) -> list[str]:
         decibel = check.decibel[output]
         if decibel < _LEAST_DECIBEL:
             continue  # all of it is said to be far
-        wide = "" if name == "int16x8" else ", or convert to int16x8"
         verb = "is" if part.split()[0] in ("channel", "place") else "are"
         found.append(
             f"{part} of output {output!r} {verb} "
             f"mostly noise, under {LEAST_CHANNEL_DECIBEL:g} dB, while the output as a whole has "
             f"{decibel:.1f} dB: its parts differ in size and share one scale. Make each part an "
-            f"output of its own, bring all to one size in the model{wide}"
+            f"output of its own, bring all to one size in the model{wider}"
         )
     return found
 

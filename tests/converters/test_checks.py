@@ -6,7 +6,7 @@ from keras import Input, Sequential, layers
 import edgekit as ek
 from converters import ConversionError, FailedCheckError
 from converters.checks import compare, probe, read_checks, write_checks
-from converters.judgement import refuse_broken
+from converters.judgement import refuse_broken, rounded_away
 
 
 def test_decibel_and_agreement():
@@ -99,6 +99,19 @@ def test_boxes_beside_scores_are_named_with_the_cure():
     assert files["int16x8"].check.lost == {}
     split = keras.Model(inputs, [boxes, scores])
     assert ek.convert(split, "int8", calibration=x)["int8"].check.lost == {}
+    qat = ek.quantize_aware(model)  # which the file equals, noise and all
+    qat(x, training=True)
+    with pytest.warns(UserWarning, match="channels 4 to 6 of output 'output_0' .* train it for"):
+        ek.convert(qat, "int8")
+
+
+def test_what_random_samples_take_beyond_a_range_is_not_lost():
+    before = 100 * np.random.default_rng(0).normal(size=(8, 5))
+    rounded = np.round(np.clip(before, -1, 1) * 127) / 127
+    assert rounded_away({"y": before}, {"y": rounded}) == []
+    before[:, 3:] *= 1e-5
+    (note,) = rounded_away({"y": before}, {"y": np.round(np.clip(before, -1, 1) * 127) / 127})
+    assert note.startswith("channels 3 to 4 of output 'y' are mostly noise")
 
 
 @pytest.fixture(scope="module")
