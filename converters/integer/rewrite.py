@@ -19,7 +19,7 @@ from converters.integer.ranges import rounding_of_ranges
 from converters.integer.rounded_kernels import round_kernels
 from converters.integer.rounding import Rounding
 
-# With fewer weights per scale than this, fewer bits save nothing.
+# With fewer weights per output channel than this, fewer bits save nothing.
 _FEW_WEIGHTS = 4
 # A scale is a float32, and XNNPACK multiplies it by up to 256.
 _LARGEST_SCALE = 2.0**119
@@ -322,8 +322,10 @@ class _Rewriter:
         else:
             grid = weight_grid(values, axis)
         bits = 8
-        # The bias counts in steps of the kernel: where that is a factor or so, they stay fine.
-        if width == "int8" and values.size >= _FEW_WEIGHTS * len(grid.steps):
+        # The bias counts in steps of the kernel: where that is a factor or so, they stay fine; and
+        # XNNPACK has no 4-bit depthwise kernels, as one of equal factors would be.
+        channels = values.shape[kernel.channel_axis]
+        if width == "int8" and values.size >= _FEW_WEIGHTS * channels:
             bits = min((b for b in kernel.narrow if grid.fits(b)), default=8)
         data = inputs[2 if self.file.op_name(op) == "TRANSPOSE_CONV" else 0]
         input_scale = float(self.file.graph.tensors[data].quantization.scale[0])

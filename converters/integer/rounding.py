@@ -8,6 +8,9 @@ from converters.integer.file import FlatFile
 from converters.integer.grids import Grid
 from converters.integer.kernels import KERNELS, Rule
 
+# What gives nothing beyond the range of its output, and the rest as it is.
+_CLIPS = ("RELU", "RELU6", "RELU_N1_TO_1")
+
 
 class Rounding:
     """Which tensor is on which grid.
@@ -107,4 +110,4 @@ class Rounding:
 
     def _clips(self, op) -> bool:
         """Whether rounding its input on the grid of its output does what the op does."""
-        return self.file.op_name(op) in ("RELU", "RELU6")
+        return self.file.op_name(op) in _CLIPS

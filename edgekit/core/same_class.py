@@ -46,7 +46,7 @@ def same_class(
         plain: The class where the original's is Keras's own. Defaults to `keras.Model`; any
             other is used in place of the user's own too.
     """
-    if _is_plain(type(original)):
+    if is_plain(type(original)):
         return plain(inputs, outputs, name=original.name)
     made = _of_own_class(original, inputs, outputs) if plain is keras.Model else None
     if made is None:
@@ -70,8 +70,9 @@ def _of_own_class(original, inputs, outputs) -> keras.Model | None:
     return cls(inputs, outputs, name=original.name)
 
 
-def _is_plain(cls: type) -> bool:
-    return cls.__module__.startswith("keras.")
+def is_plain(cls: type) -> bool:
+    """Whether a model's class is Keras's own, or says that it stands for it by `for_plain`."""
+    return cls.__module__.startswith("keras.") or getattr(cls, "for_plain", False)
 
 
 def _takes(cls: type, names: list[str]) -> bool:
@@ -141,7 +142,7 @@ def _warn_of_loss(original: keras.Model) -> None:
         {
             name
             for cls in type(original).__mro__
-            if not _is_plain(cls) and issubclass(cls, keras.Model)
+            if not is_plain(cls) and issubclass(cls, keras.Model)
             for name, value in vars(cls).items()
             if callable(value) and not name.startswith("__")
         }

@@ -1,5 +1,6 @@
 """What is called several times: which of its calls is running, so that each has its own ranges."""
 
+import weakref
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,31 @@ def at_site(site: int) -> Iterator[None]:
         yield
     finally:
         _running.reset(token)
+
+
+class RunsGraph:
+    """Mixed into a layer that runs a graph: what is in there finds what feeds it.
+
+    Attributes:
+        running: The `site` of its call that is running.
+    """
+
+    running = 0
+
+    def feeds(self, inputs: list[keras.KerasTensor]) -> None:
+        """Note that the graph's inputs are this layer's, in their order."""
+        for place, tensor in enumerate(inputs):
+            tensor._keras_history.operation.fed_by = (weakref.ref(self), place)
+
+    @contextmanager
+    def at_call(self, site: int) -> Iterator[None]:
+        """Within it a call of this layer runs; see `at_site`."""
+        before, self.running = self.running, site
+        try:
+            with at_site(site):
+                yield
+        finally:
+            self.running = before
 
 
 def operations_of(graph: Graph) -> list[keras.Operation]:
@@ -87,18 +113,24 @@ def count_sites(graph: Graph, runs: int = 1) -> Counter[Hashable]:
 
 
 @keras.saving.register_keras_serializable(package="edgekit")
-class RepeatedModel(keras.Model):
-    """A model in a model that is called several times: each call has activation ranges of its own.
+class RepeatedModel(RunsGraph, keras.Model):
+    """A model in a model: what it computes knows what feeds it, and each call has its own ranges.
 
-    Its file has tensors of their own for each call too.
+    The file has tensors of their own for each call too.
 
     Call arguments:
         inputs: As the model takes them.
         site: See `at_site`. Defaults to `0`.
     """
 
+    for_plain = True  # what is made from it has Keras's own class
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.feeds(self.inputs)
+
     def call(self, inputs, training=None, mask=None, site=0):
-        with at_site(site):
+        with self.at_call(site):
             return super().call(inputs, training=training, mask=mask)
 
     def compute_output_spec(self, inputs, training=None, mask=None, site=0):

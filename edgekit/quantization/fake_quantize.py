@@ -8,6 +8,7 @@ from edgekit.core.known_values import known_numbers, where_known
 from edgekit.core.traced_once import traced_once
 from edgekit.core.unrounded import keep_unrounded
 from edgekit.quantization.call_sites import running_site
+from edgekit.quantization.kernel_arithmetic import arithmetic_of
 from edgekit.quantization.range_estimators import (
     STATE_OF_RECENT,
     batch_percentiles,
@@ -30,8 +31,16 @@ _HOLDING_ALL = ("recent", "minmax")
 # How fast the count of what is clipped forgets.
 _COUNT_MOMENTUM = 0.98
 
-# What LiteRT computes as MEAN.
-_MEANS = ("GlobalAveragePooling1D", "GlobalAveragePooling2D", "Mean")
+# What LiteRT computes as MEAN; and what picks values, which are on one grid with what it gives.
+_GIVEN_OTHER_RANGES = (
+    *("GlobalAveragePooling1D", "GlobalAveragePooling2D", "Mean"),
+    *("Concatenate", "Maximum", "Minimum", "Stack", "Where"),
+)
+
+# At inference a range is longer by this share of its upper end. One that was found from values
+# on a grid has steps that are a simple fraction of that grid's, and one as long on both sides its
+# zero between two integers: float32 would round such ties to one side, the file to the other.
+_LONGER = 2.0**-14
 
 # What moves a tie to the other side, and no average of hundreds of values that is none.
 _SHARE_OF_STEP = 1e-3
@@ -70,6 +79,8 @@ class FakeQuantize(keras.layers.Layer):
         observe: Whether training calls follow the range. Defaults to `True`.
         averages: Whether the inputs are averages of values on this grid, whose ties LiteRT's
             kernels round away from the integer zero. Defaults to `False`: ties go up.
+        interpolated: Whether the inputs lie between values on this grid, by weights that make
+            ties, which go up. Defaults to `False`.
         training: Whether this is a training call.
 
     Attributes:
@@ -110,7 +121,8 @@ class FakeQuantize(keras.layers.Layer):
         self.frozen = False
         self.delayed = False
         self.emulates_kernels = True
-        self._of_means = False
+        self._stays_here = False
+        self._source: keras.KerasTensor | None = None
         self.in_loop = False
 
     @classmethod
@@ -188,21 +200,37 @@ class FakeQuantize(keras.layers.Layer):
             variable.assign(store[f"{i}"])
 
     def symbolic_call(self, inputs, *args, **kwargs):
-        history = getattr(inputs, "_keras_history", None)
-        self._of_means = history is not None and type(history.operation).__name__ in _MEANS
+        # Other calls round what is on its grid but for averaging.
+        if hasattr(inputs, "_keras_history") and not self._averages(**kwargs):
+            name = type(inputs._keras_history.operation).__name__
+            self._stays_here = name in _GIVEN_OTHER_RANGES
+            self._source = inputs
         return super().symbolic_call(inputs, *args, **kwargs)
 
-    def call(self, inputs, observe=True, averages=False, training=None):
-        outputs = keep_unrounded(self._rounded(inputs, observe, averages, training), inputs)
-        if self._of_means and not self.emulates_kernels:
-            # The converter puts a reshaping before the rounding that it follows, and MEAN, left
-            # without a range, gives integers of its input's step: as much as half a step off.
+    @staticmethod
+    def _averages(averages=False, interpolated=False, **_):
+        return averages or interpolated
+
+    def call(self, inputs, observe=True, averages=False, interpolated=False, training=None):
+        rounded = self._rounded(inputs, observe, averages, interpolated, training)
+        outputs = keep_unrounded(rounded, inputs)
+        if self._stays_here and not self.emulates_kernels:
+            # The converter puts a reshaping before the rounding that it follows. Left without a
+            # range, MEAN gives integers of its input's step, and what picks those of the widest
+            # of its inputs.
             outputs = ops.squeeze(ops.expand_dims(outputs, -1), -1)
         return outputs
 
-    def _rounded(self, inputs, observe, averages, training):
-        if averages and self.emulates_kernels and not (training and self.delayed):
+    def _rounded(self, inputs, observe, averages, interpolated, training):
+        emulates = self.emulates_kernels and not (training and self.delayed)
+        if emulates and averages:
             inputs = self._ties_away_from_zero(inputs)
+        elif emulates and interpolated:
+            inputs = inputs + _SHARE_OF_STEP * ops.cast(self.step(), inputs.dtype)
+        elif self.emulates_kernels and not training and self._source is not None:
+            arithmetic = arithmetic_of(self._source, self.bits)
+            if arithmetic is not None:
+                return self._as_kernels_do(inputs, arithmetic)
         if self.fixed_range:
             return inputs if training and self.delayed else self._round(inputs, *self.fixed_range)
         follows = training and observe and not self.frozen
@@ -213,8 +241,8 @@ class FakeQuantize(keras.layers.Layer):
             self._count(inputs)
         if training and self.estimator == "lsq":
             return self._round_with_learned_step(inputs)
-        if not (training and observe) and not self._surely_calibrated():
-            low, high = self._range_or_own(inputs)
+        if not (training and observe):
+            low, high = self._range_of_inference(inputs)
         else:
             low, high = followed or self._range()
         if follows and self.estimator in _HOLDING_ALL:
@@ -222,9 +250,14 @@ class FakeQuantize(keras.layers.Layer):
         return self._round(inputs, low, high)
 
     def step(self):
-        """The step of its integers, of the call that is running; 0 before it has seen data."""
-        low, high = self.fixed_range or self._range()
+        """The step of its integers at inference, of the call that runs; 0 before it has data."""
+        low, high = self.fixed_range or self._longer(*self._range())
         return (high - low) / (2**self.bits - 1)
+
+    def _as_kernels_do(self, inputs, arithmetic):
+        low, high = self.fixed_range or self._range_of_inference(inputs)
+        values = arithmetic(ops.cast(inputs, "float32"), low, high)
+        return ops.cast(self._round(values, low, high), inputs.dtype)
 
     def share_beyond(self, inputs):
         """Share of the values that the range clips, 0 to 1: they lie over half a step beyond it."""
@@ -314,6 +347,17 @@ class FakeQuantize(keras.layers.Layer):
         with where_known(self.start):
             change = ops.exp(self._of_site(self.change))
             return self._learned_from(self._of_site(self.start) * change)
+
+    def _range_of_inference(self, inputs):
+        """The range, or that of the inputs as long as no batch was seen; zero is on its grid."""
+        surely = self._surely_calibrated()
+        low, high = self._range() if surely else self._range_or_own(inputs)
+        return self._longer(low, high)
+
+    def _longer(self, low, high):
+        if self.symmetric or self.estimator == "lsq":  # whose zero points are whole
+            return low, high
+        return low, high * (1 + _LONGER)
 
     def _range_or_own(self, inputs):
         """The range, or that of the inputs as long as no batch was seen."""

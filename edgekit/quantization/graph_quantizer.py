@@ -1,5 +1,6 @@
 """A graph of calls with rounding put where LiteRT rounds: the heart of quantize_aware."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,9 @@ import numpy as np
 from keras import ops, tree
 
 from edgekit.core.graph import Cloner, Graph, fill_in, follow_training, source_name
+from edgekit.core.same_class import is_plain
 from edgekit.core.tracing import placeholder, trace
+from edgekit.quantization.bias_rounding import BiasRounding
 from edgekit.quantization.call_sites import RepeatedModel, computation, count_sites, operations_of
 from edgekit.quantization.expansions import expansion_of
 from edgekit.quantization.fake_quantize import FakeQuantize
@@ -341,7 +344,7 @@ class GraphQuantizer:
 
     def _emit_weighted_operation(self, call, units, values):
         scheme, tail = self.scheme_of(call.operation), units.tail(call)
-        data, kernel = call.input_tensors[0], call.input_tensors[-1]
+        data, kernel, plain_product = call.input_tensors[0], call.input_tensors[-1], False
         axes = _CHANNEL_AXES[type(call.operation).__name__]
         tensors = {id(data): self._rounded(values, data, scheme)}
         if values[id(kernel)].constant and len(kernel.shape) >= 2:
@@ -356,7 +359,26 @@ class GraphQuantizer:
         else:
             tensors[id(kernel)] = self._rounded(values, kernel, scheme)
         (output,) = self._apply(call, tensors, round_constants=True)
-        self._finish_unit(call, tail, output, values)
+        biases = {}
+        if values[id(kernel)].constant and tail and type(tail[0].operation).__name__ == "Add":
+            axes = axes if scheme.per_channel and plain_product else None
+            biases = self._rounded_biases(call, tail[0], tensors, values, axes)
+        self._finish_unit(call, tail, output, values, replaced=biases)
+
+    def _rounded_biases(self, call, addition, tensors, values, axes) -> dict:
+        """What stands for a bias that an addition adds: the same on the grid it has in the file."""
+        data, kernel = (tensors[id(t)] for t in (call.input_tensors[0], call.input_tensors[-1]))
+        narrow = self.scheme_of(call.operation).weight_bits != 8
+        transposed = type(call.operation).__name__ == "ConvTranspose"  # always stored in 8 bits
+        channels, rounded = call.outputs[0].shape[-1], {}
+        for bias in addition.input_tensors:
+            if bias is call.outputs[0] or math.prod(bias.shape) != channels:
+                continue
+            rounding = BiasRounding(axes, 7 if narrow and not transposed else 127)
+            rounded[id(bias)] = rounding([values[id(bias)].raw, kernel, data])
+            self._follow_training(rounding)
+            self._keep(rounding)
+        return rounded
 
     def _emit_compute(self, call, units, values, kind):
         scheme = self.scheme_of(call.operation)
@@ -396,7 +418,9 @@ class GraphQuantizer:
         for old, new in zip(call.outputs, self._apply(call, tensors), strict=True):
             value = Value(new, call.operation.name, rounding=source.rounding, scheme=scheme)
             if kind == Kind.SAME_GRID and source.rounding is not None:
-                value.rounded = source.rounding(new, observe=False, averages=True)
+                pools = "Pool" in type(call.operation).__name__
+                how = {"averages": True} if pools else {"interpolated": True}
+                value.rounded = source.rounding(new, observe=False, **how)
                 self._follow_training(source.rounding)
             elif kind == Kind.VIEW and source.rounded is not None:
                 value.rounded = new
@@ -421,12 +445,15 @@ class GraphQuantizer:
         if self.inside and isinstance(operation, keras.layers.Layer):
             follow_training(operation)
 
-    def _finish_unit(self, call, tail, output, values, fixed_range=None):
+    def _finish_unit(self, call, tail, output, values, fixed_range=None, replaced=None):
         """Apply what is computed inside the same op, and store the result."""
+        replaced = replaced or {}
         previous = call.outputs[0]
         for follower in tail:
             tensors = {
-                id(t): values[id(t)].tensor for t in follower.input_tensors if t is not previous
+                id(t): replaced.get(id(t), values[id(t)].tensor)
+                for t in follower.input_tensors
+                if t is not previous
             }
             (output,) = self._apply(follower, {**tensors, id(previous): output})
             previous = follower.outputs[0]
@@ -505,7 +532,9 @@ class GraphQuantizer:
             if value.rounding is not None and value.rounding.name not in names:
                 _hand_name_on(source_name(old), value)
         tensors = {key: value.tensor for key, value in values.items()}
-        kind = keras.Model if self.runs == 1 else RepeatedModel
+        # A user's own class is kept where it may be.
+        inner = inputs_rounded and is_plain(type(graph.original))
+        kind = RepeatedModel if inner or self.runs > 1 else keras.Model
         model = graph.model_like(inputs, tensors, kind)
         return model, [values[id(old)] for old in graph.outputs]
 

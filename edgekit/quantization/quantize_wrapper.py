@@ -6,7 +6,7 @@ import keras
 
 from edgekit.core.graph import copy_layer
 from edgekit.quantization.call_sites import at_site
-from edgekit.quantization.input_grids import InputGrids
+from edgekit.quantization.input_grids import input_rounding
 from edgekit.quantization.scheme import QuantScheme
 
 
@@ -46,19 +46,16 @@ class QuantizeWrapper(keras.layers.Wrapper):
         self.scheme = scheme or QuantScheme()
         self.sites = sites
         self.supports_masking = True
-        self._grids = InputGrids()
         self.left_float: list[tuple[str, str]] = []
         # The loss is on what the user's layer gives out, which is not what it computes in here.
         self.activity_regularizer = layer.activity_regularizer
         layer.activity_regularizer = None
 
-    def symbolic_call(self, inputs, *args, site=0, **kwargs):
-        self._grids.follow(inputs, site)
-        return super().symbolic_call(inputs, *args, **kwargs, **({"site": site} if site else {}))
-
     def call(self, inputs, training=None, site=0):
-        emulates = self.emulates_kernels and not training
-        known = {"input_step": self._grids.step(site)} if emulates else {}
+        known = {}
+        if self.emulates_kernels and not training:
+            rounding = input_rounding(self, site)
+            known["input_step"] = None if rounding is None else rounding.step()
         with at_site(site):
             return self.compute(inputs, training, **known)
 

@@ -11,13 +11,14 @@ from edgekit.core.graph import build_by_call
 from edgekit.core.kernels import own_kernels
 from edgekit.core.selection import all_layers
 from edgekit.core.tracing import own_variables, placeholder, trace_layer
+from edgekit.quantization.call_sites import RunsGraph
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.layer_functions import function_of, has_function
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 
 
 @keras.saving.register_keras_serializable(package="edgekit")
-class QuantizedComposite(QuantizeWrapper):
+class QuantizedComposite(RunsGraph, QuantizeWrapper):
     """A layer followed operation by operation, as MultiHeadAttention or one of the user's own.
 
     Where its operations cannot be followed, since it does more than `keras.ops` can, the layer
@@ -71,7 +72,12 @@ class QuantizedComposite(QuantizeWrapper):
         self._found, self.inner = found, found.layers
         self.left_float = found.left_float
         self.quantized = found.function
+        self.feeds(self.quantized.inputs[: len(inputs)])
         self._facts = [(v.rounded is not None, v.fixed_range) for v in found.outputs]
+
+    def call(self, inputs, training=None, site=0):
+        with self.at_call(site):
+            return super().call(inputs, training)
 
     def compute(self, inputs, training):
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]

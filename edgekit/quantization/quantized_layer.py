@@ -63,6 +63,11 @@ class QuantizedLayer(QuantizeWrapper):
                 self.output_range = ACTIVATIONS[name].fixed_range(self.scheme.activation_bits)
         self._make_quantizers()
 
+    @property
+    def plain_activation(self) -> keras.layers.Activation:
+        """The layer's own activation, as a layer."""
+        return keras.layers.Activation(self._layer_activation)
+
     def _make_quantizers(self):
         axes = kernel_layout(self.layer).channel_axes
         self.quantizer = KernelQuantizer.of(self.scheme, axes, "quantizer")

@@ -266,17 +266,18 @@ def _together(seeds: list[int], kernels: str) -> list[Outcome]:
             parts[seed] = ek.quantize_aware(graph_of(seed))
         told[seed] = any("leaves in float" in str(w.message) for w in caught)
         _train(parts[seed])
-    image = keras.Input(SHAPE)
+    # Each with an input of its own, as it has alone: on one, they would share a grid.
+    images = [keras.Input(SHAPE) for _ in parts]
     outputs, owner = [], []
-    for seed, part in parts.items():
+    for (seed, part), image in zip(parts.items(), images, strict=True):
         found = keras.tree.flatten(part(image))
         outputs += found
         owner += [seed] * len(found)
-    model = keras.Model(image, outputs)
+    model = keras.Model(images, outputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file = ek.convert(model, "int8")["int8"]
-    x = _data(32, 99)
+    x = [_data(32, 99)] * len(images)
     expected, report = keras.tree.flatten(model.predict(x, verbose=0)), ek.inspect(file)
     found = file.predict(x, kernels=kernels)
     found = found if isinstance(found, dict) else {"output_0": found}

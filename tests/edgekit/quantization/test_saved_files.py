@@ -19,7 +19,7 @@ def test_a_file_from_before_sites_and_recent_ranges():
     model = keras.models.load_model(OLD)
     x = np.random.default_rng(0).normal(size=(64, 4, 4, 2)).astype("float32")
     expected = [[-0.02635058, -0.01976294], [0.03952587, -0.09222704]]  # what it gave when saved
-    np.testing.assert_allclose(model(x[:2]), expected, atol=1e-6)
+    np.testing.assert_allclose(model(x[:2]), expected, rtol=1e-4)  # of the range at inference
     learned = [k for k in all_layers(model) if isinstance(k, KernelQuantizer) and k.learned]
     assert [k.channel_axes for k in learned] == [(-1,)]  # of the convolution, as then
     model.compile("sgd", "mse", run_eagerly=True)

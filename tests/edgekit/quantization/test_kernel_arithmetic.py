@@ -1,0 +1,88 @@
+"""Kernels that compute otherwise than by rounding once: QAT alike, integer by integer."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import edgekit as ek
+
+
+def leaky_inside():
+    x = keras.Input((256,))
+    inner = keras.Model(x, layers.LeakyReLU(0.3)(x), name="inner")
+    y = keras.Input((256,))
+    return keras.Model(y, inner(y))
+
+
+def model_of(function, size=256):
+    x = keras.Input((size,))
+    return keras.Model(x, function(x))
+
+
+def every_integer(scale, zero_point):
+    return (np.arange(-128, 128) - zero_point) * np.float32(scale)
+
+
+def leaky(integers, ratio, slope):
+    """XNNPACK's qs8_vlrelu: factors in 1/256."""
+    positive, negative = np.round(256 * ratio), np.round(256 * ratio * slope)
+    return np.floor(integers * np.where(integers > 0, positive, negative) / 256 + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "slope"),
+    [
+        (lambda: model_of(layers.LeakyReLU(0.1)), 0.1),
+        (lambda: model_of(lambda x: ops.leaky_relu(x, 0.15)), 0.15),
+        (lambda: model_of(layers.Activation("leaky_relu")), 0.2),
+        (leaky_inside, 0.3),
+    ],
+    ids=["layer", "operation", "activation", "inside"],
+)
+def test_a_leaky_relu_is_that_of_xnnpack_for_every_integer(make, slope):
+    qat = ek.quantize_aware(make())
+    for seed in range(2):
+        data = np.random.default_rng(seed).uniform(-3, 2, (8, 256)).astype("float32")
+        qat(data, training=True)
+    file = ek.convert(qat, "int8")["int8"]
+    report = ek.inspect(file)
+    (entry,), (exit_,) = report.inputs, report.outputs
+    inputs = every_integer(entry.scale, entry.zero_point)[None]
+    ratio = entry.scale / exit_.scale
+    by_hand = leaky(np.arange(-128, 128) - entry.zero_point, ratio, slope)
+    by_hand = np.clip(by_hand + exit_.zero_point, -128, 127) - exit_.zero_point
+    for found in (file.predict(inputs, kernels="xnnpack"), qat.predict(inputs, verbose=0)):
+        np.testing.assert_allclose(found[0] / exit_.scale, by_hand, atol=1e-3)
+    once = np.floor((np.where(inputs > 0, inputs, inputs * slope) / exit_.scale) + 0.5)
+    assert np.any(once[0] != by_hand)  # or there would be nothing to see
+
+
+def test_an_inverse_root_is_that_of_the_table_for_every_integer():
+    # With a layer that has weights, whose bits tell the converter what to make; what is below
+    # zero, as in random samples, LiteRT refuses.
+    model = model_of(lambda x: {"root": ops.rsqrt(ops.abs(x)), "dense": layers.Dense(1)(x)})
+    qat = ek.quantize_aware(model, "int16x8")
+    data = np.random.default_rng(0).uniform(0.01, 3, (8, 256)).astype("float32")
+    qat(data, training=True)
+    file = ek.convert(qat, "int16x8")["int16x8"]
+    report = ek.inspect(file)
+    inputs = (np.arange(1, 32769 - 256) * np.float32(report.inputs[0].scale)).reshape(-1, 1)
+    inputs = np.resize(inputs, (127, 256)).astype("float32")
+    found, expected = file.predict(inputs)["root"], qat.predict(inputs, verbose=0)["root"]
+    (step,) = (edge.scale for edge in report.outputs if edge.name == "root")
+    assert np.mean(np.abs(found - expected) > step / 2) <= 0.0002  # a tie in float32
+    once = np.round(np.minimum(1 / np.sqrt(inputs), 32767 * step) / step) * step
+    assert np.mean(np.abs(found - once) > step / 2) > 0.1
+
+
+def test_a_range_as_long_on_both_sides_has_one_zero_point():
+    qat = ek.quantize_aware(model_of(lambda x: ops.clip(x, -1.0, 1.0)))
+    data = np.random.default_rng(0).normal(size=(8, 256)).astype("float32")
+    qat(data, training=True)
+    file = ek.convert(qat, "int8")["int8"]
+    assert ek.inspect(file).float_islands == []
+    inputs = np.linspace(-1.2, 1.2, 256, dtype="float32")[None]
+    np.testing.assert_allclose(
+        file.predict(inputs, kernels="xnnpack"), qat.predict(inputs, verbose=0), atol=1e-4
+    )
