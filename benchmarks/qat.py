@@ -27,7 +27,7 @@ WORKER = Path(__file__).with_name("qat_worker.py")
 
 @click.command()
 @click.option("--net", "nets", type=click.Choice(list(NETS)), multiple=True, default=list(NETS))
-@click.option("--processes", default=2, show_default=True, help="Processes per engine and net.")
+@click.option("--processes", default=1, show_default=True, help="Processes per engine and net.")
 @click.option(
     "--repeats", default=3, show_default=True, help="First steps and conversions in each."
 )
