@@ -131,6 +131,7 @@ def verdict(op: OneOp, target: str) -> str:
         ("UNIDIRECTIONAL_SEQUENCE_LSTM", "float32×int8", "tflite-micro", "int8 weights with float"),
         ("ADD", "int32", "edgetpu", "int32: only int8 and uint8 run there"),
         ("RESHAPE", "string", "edgetpu", "string: only int8 and uint8 run there"),
+        ("GATHER", "string", "litert", "runs"),
         ("RESHAPE", "bool", "ethos-u", "bool: its kernel takes"),
         ("RESHAPE", "bool", "litert-gpu", "bool: only floats and 8 bits run there"),
         ("GREATER", "float32", "litert-gpu", "runs"),
