@@ -173,7 +173,8 @@ def _numbers_shape(values) -> tuple | None:
         values = np.asarray(values)
     except (ValueError, TypeError):  # parts of different lengths
         return None
-    return values.shape if np.issubdtype(values.dtype, np.number) else None
+    counts = np.issubdtype(values.dtype, np.number) or values.dtype == bool
+    return values.shape if counts else None
 
 
 def _fits(found: tuple, wanted: tuple) -> bool:

@@ -4,7 +4,7 @@ Integer files have no loops here: a fixed number of steps, one after the other, 
 made of ops that every runtime has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import keras
@@ -27,11 +27,35 @@ def unrolled(model: keras.Model) -> Iterator[list[keras.layers.RNN]]:
     ]
     for layer in layers:
         layer.unroll = True
+        # Past Keras's tracking of attributes, so that nothing of it remains.
+        vars(layer)["inner_loop"] = _with_turned_mask(layer)
     try:
         yield layers
     finally:
         for layer in layers:
             layer.unroll = False
+            del vars(layer)["inner_loop"]
+
+
+def _with_turned_mask(layer: keras.layers.RNN) -> Callable:
+    """The layer's loop; backwards over a mask it is the loop forwards over both turned round.
+
+    Keras's own, unrolled, hides outputs by the mask as it is.
+    """
+    loop = layer.inner_loop
+
+    def inner_loop(sequences, initial_state, mask, training=False):
+        if mask is None or not layer.go_backwards:
+            return loop(sequences, initial_state, mask, training=training)
+        mask = keras.tree.flatten(mask)[0]
+        layer.go_backwards = False
+        try:
+            sequences, mask = keras.ops.flip(sequences, 1), keras.ops.flip(mask, 1)
+            return loop(sequences, initial_state, mask, training=training)
+        finally:
+            layer.go_backwards = True
+
+    return inner_loop
 
 
 def _is_short(layer: keras.layers.RNN) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from converters.integer.file import FlatFile
+from converters.integer.masks import hide_by_constants
 
 
 def with_integer_kernels(content: bytes) -> bytes:
@@ -14,19 +15,22 @@ def with_integer_kernels(content: bytes) -> bytes:
     A negation is a product with -1, a square a product with itself. A sum is a mean times the
     number of values: LiteRT has SUM in int8, but its reference kernel is wrong. What Keras's
     UnitNormalization computes is one L2_NORMALIZATION, whose integers lose nothing to the wide
-    range of an inverse length.
+    range of an inverse length. What a mask hides from a softmax it hides by a constant.
 
     Args:
         content: A float `.tflite`, whose first subgraph is rewritten.
     """
     file = FlatFile(content)
     before = _names(file)
+    changed = hide_by_constants(file)
     _normalize_by_length(file)
     kept: list[Any] = []
     for op in file.graph.operators:
         kept += [op, *_rewritten(file, op)]
     file.graph.operators = kept
-    return content if _names(file) == before else file.tobytes()
+    if changed:
+        _drop_unread(file)
+    return file.tobytes() if changed or _names(file) != before else content
 
 
 def _names(file: FlatFile) -> list[str]:
@@ -69,41 +73,93 @@ def _axes(file: FlatFile, op) -> set[int] | None:
 
 
 def _normalize_by_length(file: FlatFile) -> None:
-    """MUL(x, [MINIMUM](RSQRT(SUM(x * x)))) over the last axis becomes L2_NORMALIZATION(x)."""
+    """MUL(x, [MINIMUM](RSQRT(SUM(x * x)))) becomes L2_NORMALIZATION(x), along the last axis."""
     made_by = {int(t): op for op in file.graph.operators for t in op.outputs}
-    found = False
+    kept: list[Any] = []
     for op in file.graph.operators:
-        if file.op_name(op) != "MUL" or op.builtinOptions.fusedActivationFunction:
-            continue
-        first, second = map(int, op.inputs)
-        for x, inverse in ((first, second), (second, first)):
-            if _is_inverse_length(file, made_by, inverse, x):
-                _replace(file, op, "L2_NORMALIZATION", [x])
-                found = True
-                break
-    if found:
+        kept += _by_length(file, made_by, op) or [op]
+    if len(kept) > len(file.graph.operators) or "L2_NORMALIZATION" in map(file.op_name, kept):
+        file.graph.operators = kept
         _drop_unread(file)
 
 
-def _is_inverse_length(file: FlatFile, made_by: dict, tensor: int, x: int) -> bool:
+def _by_length(file: FlatFile, made_by: dict, op) -> list | None:
+    """The ops that normalize in place of the product `op`; None where it does something else."""
+    if file.op_name(op) != "MUL" or op.builtinOptions.fusedActivationFunction:
+        return None
+    first, second = map(int, op.inputs)
+    for x, inverse in ((first, second), (second, first)):
+        axes = _axes_of_length(file, made_by, inverse, x)
+        rank = len(file.graph.tensors[x].shape)
+        if axes == {rank - 1}:
+            _replace(file, op, "L2_NORMALIZATION", [x])
+            return [op]
+        if axes and 0 not in axes:
+            return _along_other_axes(file, op, x, sorted(axes))
+    return None
+
+
+def _along_other_axes(file: FlatFile, op, x: int, axes: list[int]) -> list:
+    """L2_NORMALIZATION between what moves the axes to the end, as one, and back."""
+    shape = [int(n) for n in file.graph.tensors[x].shape]
+    order = [axis for axis in range(len(shape)) if axis not in axes] + axes
+    moved = [shape[axis] for axis in order]
+    joined = [*moved[: -len(axes)], math.prod(moved[-len(axes) :])]
+    there, normal = _like(file, x, moved), _like(file, x, moved)
+    ops = [_moving(file, "TRANSPOSE", x, there, order)]
+    source, target = there, normal
+    if len(axes) > 1:
+        source, target = _like(file, x, joined), _like(file, x, joined)
+        ops.append(_moving(file, "RESHAPE", there, source, joined))
+    ops.append(file.new_op("L2_NORMALIZATION", [source], [target]))
+    _set_options(file, ops[-1], "L2NormOptions")
+    if len(axes) > 1:
+        ops.append(_moving(file, "RESHAPE", target, normal, moved))
+    (output,) = map(int, op.outputs)
+    ops.append(_moving(file, "TRANSPOSE", normal, output, [int(a) for a in np.argsort(order)]))
+    return ops
+
+
+def _like(file: FlatFile, tensor: int, shape: list[int]) -> int:
+    index = file.add_tensor(tensor, "float32")
+    file.graph.tensors[index].shape = np.array(shape, "int32")
+    file.graph.tensors[index].shapeSignature = None
+    return index
+
+
+def _moving(file: FlatFile, name: str, source: int, target: int, numbers: list[int]):
+    """A TRANSPOSE or RESHAPE by some numbers."""
+    constant = file.add_tensor(source, "int32")
+    tensor = file.graph.tensors[constant]
+    tensor.shape, tensor.shapeSignature = np.array([len(numbers)], "int32"), None
+    file.set_values(constant, np.array(numbers, "int32"))
+    op = file.new_op(name, [source, constant], [target])
+    _set_options(file, op, f"{name.capitalize()}Options")
+    if name == "RESHAPE":
+        op.builtinOptions.newShape = np.array(numbers, "int32")
+    return op
+
+
+def _axes_of_length(file: FlatFile, made_by: dict, tensor: int, x: int) -> set[int] | None:
+    """The axes over which the tensor is the inverse length of `x`; None where it is not."""
     bound = made_by.get(tensor)
     if bound is not None and file.op_name(bound) == "MINIMUM":
         limits = [c for t in bound.inputs if (c := file.constant(int(t))) is not None]
         tensors = [int(t) for t in bound.inputs if file.constant(int(t)) is None]
         # What bounds an inverse length at less than LiteRT does would be another function.
         if len(tensors) != 1 or limits[0].size != 1 or limits[0].item() < 1e6:
-            return False
+            return None
         (tensor,) = tensors
     inverse = _made_by(file, made_by, tensor, "RSQRT")
     total = inverse and _made_by(file, made_by, int(inverse.inputs[0]), "SUM")
     if not total or not total.builtinOptions.keepDims:
-        return False
-    last = len(file.graph.tensors[x].shape) - 1
+        return None
     square = made_by.get(int(total.inputs[0]))
-    if square is None or _axes(file, total) != {last}:
-        return False
+    if square is None:
+        return None
     factors = [int(t) for t in square.inputs]
-    return (file.op_name(square), factors) in (("SQUARE", [x]), ("MUL", [x, x]))
+    squared = (file.op_name(square), factors) in (("SQUARE", [x]), ("MUL", [x, x]))
+    return _axes(file, total) if squared else None
 
 
 def _made_by(file: FlatFile, made_by: dict, tensor: int, name: str):

@@ -7,10 +7,9 @@ import numpy as np
 from converters.integer.file import FlatFile
 from converters.integer.grids import Grid, range_grid
 from converters.integer.kernels import KERNELS, Rule
+from converters.integer.masks import with_masks_in_reach
 from converters.integer.rounding import Rounding
 
-# A softmax gives what is so far below every other value a share of less than 1e-4.
-_MASKED = 10.0
 # An op that picks computed values or a constant stays float where the constant would take so
 # much of the grid that they have fewer than four bits.
 _COARSER = 16.0
@@ -27,7 +26,7 @@ def rounding_of_ranges(
         dtype: `"int8"` or `"int16"`.
         symmetric: Whether zero is the middle of the integers. Defaults to `False`.
     """
-    ranges = _with_masks_in_reach(file, ranges)
+    ranges = with_masks_in_reach(file, ranges, dtype)
     ranged = {t: range_grid(low, high, dtype, symmetric) for t, (low, high) in ranges.items()}
     grid = {t: ranged[t] for t in map(int, file.graph.inputs) if t in ranged}
     for op in file.graph.operators:
@@ -50,25 +49,6 @@ def rounding_of_ranges(
                 del grid[tensor]
     _join(file, grid)
     return Rounding(file, list(file.graph.operators), grid)
-
-
-def _with_masks_in_reach(
-    file: FlatFile, ranges: Mapping[int, tuple[float, float]]
-) -> dict[int, tuple[float, float]]:
-    """The ranges, where what a mask puts in front of a softmax, as -1e9, is just low enough."""
-    found = dict(ranges)
-    readers = _readers(file)
-    outputs = set(map(int, file.graph.outputs))
-    for op in file.graph.operators:
-        if file.op_name(op) not in ("SELECT", "SELECT_V2"):
-            continue
-        sources = [t for t in map(int, op.inputs) if t in ranges]
-        (output,) = map(int, op.outputs)
-        names = {file.op_name(reader) for reader in readers.get(output, [])}
-        if sources and output in ranges and names == {"SOFTMAX"} and output not in outputs:
-            low, high = ranges[output]
-            found[output] = max(low, min(ranges[t][0] for t in sources) - _MASKED), high
-    return found
 
 
 def _comparable(ranged: dict[int, Grid], sources: list[int], outputs: list[int]) -> bool:

@@ -71,6 +71,10 @@ class Graph:
         consumers = self._consumers[id(tensor)]
         return consumers[0] if len(consumers) == 1 else None
 
+    def consumers(self, tensor: keras.KerasTensor) -> list[Any]:
+        """The calls that read `tensor`; None stands for the model's output."""
+        return self._consumers[id(tensor)]
+
     def rebuild(self, emit: Callable[[Any, dict[int, Any]], None], read=lambda value: value):
         """A new model whose tensors are made by `emit`.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 
 import keras
 from keras import tree
@@ -94,6 +95,7 @@ def _read_symbolically(
             shown.enter_context(symbolic(layer, tensors))
 
     def wrap(layer, call):
+        @wraps(call)  # who asks for its arguments gets them
         def called(*args, **kwargs):
             if tf.executing_eagerly() or hidden:
                 return call(*args, **kwargs)

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from edgekit.quantization.masks import HIDDEN
+
 
 def expansion_of(operation: keras.Operation, by_length: bool = False) -> Callable | None:
     """A function that computes the operation with simpler ones; None when there is none.
@@ -39,7 +41,15 @@ def _hard_tanh(operation, x):
 
 
 class In16Bits(keras.Operation):
-    """Its input, which asks for rounding to 16 bits where 8 would lose too much."""
+    """Its input, which asks for rounding to 16 bits where 8 would lose too much.
+
+    Args:
+        fixed_range: Smallest and largest value, where they are known. Defaults to `None`.
+    """
+
+    def __init__(self, fixed_range: tuple[float, float] | None = None, *, name=None):
+        super().__init__(name=name)
+        self.fixed_range = fixed_range
 
     def call(self, x):
         return x
@@ -54,7 +64,7 @@ def normalized(x, axes, epsilon: float, centered: bool = True):
     A variance covers several powers of ten, and the inverse of its root reaches every value.
     """
     if centered and math.prod(x.shape[axis] or 0 for axis in axes) == 1:
-        raise NotImplementedError("a normalization over one value, which is always its beta")
+        return x * 0.0  # one value is its own mean
     if centered:
         x = fine(x - fine(ops.mean(x, axis=axes, keepdims=True)))
     variance = fine(ops.mean(fine(x * x), axis=axes, keepdims=True))
@@ -75,9 +85,24 @@ def normalized_few(x, epsilon: float, centered: bool = True):
     return L2Normalize(1e-12)(x)[..., :count] * math.sqrt(count)
 
 
-def fine(x):
+def fine(x, fixed_range: tuple[float, float] | None = None):
     """`x`, to be rounded to 16 bits."""
-    return In16Bits()(x)
+    return In16Bits(fixed_range)(x)
+
+
+def averaged(x, mask):
+    """The mean over axis 1 of the values that a mask shows: a product with their shares.
+
+    Nothing is divided: what the shares are for each number of values is read from a table.
+    """
+    length = x.shape[1]
+    if length is None:
+        raise NotImplementedError("an average over a length that is left open")
+    count = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)
+    shares = np.array([0, *1 / np.arange(1, length + 1)], "float32")
+    share = ops.take(shares, count, axis=0)
+    weights = fine(ops.where(mask, share, 0.0), (-1.0, 32767 / 32768))
+    return ops.matmul(ops.expand_dims(weights, 1), x)
 
 
 @keras.saving.register_keras_serializable(package="edgekit")
@@ -97,10 +122,22 @@ class L2Normalize(keras.Operation):
 
 
 def _normalize(operation, x):
-    if operation.order != 2 or operation.axis not in (-1, len(x.shape) - 1):
-        raise NotImplementedError("a norm other than the Euclidean over the last axis")
+    if operation.order != 2:
+        raise NotImplementedError("a norm other than the Euclidean")
     epsilon = keras.config.epsilon() if operation.epsilon is None else operation.epsilon
-    return L2Normalize(max(epsilon**2, 1e-12))(x)
+    normalize = L2Normalize(max(epsilon**2, 1e-12))
+    shape, axes = x.shape, [axis % len(x.shape) for axis in _axes(operation.axis)]
+    if axes == [len(shape) - 1]:
+        return normalize(x)
+    # LiteRT normalizes along the last axis.
+    order = [axis for axis in range(len(shape)) if axis not in axes] + axes
+    moved = [shape[axis] for axis in order]
+    inner = moved[1 : len(shape) - len(axes)]
+    if 0 in axes or None in moved[1:]:
+        raise NotImplementedError("a norm over the batch or beside an axis of open size")
+    y = ops.reshape(ops.transpose(x, order), (-1, *inner, math.prod(shape[a] for a in axes)))
+    y = normalize(y)
+    return ops.transpose(ops.reshape(y, (-1, *moved[1:])), [int(a) for a in np.argsort(order)])
 
 
 def _relu(operation, x):
@@ -211,7 +248,8 @@ def _scaled(x, axes, gamma, beta):
     shape = [x.shape[a] if a in {b % rank for b in axes} else 1 for a in range(rank)]
     if gamma is not None:
         x = x * ops.reshape(gamma, shape)
-    return x if beta is None else x + ops.reshape(beta, shape)
+    # In this order: x + beta is a BiasAdd to Keras, which the converter has along the last axis.
+    return x if beta is None else ops.reshape(beta, shape) + x
 
 
 def _batch_norm(operation, x, mean, variance, offset=None, scale=None):
@@ -238,14 +276,24 @@ def affine(x, factor, shift):
 
 
 def _attention(operation, query, key, value, bias=None, mask=None, scale=None):
-    if bias is not None or mask is not None or operation.is_causal:
-        raise NotImplementedError("attention with a mask or bias")
     if operation.attn_logits_soft_cap is not None:
         raise NotImplementedError("attention with a soft cap")
+    heads, shared = query.shape[2], key.shape[2]
+    if shared not in (1, heads):
+        key, value = (ops.repeat(x, heads // shared, axis=2) for x in (key, value))
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
     scores = ops.matmul(ops.transpose(query, (0, 2, 1, 3)), ops.transpose(key, (0, 2, 3, 1)))
-    weights = ops.softmax(scores * scale, axis=-1)
-    outputs = ops.matmul(weights, ops.transpose(value, (0, 2, 1, 3)))
+    scores = scores * scale
+    if bias is not None:
+        scores = scores + bias
+    if operation.is_causal:
+        if None in scores.shape[2:]:
+            raise NotImplementedError("a causal mask over a length that is left open")
+        causal = np.tri(*scores.shape[2:], dtype=bool)[None, None]
+        mask = causal if mask is None else ops.logical_and(mask, causal)
+    if mask is not None:
+        scores = ops.where(mask, scores, HIDDEN)
+    outputs = ops.matmul(ops.softmax(scores, axis=-1), ops.transpose(value, (0, 2, 1, 3)))
     return ops.transpose(outputs, (0, 2, 1, 3))
 
 
@@ -315,7 +363,7 @@ def _reshaped(x, shape: list[int | None]):
 
 
 def _axes(axis) -> list[int]:
-    return list(np.atleast_1d(axis))
+    return [int(each) for each in np.atleast_1d(axis)]
 
 
 # The length of more values leaves too few of 8 bits to each.

@@ -9,6 +9,7 @@ from edgekit.core.traced_once import traced_once
 from edgekit.core.unrounded import keep_unrounded
 from edgekit.quantization.call_sites import running_site
 from edgekit.quantization.kernel_arithmetic import arithmetic_of
+from edgekit.quantization.masks import reach
 from edgekit.quantization.range_estimators import (
     STATE_OF_RECENT,
     batch_percentiles,
@@ -73,6 +74,9 @@ class FakeQuantize(keras.layers.Layer):
             range of its own. Defaults to `1`.
         format: The files that the model is for, see `QuantScheme.format`; inside of some ops
             integers are wider than there. Defaults to `None`: unknown.
+        hidden: Values as low as this, or half as low, are what a mask hides from the softmax that
+            follows: the range reaches just as far down as it needs to. Defaults to `None`.
+        lowest: Values below it count as this. Defaults to `None`.
 
     Call arguments:
         inputs: Tensor of any shape.
@@ -107,10 +111,14 @@ class FakeQuantize(keras.layers.Layer):
         percentile: float = 99.99,
         sites: int = 1,
         format: str | None = None,
+        hidden: float | None = None,
+        lowest: float | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.format = format
+        self.hidden = hidden
+        self.lowest = lowest
         self.bits = bits
         self.fixed_range = tuple(fixed_range) if fixed_range else None
         self.symmetric = symmetric or bits == 16
@@ -133,6 +141,8 @@ class FakeQuantize(keras.layers.Layer):
         bits: int | None = None,
         name: str | None = None,
         sites: int = 1,
+        hidden: float | None = None,
+        lowest: float | None = None,
     ) -> "FakeQuantize":
         """The rounding that a scheme asks for, or one of other `bits` inside an op."""
         return cls(
@@ -143,6 +153,8 @@ class FakeQuantize(keras.layers.Layer):
             percentile=scheme.percentile,
             sites=sites,
             format=scheme.format,
+            hidden=hidden,
+            lowest=lowest,
             name=name,
         )
 
@@ -231,6 +243,9 @@ class FakeQuantize(keras.layers.Layer):
             arithmetic = arithmetic_of(self._source, self.bits)
             if arithmetic is not None:
                 return self._as_kernels_do(inputs, arithmetic)
+        masked = self.hidden is not None or self.lowest is not None
+        if masked and (training or not self._surely_calibrated()):  # else the range says it
+            inputs = self._in_reach(inputs)
         if self.fixed_range:
             return inputs if training and self.delayed else self._round(inputs, *self.fixed_range)
         follows = training and observe and not self.frozen
@@ -296,6 +311,8 @@ class FakeQuantize(keras.layers.Layer):
             "percentile": self.percentile,
             "sites": self.sites,
             "format": self.format,
+            "hidden": self.hidden,
+            "lowest": self.lowest,
         }
 
     @property
@@ -428,6 +445,18 @@ class FakeQuantize(keras.layers.Layer):
         half = 2 ** (self.bits - 1)
         step = ops.maximum(-low, high) / (half - 1)
         return -half * step, (half - 1) * step
+
+    def _in_reach(self, inputs):
+        """The inputs, where what a mask hides is as low as it has to be and no lower."""
+        if self.lowest is not None:
+            inputs = ops.maximum(inputs, self.lowest)
+        if self.hidden is None:
+            return inputs
+        values = ops.stop_gradient(inputs)
+        seen = values > self.hidden / 2
+        # Where all is hidden, zero, which every range holds.
+        lowest = ops.min(ops.where(seen, values, ops.maximum(ops.max(values), 0.0)))
+        return ops.maximum(inputs, lowest - reach(inputs.shape[-1], self.bits))
 
     def _ties_away_from_zero(self, inputs):
         low, _ = self.fixed_range or self._range()

@@ -17,11 +17,20 @@ from edgekit.quantization.call_sites import RepeatedModel, computation, count_si
 from edgekit.quantization.expansions import expansion_of
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
-from edgekit.quantization.policy import Kind, fixed_range_of
+from edgekit.quantization.masks import (
+    LOWEST_SUMMAND,
+    computes_with_mask,
+    expect_mask,
+    has_mask,
+    has_numbers,
+    mask_of,
+    with_summand_in_reach,
+)
+from edgekit.quantization.policy import Kind, fixed_range_of, kind_of
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 from edgekit.quantization.scheme import QuantScheme
 from edgekit.quantization.units import Units
-from edgekit.quantization.wrappers import is_masked, is_rnn, wrap
+from edgekit.quantization.wrappers import is_rnn, wrap
 
 # What computes an output is called so, as its rounding has its name.
 RENAMED = "quant_"
@@ -45,6 +54,9 @@ _FLOAT_READERS = {
 }
 
 
+_WRAPPED = (Kind.COMPOSITE, Kind.WEIGHTED, Kind.BATCHNORM)
+
+
 @dataclass
 class Value:
     """A tensor of the new graph: as computed, and as rounded once something needs it so."""
@@ -55,6 +67,8 @@ class Value:
     rounding: FakeQuantize | None = None
     fixed_range: tuple[float, float] | None = None
     constant: bool = False
+    lowest: float | None = None  # what lies below is as good as this
+    hidden: float | None = None  # what a mask puts in, before a softmax
     scheme: QuantScheme | None = None  # of what computes it; None for inputs and float
 
     @property
@@ -106,6 +120,7 @@ def quantize_graph(
     runs: int = 1,
     learned: bool | None = None,
     legacy: bool = False,
+    masks: bool = True,
 ) -> QuantizedGraph:
     """The graph with its layers wrapped in place and its tensors rounded.
 
@@ -120,6 +135,7 @@ def quantize_graph(
             `1`.
         learned: Whether scales of kernels are learned. Defaults to `None`: as the scheme says.
         legacy: See `GraphQuantizer`. Defaults to `False`.
+        masks: See `GraphQuantizer`. Defaults to `True`.
     """
     quantizer = GraphQuantizer(
         lambda operation: scheme,
@@ -129,6 +145,7 @@ def quantize_graph(
         runs=runs,
         learned=learned,
         legacy=legacy,
+        masks=masks,
     )
     weights = {id(tensor) for tensor in constants}
     values = {}
@@ -164,6 +181,7 @@ class GraphQuantizer:
         learned: Whether scales of kernels are learned; None as the scheme says.
         legacy: Whether the graph is that of a layer from a file of before ranges had sites, which
             has no state for what is rounded since.
+        masks: Whether attention with a mask becomes integer; in older files it is float.
     """
 
     scheme_of: Callable[[keras.Operation], QuantScheme | None]
@@ -174,6 +192,7 @@ class GraphQuantizer:
     runs: int = 1
     learned: bool | None = None
     legacy: bool = False
+    masks: bool = True
     layers: list[keras.layers.Layer] = field(default_factory=list)
     left_float: list[tuple[str, str]] = field(default_factory=list)
     wrappers: dict[Hashable, QuantizeWrapper] = field(default_factory=dict)
@@ -187,12 +206,28 @@ class GraphQuantizer:
     def emit(self, graph: Graph, values: dict[int, Value], constants=()) -> None:
         """Emit all calls; `values[id(tensor)]` holds the inputs before and all tensors after."""
         units = Units(graph, lambda op: self.scheme_of(op) is not None, constants, self.solitary)
+        if self.masks:
+            self._bring_summands_near(graph, units, values)
         # What is computed from weights alone may be needed by a call at the same depth.
         for constants_first in (True, False):
             for call in graph.calls:
                 constant = units.constant(call.outputs[0])
                 if constant == constants_first and not units.absorbed(call):
                     self._emit_call(call, units, values)
+
+    def _bring_summands_near(self, graph: Graph, units: Units, values) -> None:
+        """Let inputs that are added to scores, as masks are, be no lower than ADD can add."""
+        for tensor in graph.inputs:
+            if not _is_float(tensor) or not units.is_only_added(tensor):
+                continue
+            value = values[id(tensor)]
+            if value.rounded is None:
+                value.lowest = LOWEST_SUMMAND
+            elif self.inside and units.is_added_to_computed(
+                tensor
+            ):  # it is on a grid of the graph around this one
+                near = ops.maximum(value.rounded, LOWEST_SUMMAND)
+                values[id(tensor)] = Value(near, value.name)
 
     def _emit_call(self, call, units: Units, values) -> None:
         kind, layer = units.kind(call), isinstance(call.operation, keras.layers.Layer)
@@ -206,10 +241,7 @@ class GraphQuantizer:
             self._emit_float(call, values, read_rounded=chosen)
         elif kind == Kind.NESTED:
             self._emit_nested(call, values)
-        elif layer and is_masked(call) and not is_rnn(call.operation):
-            self.left_float.append((call.operation.name, "a mask reaches it"))
-            self._emit_float(call, values)
-        elif layer and (kind in (Kind.COMPOSITE, Kind.WEIGHTED, Kind.BATCHNORM) or _is_chain(call)):
+        elif layer and (kind in _WRAPPED or _is_chain(call) or self._masked(call, values)):
             self._emit_wrapped(call, units.tail(call), values)
         elif kind is None:
             self._emit_expanded(call, values)
@@ -238,6 +270,8 @@ class GraphQuantizer:
         bits = self.scheme_of(call.operation).activation_bits
         expand = expansion_of(call.operation, by_length=bits == 8 and not self.legacy)
         why = "LiteRT has no integer kernel for it"
+        if not self.masks and has_mask(call):
+            expand, why = None, "attention with a mask, in a file from an earlier version"
         if expand is not None:
             try:
                 self._expand(call, expand, values)
@@ -268,6 +302,8 @@ class GraphQuantizer:
     def _emit_fine(self, call, values):
         (source,) = call.input_tensors
         if values[id(source)].rounded is None:
+            if call.operation.fixed_range:
+                values[id(source)].fixed_range = call.operation.fixed_range
             self._round(values[id(source)], self.scheme_of(call.operation), bits=16)
         values[id(call.outputs[0])] = values[id(source)]
 
@@ -277,29 +313,44 @@ class GraphQuantizer:
             id(t): self._rounded(values, t, self._any_scheme(model)) for t in call.input_tensors
         }
         if id(model) not in self.nested:
-            self.nested[id(model)] = self._quantize_nested(model)
+            # Keras may add masks to what it is called with.
+            given = call.input_tensors[: len(Graph(model).inputs)]
+            masks = [mask_of(tensors[id(t)]) for t in given]
+            self.nested[id(model)] = self._quantize_nested(model, masks)
         new_model, on_grid = self.nested[id(model)]
         args, kwargs = fill_in(call, tensors)
         outputs = tree.flatten(new_model(*args, **kwargs, **self._site(call)))
-        for old, new, rounded in zip(call.outputs, outputs, on_grid, strict=True):
+        inner = tree.flatten(new_model.output)
+        for old, new, rounded, known in zip(call.outputs, outputs, on_grid, inner, strict=True):
+            expect_mask(new, mask_of(known))  # of which Keras says nothing before it runs
             values[id(old)] = Value(new, model.name, rounded=new if rounded else None)
+
+    def _masked(self, call, values) -> bool:
+        return computes_with_mask(call, [values[id(t)].tensor for t in call.input_tensors])
 
     def _any_scheme(self, model):
         found = (self.scheme_of(call.operation) for call in Graph(model).calls)
         return next((scheme for scheme in found if scheme is not None), QuantScheme())
 
-    def _quantize_nested(self, model) -> tuple[keras.Model, list[bool]]:
+    def _quantize_nested(self, model, masks) -> tuple[keras.Model, list[bool]]:
         # What is shared stays so.
         inner = replace(self, layers=[], left_float=[], runs=self._sites_of(id(model)), _names={})
-        new, values = inner.rebuild(Graph(model), inputs_rounded=True)
+        new, values = inner.rebuild(Graph(model), inputs_rounded=True, masks=masks)
         self.left_float += [(f"{model.name}/{what}", why) for what, why in inner.left_float]
         self.layers += inner.layers
         return new, [value.rounded is not None for value in values]
 
     def _emit_wrapped(self, call, tail, values):
         scheme = self.scheme_of(call.operation)
-        inputs = _data(call) if is_masked(call) else call.input_tensors
+        recurrent, flags = is_rnn(call.operation), self._site(call)
+        # Keras hands the mask on, beside what a wrapper of one op is called with.
+        alone = recurrent or kind_of(call.operation) in (Kind.WEIGHTED, Kind.BATCHNORM)
+        inputs = _data(call) if alone else call.input_tensors
         tensors = [self._rounded(values, t, scheme) for t in inputs]
+        if recurrent and call.arguments.kwargs.get("mask") is not None:
+            flags["mask"] = fill_in(
+                call, {id(t): values[id(t)].tensor for t in call.input_tensors}
+            )[1]["mask"]
         key = computation(call)
         if key not in self.wrappers:
             followers = [self.own(part.operation) for part in tail if _is_layer(part)]
@@ -308,12 +359,12 @@ class GraphQuantizer:
                 followers,
                 call,
                 scheme,
+                [*map(mask_of, tensors)],
                 self._sites_of(key),
                 self.learned,
             )
             self._share_layer(call.operation, self.wrappers[key])
         wrapper = self.wrappers[key]
-        flags = self._site(call)
         for part in (call, *tail):
             if part.arguments.kwargs.get("training") is not None:
                 flags["training"] = part.arguments.kwargs["training"]
@@ -391,13 +442,26 @@ class GraphQuantizer:
                 tensors[id(t)] = value.tensor
             else:
                 tensors[id(t)] = self._rounded(values, t, scheme)
-        outputs = self._apply(call, tensors, round_constants=kind == Kind.COMPUTE)
+        hidden = units.hidden(call)
+        added = units.is_summand(call) or hidden is not None and kind == Kind.COMPUTE
+        outputs = self._apply(call, tensors, round_constants=kind == Kind.COMPUTE, added=added)
         if len(outputs) == 1:
             fixed = fixed_range_of(call.operation, scheme.activation_bits)
+            if kind == Kind.PICK:
+                fixed = self._range_beside_zeros(call, values)
             self._finish_unit(call, units.tail(call), outputs[0], values, fixed)
+            if hidden is not None:
+                values[id(call.outputs[0])].hidden = hidden
             return
         for old, new in zip(call.outputs, outputs, strict=True):
             values[id(old)] = Value(new, call.operation.name, scheme=scheme)
+
+    def _range_beside_zeros(self, call, values) -> tuple[float, float] | None:
+        """The prescribed range of what a `where` picks from or replaces by zeros, if one is."""
+        data = _data(call)
+        if type(call.operation).__name__ != "Where" or len(data) != 1 or has_numbers(call):
+            return None
+        return values[id(data[0])].fixed_range
 
     def _moves_data(self, call, values) -> bool:
         """Whether the call has one float input, which is no table of constants."""
@@ -430,8 +494,10 @@ class GraphQuantizer:
 
     # Pieces
 
-    def _apply(self, call, tensors, round_constants=False) -> list[keras.KerasTensor]:
+    def _apply(self, call, tensors, round_constants=False, added=False) -> list[keras.KerasTensor]:
         args, kwargs = fill_in(call, tensors)
+        if added:
+            args, kwargs = with_summand_in_reach(args, kwargs)
         operation = self.own(call.operation)
         if isinstance(operation, keras.layers.Layer):
             self._keep(operation)
@@ -504,6 +570,8 @@ class GraphQuantizer:
             bits=bits,
             name=self._name(f"{value.name}_range"),
             sites=self.runs,
+            hidden=value.hidden,
+            lowest=value.lowest,
         )
         value.rounded = value.rounding(value.raw)
         self._follow_training(value.rounding)
@@ -515,11 +583,14 @@ class GraphQuantizer:
 
     # Whole models
 
-    def rebuild(self, graph: Graph, inputs_rounded=False) -> tuple[keras.Model, list[Value]]:
+    def rebuild(
+        self, graph: Graph, inputs_rounded=False, masks=()
+    ) -> tuple[keras.Model, list[Value]]:
         """The model of the graph, emitted anew, with what it computes rounded; its outputs."""
         values, inputs = {}, {}
-        for old in graph.inputs:
+        for old, mask in zip(graph.inputs, masks or [None] * len(graph.inputs), strict=True):
             new = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=source_name(old))
+            expect_mask(new, mask)
             inputs[id(old)] = new
             value = values[id(old)] = Value(new, source_name(old))
             value.rounded = new if inputs_rounded or not _is_float(new) else None

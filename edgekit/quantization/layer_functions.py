@@ -2,18 +2,25 @@
 
 import math
 from collections.abc import Callable
+from inspect import signature
 
 import keras
 import numpy as np
 from keras import layers as kl
-from keras import ops
+from keras import ops, tree
 
-from edgekit.quantization.expansions import affine, einsum, normalized
+from edgekit.quantization.expansions import affine, averaged, einsum, normalized
+from edgekit.quantization.masks import HIDDEN
 
 
-def function_of(layer: keras.layers.Layer) -> Callable:
-    """What to trace for the layer: its own `call`, or an equal function that converts better."""
-    if not has_function(layer):
+def function_of(layer: keras.layers.Layer, masks: bool = True) -> Callable:
+    """What to trace for the layer: its own `call`, or an equal function that converts better.
+
+    Args:
+        layer: The layer.
+        masks: Whether layers that may have a mask have such a function. Defaults to `True`.
+    """
+    if not has_function(layer) or (type(layer) in _MASKED and not masks):
         return layer.call
     function = _FUNCTIONS[type(layer)]
     return lambda *args, **kwargs: function(layer, *args, **kwargs)
@@ -85,17 +92,80 @@ def _upsampling(layer, inputs, **flags):
     return ops.image.resize(inputs, size, interpolation=layer.interpolation)
 
 
-def _time_distributed(layer, inputs, **flags):
+def _softmax(layer, inputs, mask=None):
+    axes = list(np.atleast_1d(layer.axis))
+    if len(axes) > 1:
+        raise NotImplementedError("a softmax over several axes")
+    if mask is None:
+        return ops.softmax(inputs, axis=axes[0])
+    if keras.backend.standardize_dtype(mask.dtype) != "bool":
+        mask = mask > 0.5
+    outputs = ops.softmax(ops.where(mask, inputs, HIDDEN), axis=axes[0])
+    return ops.where(mask, outputs, 0.0)  # also where all of an axis is masked
+
+
+def _multi_head(layer, *args, **kwargs):
+    given = signature(layer.call).bind(*args, **kwargs).arguments
+    if given.pop("use_causal_mask", False):  # made of sizes that the layer forgets on the way
+        causal = _causal(given["query"].shape[1], given["value"].shape[1])
+        mask = given.get("attention_mask")
+        given["attention_mask"] = (
+            causal if mask is None else ops.logical_and(ops.cast(mask, "bool"), causal)
+        )
+    return layer.call(**given)
+
+
+def _causal(queries: int | None, values: int | None) -> np.ndarray:
+    if None in (queries, values):
+        raise NotImplementedError("a causal mask over a length that is left open")
+    return np.tri(queries, values, dtype=bool)[None]
+
+
+def _attention(layer, inputs, mask=None, use_causal_mask=False, **flags):
+    query, value = inputs[:2]
+    key = inputs[2] if len(inputs) > 2 else value
+    scores = layer._calculate_scores(query=query, key=key)
+    of_query, of_value = (mask or [None, None])[:2]
+    shown = None if of_value is None else ops.expand_dims(ops.cast(of_value, "bool"), -2)
+    if use_causal_mask:
+        causal = _causal(*scores.shape[1:])
+        shown = causal if shown is None else ops.logical_and(shown, causal)
+    if shown is not None:
+        scores = ops.where(shown, scores, HIDDEN)
+    weights = ops.softmax(scores, axis=-1)
+    outputs = ops.matmul(weights, value)
+    if of_query is not None:
+        outputs = ops.where(ops.expand_dims(ops.cast(of_query, "bool"), -1), outputs, 0.0)
+    return (outputs, weights) if flags.get("return_attention_scores") else outputs
+
+
+def _global_average(layer, inputs, mask=None):
+    if layer.data_format == "channels_first":
+        raise NotImplementedError("data_format='channels_first' has no integer kernels in LiteRT")
+    if mask is None:
+        return ops.mean(inputs, axis=1, keepdims=layer.keepdims)
+    average = averaged(inputs, mask)
+    return average if layer.keepdims else ops.squeeze(average, 1)
+
+
+def _time_distributed(layer, inputs, mask=None, **flags):
+    if mask is not None and "mask" in signature(layer.layer.call).parameters:
+        raise NotImplementedError("a TimeDistributed that hands a mask on")
     steps = inputs.shape[1]
     flat = ops.reshape(inputs, (-1, *inputs.shape[2:]))
     outputs = layer.layer(flat)
     return ops.reshape(outputs, (-1, steps, *outputs.shape[1:]))
 
 
-def _bidirectional(layer, inputs, **flags):
-    if layer.return_state:
-        raise NotImplementedError("a Bidirectional that returns its states")
-    forward, backward = layer.forward_layer(inputs), layer.backward_layer(inputs)
+def _bidirectional(layer, inputs, initial_state=None, mask=None, **flags):
+    half = len(initial_state or []) // 2
+    starts = (initial_state[:half], initial_state[half:]) if initial_state else (None, None)
+    forward, backward = (
+        tree.flatten(each(inputs, initial_state=start, mask=mask))
+        for each, start in zip((layer.forward_layer, layer.backward_layer), starts, strict=True)
+    )
+    states = [*forward[1:], *backward[1:]]
+    forward, backward = forward[0], backward[0]
     if layer.return_sequences:
         backward = ops.flip(backward, axis=1)
     merges = {
@@ -105,17 +175,32 @@ def _bidirectional(layer, inputs, **flags):
         "mul": lambda: forward * backward,
         None: lambda: (forward, backward),
     }
-    return merges[layer.merge_mode]()
+    merged = merges[layer.merge_mode]()
+    if not layer.return_state:
+        return merged
+    return (*merged, *states) if layer.merge_mode is None else (merged, *states)
 
 
 _FUNCTIONS = {
+    kl.AdditiveAttention: _attention,
+    kl.Attention: _attention,
     kl.Bidirectional: _bidirectional,
     kl.EinsumDense: _einsum_dense,
     kl.Embedding: _embedding,
+    kl.GlobalAveragePooling1D: _global_average,
+    kl.GroupQueryAttention: _multi_head,
     kl.GroupNormalization: _group_normalization,
+    kl.MultiHeadAttention: _multi_head,
     kl.Normalization: _normalization,
     kl.Rescaling: _rescaling,
     kl.Resizing: _resizing,
+    kl.Softmax: _softmax,
     kl.TimeDistributed: _time_distributed,
     kl.UpSampling2D: _upsampling,
 }
+_MASKED = (
+    kl.AdditiveAttention,
+    kl.Attention,
+    kl.GroupQueryAttention,
+    kl.MultiHeadAttention,
+)

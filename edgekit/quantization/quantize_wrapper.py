@@ -1,5 +1,7 @@
 """What all wrappers of quantisation-aware training have in common."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import keras
@@ -64,6 +66,8 @@ class QuantizeWrapper(keras.layers.Wrapper):
         raise NotImplementedError
 
     def compute_mask(self, inputs, previous_mask=None):
+        if not all(layer.supports_masking for layer in self.inner_layers()):
+            return None  # Keras lets no mask past such a layer
         return self.layer.compute_mask(inputs, previous_mask)
 
     def output_facts(self, count: int) -> list[tuple[bool, tuple[float, float] | None]]:
@@ -96,6 +100,18 @@ class QuantizeWrapper(keras.layers.Wrapper):
         copies = [copy_layer(layer) for layer in self.inner_layers()]
         self._restore(copies[0])
         return copies
+
+    @contextmanager
+    def as_written(self) -> Iterator[None]:
+        """Within it the layer inside is as its user wrote it: what the wrapper took is back."""
+        names = ("activation", "activity_regularizer")
+        taken = {name: getattr(self.layer, name) for name in names if hasattr(self.layer, name)}
+        self._restore(self.layer)
+        try:
+            yield
+        finally:
+            for name, value in taken.items():
+                setattr(self.layer, name, value)
 
     def _restore(self, layer: keras.layers.Layer) -> None:
         """Give a copy of the layer inside what the wrapper took from it."""

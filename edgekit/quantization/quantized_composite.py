@@ -1,6 +1,7 @@
 """A layer that is several ops: its own computation, with each op rounded."""
 
 from collections import defaultdict
+from contextlib import ExitStack, contextmanager
 from inspect import signature
 
 import keras
@@ -14,6 +15,7 @@ from edgekit.core.tracing import own_variables, placeholder, trace_layer
 from edgekit.quantization.call_sites import RunsGraph
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.layer_functions import function_of, has_function
+from edgekit.quantization.masks import attach_masks, implied_masks, mask_of
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 
 
@@ -33,15 +35,21 @@ class QuantizedComposite(RunsGraph, QuantizeWrapper):
         sites: How often it is called in all. Defaults to `1`.
         learned: Whether scales of its kernels are learned. Defaults to `None`: as the scheme
             says.
+        masks: For each of these tensors the shape of the mask that Keras hands on beside it, or
+            None. Defaults to `None`: there is none.
     """
 
-    def __init__(self, layer, arguments, dtypes, scheme=None, sites=1, learned=None, **kwargs):
+    def __init__(
+        self, layer, arguments, dtypes, scheme=None, sites=1, learned=None, masks=None, **kwargs
+    ):
         super().__init__(layer, scheme, sites, **kwargs)
         self.arguments = arguments
         self.dtypes = list(dtypes)
+        self.masks = [shape and tuple(shape) for shape in masks or [None] * len(self.dtypes)]
         self.learned = learned
         self.quantized = self._found = None
-        self.legacy = False
+        self.legacy = self.before_masks = False
+        self._ends_mask = [False] * len(self.dtypes)
 
     def build(self, input_shape):
         shapes = [input_shape] if len(self.dtypes) == 1 else input_shape
@@ -49,14 +57,15 @@ class QuantizedComposite(RunsGraph, QuantizeWrapper):
             keras.Input(batch_shape=tuple(shape), dtype=dtype)
             for shape, dtype in zip(shapes, self.dtypes, strict=True)
         ]
+        masks = [keras.Input(batch_shape=s, dtype="bool") for s in self.masks if s]
         args, kwargs = self._call_arguments(inputs)
         build_by_call(self.layer, *args, **kwargs)
         # The two know each other: a layer inside may be a composite too.
         from edgekit.quantization.graph_quantizer import quantize_graph
 
         try:
-            graph, weights, self._variables = self._trace(inputs)
-            rounded = [True] * len(inputs) + [False] * len(weights)
+            graph, weights, self._variables = self._trace([*inputs, *masks])
+            rounded = [True] * len([*inputs, *masks]) + [False] * len(weights)
             found = quantize_graph(
                 graph,
                 self.scheme,
@@ -65,10 +74,13 @@ class QuantizedComposite(RunsGraph, QuantizeWrapper):
                 runs=self.sites,
                 learned=self.learned,
                 legacy=self.legacy,
+                masks=not self.before_masks,
             )
         except Exception as error:  # it is the user's code: it may raise anything
             self._build_unfollowed(error)
             return
+        for i, tensor in enumerate(graph.inputs[: len(self.masks)]):
+            self._ends_mask[i] |= self.masks[i] is not None and mask_of(tensor) is None
         self._found, self.inner = found, found.layers
         self.left_float = found.left_float
         self.quantized = found.function
@@ -83,10 +95,14 @@ class QuantizedComposite(RunsGraph, QuantizeWrapper):
         tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         if self.quantized is None:
             return self._call_unfollowed(tensors, training)
+        masks, given = self._masks_of(tensors), tensors
         tensors = [
             ops.cast(tensor, dtype) for tensor, dtype in zip(tensors, self.dtypes, strict=True)
         ]
-        outputs = self.quantized([*tensors, *map(full_precision, self._variables)])
+        masked = [t for t, shape in zip(tensors, self.masks, strict=True) if shape]
+        attach_masks(masked, masks)  # a cast has lost them
+        outputs = self.quantized([*tensors, *masks, *map(full_precision, self._variables)])
+        self._end_masks(given)
         return tree.map_structure(self._to_compute_dtype, outputs)
 
     def compute_output_spec(self, inputs, training=None, site=0):
@@ -94,10 +110,23 @@ class QuantizedComposite(RunsGraph, QuantizeWrapper):
         if self.quantized is None:
             args, kwargs = self._call_arguments(tensors)
             return self.layer.compute_output_spec(*args, **kwargs)
-        outputs = self.quantized.compute_output_spec([*tensors, *map(placeholder, self._variables)])
+        masks = [keras.KerasTensor(shape, "bool") for shape in self.masks if shape]
+        outputs = self.quantized.compute_output_spec(
+            [*tensors, *masks, *map(placeholder, self._variables)]
+        )
+        self._end_masks(tensors)
         return tree.map_structure(
             lambda t: keras.KerasTensor(t.shape, self._output_dtype(t.dtype)), outputs
         )
+
+    def compute_mask(self, inputs, previous_mask=None):
+        if not self.layer.supports_masking:
+            return None
+        args, kwargs = self._call_arguments(tree.flatten(inputs))
+        of_args, of_kwargs = self._call_arguments(tree.flatten(previous_mask))
+        given = kwargs.get("mask")
+        first = [*of_args, *of_kwargs.values()][0] if given is None else given
+        return self.layer.compute_mask([*args, *kwargs.values()][0], first)
 
     def output_facts(self, count):
         return self._facts if self.quantized is not None else super().output_facts(count)
@@ -114,9 +143,20 @@ class QuantizedComposite(RunsGraph, QuantizeWrapper):
         for quantizer, kernel in zip(self.quantizers, self._kernels, strict=True):
             quantizer.start_from(kernel)
 
+    @contextmanager
+    def as_written(self):
+        with super().as_written(), self._inside_as_written():
+            yield
+
+    def plain_layers(self):
+        with self._inside_as_written():
+            return super().plain_layers()
+
     def get_config(self):
-        config = {**super().get_config(), "arguments": self.arguments, "dtypes": self.dtypes}
-        return {**config, "learned": self.learned}
+        with self._inside_as_written():
+            config = super().get_config()
+        config = {**config, "arguments": self.arguments, "dtypes": self.dtypes}
+        return {**config, "learned": self.learned, "masks": self.masks}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -124,13 +164,46 @@ class QuantizedComposite(RunsGraph, QuantizeWrapper):
         config.setdefault("learned", False)  # saved before kernels in here had learned scales
         layer = super().from_config({**config, "arguments": None}, custom_objects)
         layer.arguments = arguments
+        # Files of before have no state for what is rounded since.
         layer.legacy = "sites" not in config
+        layer.before_masks = "masks" not in config
         return layer
+
+    def _attach(self, tensors, masks) -> None:
+        masks = iter(masks)
+        attach_masks(tensors, [shape and next(masks) for shape in self.masks])
+
+    def _end_masks(self, tensors) -> None:
+        """As MultiHeadAttention does, take masks from tensors: what reads them later has none."""
+        for tensor, ends in zip(tensors, self._ends_mask, strict=True):
+            if ends:
+                attach_masks([tensor], [None])
+
+    def _masks_of(self, tensors) -> list:
+        """The masks that come with the tensors where the layer was built for some."""
+        found = []
+        for tensor, shape in zip(tensors, self.masks, strict=True):
+            if shape is not None:
+                mask = mask_of(tensor)
+                shown = ops.shape(tensor)[: len(shape)]
+                found.append(ops.ones(shown, "bool") if mask is None else ops.cast(mask, "bool"))
+        return found
+
+    @contextmanager
+    def _inside_as_written(self):
+        """Within it the layers in the layer have back what wrappers in here took from them."""
+        with ExitStack() as stack:
+            for layer in () if self._found is None else self._found.layers:
+                if isinstance(layer, QuantizeWrapper):
+                    stack.enter_context(layer.as_written())
+            yield
 
     def _call_arguments(self, tensors):
         return _filled(self.arguments, tensors)
 
     def _trace(self, inputs):
+        if getattr(self.layer, "stateful", False):
+            raise NotImplementedError("it keeps its states from call to call (stateful=True)")
         own = [v for v in own_variables(self.layer) if _holds_data(v)]
         keeps_state = any(not v.trainable for v in own) and self.layer.trainable
         if keeps_state and not has_function(self.layer):
@@ -144,11 +217,19 @@ class QuantizedComposite(RunsGraph, QuantizeWrapper):
 
     def _trace_call(self, inputs, training=None):
         def compute(*tensors):
+            tensors, given = tensors[: len(self.masks)], tensors[len(self.masks) :]
+            self._attach(tensors, given)
             args, kwargs = self._call_arguments(tensors)
+            kwargs = {**kwargs, **implied_masks(self.layer, args, kwargs)}
             if training is None:
-                return function_of(self.layer)(*args, **kwargs)
-            return self.layer.call(*args, **{**kwargs, "training": training})
+                outputs = function_of(self.layer, not self.before_masks)(*args, **kwargs)
+            else:
+                outputs = self.layer.call(*args, **{**kwargs, "training": training})
+            for i, tensor in enumerate(tensors):
+                self._ends_mask[i] |= self.masks[i] is not None and mask_of(tensor) is None
+            return outputs
 
+        self._attach(inputs[: len(self.masks)], inputs[len(self.masks) :])
         return trace_layer(self.layer, compute, inputs, _holds_data)
 
     def _asks_for_training(self) -> bool:

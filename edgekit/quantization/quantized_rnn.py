@@ -18,7 +18,8 @@ class QuantizedRNN(QuantizeWrapper):
     """An LSTM, GRU or other RNN whose cell rounds what each of its operations gives.
 
     Training loops over time; at inference, and so in LiteRT, the loop is unrolled, which has
-    no control flow and stores each kernel once.
+    no control flow and stores each kernel once. It is called with the sequence, or with a list of
+    it and the states to start from.
 
     Args:
         layer: The recurrent layer, not stateful and without dropout between steps.
@@ -47,8 +48,9 @@ class QuantizedRNN(QuantizeWrapper):
         )
 
     def build(self, input_shape):
-        super().build(input_shape)
-        self.loop.build(input_shape)
+        sequence, *states = _as_list(input_shape)
+        super().build(sequence)
+        self.loop.build(sequence, states or None)
         for layer in self._ranges():
             layer.in_loop = True
         self.left_float = self.cell.left_float
@@ -65,10 +67,13 @@ class QuantizedRNN(QuantizeWrapper):
         return super().from_config(config, custom_objects)
 
     def call(self, inputs, training=None, mask=None, site=0):
+        sequence, *states = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        if isinstance(mask, (list, tuple)):
+            mask = None  # Keras hands no mask on beside states: only one that the caller gives
         with at_site(site):
-            return self._loop_over(inputs, training, mask)
+            return self._loop_over(sequence, states or None, training, mask)
 
-    def _loop_over(self, inputs, training, mask):
+    def _loop_over(self, inputs, states, training, mask):
         # Where shapes are open the loop cannot be unrolled.
         self.loop.unroll = not training and inputs.shape[1] is not None
         cell = self.layer.cell
@@ -77,7 +82,12 @@ class QuantizedRNN(QuantizeWrapper):
             kept = kept[0] if isinstance(kept, (list, tuple)) else kept
             inputs = inputs * ops.expand_dims(kept, 1)
             cell.reset_dropout_mask()
-        outputs = self.loop(inputs, mask=mask, training=training)
+        # Keras's unrolled loop hides outputs by a mask that it has not turned round.
+        turned = self.layer.go_backwards and mask is not None
+        self.loop.go_backwards = self.layer.go_backwards and not turned
+        if turned:
+            inputs, mask = ops.flip(inputs, 1), ops.flip(mask, 1)
+        outputs = self.loop(inputs, initial_state=states, mask=mask, training=training)
         for layer in self._ranges() if training else ():
             layer.synchronize()
         return outputs
@@ -86,10 +96,22 @@ class QuantizedRNN(QuantizeWrapper):
         return [layer for layer in all_layers(self.cell) if isinstance(layer, FakeQuantize)]
 
     def compute_output_shape(self, input_shape):
-        return self.layer.compute_output_shape(input_shape)
+        return self.layer.compute_output_shape(_as_list(input_shape)[0])
+
+    def apply_plain(self, layers, inputs, training=None, mask=None):
+        sequence, *states = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        options = {"initial_state": states} if states else {}
+        if mask is not None:
+            options["mask"] = mask
+        return layers[0](sequence, **options)
 
     def output_facts(self, count):
         return [(not self.left_float, None)] * count
+
+
+def _as_list(shape) -> list[tuple]:
+    """The shapes of several tensors, or of one."""
+    return list(shape) if isinstance(shape[0], (list, tuple)) else [shape]
 
 
 class QuantizedCell(keras.layers.Layer):
@@ -122,7 +144,8 @@ class QuantizedCell(keras.layers.Layer):
         states = [keras.Input(batch_shape=(None, size)) for size in sizes]
 
         def step(inputs, *states):
-            outputs, new_states = self.cell.call(inputs, list(states), training=False)
+            packed = self._packed(states)
+            outputs, new_states = self.cell.call(inputs, packed, training=False)
             return [outputs, *tree.flatten(new_states)]
 
         graph, weights, self._variables = trace_layer(self.cell, step, [inputs, *states])
@@ -149,7 +172,13 @@ class QuantizedCell(keras.layers.Layer):
         tensors = [ops.cast(t, "float32") for t in [inputs, *tree.flatten(states)]]
         outputs = self.step([*tensors, *map(full_precision, self._variables)])
         outputs, *states = [ops.cast(t, self.compute_dtype) for t in outputs]
-        return outputs, states
+        return outputs, self._packed(states)
+
+    def _packed(self, states) -> list:
+        """The states as the cell has them: those of several cells in a list each."""
+        sizes = self.state_size
+        sizes = list(sizes) if isinstance(sizes, (list, tuple)) else [sizes]
+        return tree.pack_sequence_as(sizes, list(states))
 
     def get_initial_state(self, batch_size=None):
         return self.cell.get_initial_state(batch_size=batch_size)

@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers as kl
 
 from edgekit.core.graph import Graph
+from edgekit.quantization.masks import LOWEST_SUMMAND, hiding_constant, makes_summand
 from edgekit.quantization.policy import Kind, activation_of, fuses, kind_of
 
 # Two-input ops into which LiteRT's converter fuses a ReLU.
@@ -35,6 +36,7 @@ class Units:
     ):
         self._solitary = solitary
         self._graph = graph
+        self._makers = {id(tensor): call for call in graph.calls for tensor in call.outputs}
         self._chosen = chosen
         self._constants = self._spread({id(t) for t in constants})
         heads = [c for c in graph.calls if self.kind(c) in (Kind.WEIGHTED, Kind.COMPUTE)]
@@ -75,6 +77,71 @@ class Units:
         if self.kind(consumer) == Kind.VIEW and len(consumer.outputs) == 1:
             return self.feeds_pick(consumer.outputs[0])
         return self.kind(consumer) == Kind.PICK
+
+    def hidden(self, call: Any) -> float | None:
+        """What hides some of the values that the call gives to a softmax; None for other calls."""
+        if not self._feeds_softmax(call.outputs[0]):
+            return None
+        value = hiding_constant(call)
+        if value is None and self._adds_summand(call):
+            value = LOWEST_SUMMAND
+        return value
+
+    def is_summand(self, call: Any) -> bool:
+        """Whether the call makes what a mask adds to scores before a softmax, and no more."""
+        return makes_summand(call) and self.is_only_added(call.outputs[0])
+
+    def _adds_summand(self, call) -> bool:
+        if type(call.operation).__name__ != "Add":
+            return False
+        sources = [(t, self._origin(t)) for t in call.input_tensors]
+        return any(
+            self.is_summand(source) if source is not None else self.is_only_added(tensor)
+            for tensor, source in sources
+        )
+
+    def _origin(self, tensor):
+        """The call that makes the values which a tensor shows."""
+        call = self._makers.get(id(tensor))
+        if call is not None and self.kind(call) == Kind.VIEW and call.input_tensors:
+            return self._origin(call.input_tensors[0])
+        return call
+
+    def is_only_added(self, tensor: keras.KerasTensor) -> bool:
+        """Whether all that is done with the tensor is to add it to scores before a softmax."""
+        consumers = self._graph.consumers(tensor)
+        return bool(consumers) and all(
+            consumer is not None
+            and (
+                self.is_only_added(consumer.outputs[0])
+                if self.kind(consumer) == Kind.VIEW
+                else type(consumer.operation).__name__ == "Add"
+                and self._feeds_softmax(consumer.outputs[0])
+            )
+            for consumer in consumers
+        )
+
+    def is_added_to_computed(self, tensor: keras.KerasTensor) -> bool:
+        """Whether what it is added to is computed, and neither weights nor another input."""
+        return all(
+            self.is_added_to_computed(call.outputs[0])
+            if self.kind(call) == Kind.VIEW
+            else any(
+                self._origin(t) is not None and not self.constant(t)
+                for t in call.input_tensors
+                if t is not tensor
+            )
+            for call in self._graph.consumers(tensor)
+        )
+
+    def _feeds_softmax(self, tensor: keras.KerasTensor) -> bool:
+        consumer = self._graph.sole_consumer(tensor)
+        if consumer is None:
+            return False
+        if self.kind(consumer) == Kind.VIEW and len(consumer.outputs) == 1:
+            return self._feeds_softmax(consumer.outputs[0])
+        softmax = isinstance(consumer.operation, kl.Softmax)
+        return softmax or activation_of(consumer.operation) == "softmax"
 
     def _spread(self, constants: set[int]) -> set[int]:
         for call in self._graph.calls:

@@ -1,6 +1,5 @@
 """Which wrapper a layer gets."""
 
-from inspect import signature
 from typing import Any
 
 import keras
@@ -22,6 +21,7 @@ def wrap(
     followers: list[keras.layers.Layer],
     call: Any,
     scheme: QuantScheme,
+    masks: list,
     sites: int = 1,
     learned: bool | None = None,
 ) -> QuantizeWrapper:
@@ -32,6 +32,7 @@ def wrap(
         followers: The layers after it that go inside: BatchNorm, an activation.
         call: The call of the original layer in its graph.
         scheme: How to quantise.
+        masks: The masks that come with its input tensors, None for those without.
         sites: How often the layer is called in all. Defaults to `1`.
         learned: Whether scales of kernels inside a layer that is several ops are learned.
             Defaults to `None`: as the scheme says.
@@ -51,23 +52,17 @@ def wrap(
         return QuantizedBatchNorm(layer, followers[0] if followers else None, scheme, sites)
     if type(layer) is kl.PReLU:
         return QuantizedPReLU(layer, scheme, sites)
-    if is_rnn(layer) and len(call.input_tensors) == 1 + is_masked(call):
+    if is_rnn(layer):
         return QuantizedRNN(layer, scheme, sites, learned)
     arguments, dtypes = call_arguments(call)
-    return QuantizedComposite(layer, arguments, dtypes, scheme, sites, learned)
+    shapes = [None if mask is None else tuple(mask.shape) for mask in masks]
+    return QuantizedComposite(layer, arguments, dtypes, scheme, sites, learned, shapes)
 
 
 def is_rnn(layer: keras.layers.Layer) -> bool:
-    """Whether it is a loop over a cell of keras.ops that starts from zeros."""
+    """Whether it is a loop over a cell of keras.ops that keeps no state."""
     if type(layer) not in (kl.LSTM, kl.GRU, kl.SimpleRNN, kl.RNN) or layer.stateful:
         return False
     stacked = isinstance(layer.cell, kl.StackedRNNCells)
-    return not stacked and not getattr(layer.cell, "recurrent_dropout", 0)
-
-
-def is_masked(call: Any) -> bool:
-    """Whether Keras hands the layer a mask that came with its input."""
-    layer = call.operation
-    takes_mask = any(name.endswith("mask") for name in signature(layer.call).parameters)
-    with_mask = any(getattr(t, "_keras_mask", None) is not None for t in call.input_tensors)
-    return takes_mask and with_mask
+    cells = layer.cell.cells if stacked else [layer.cell]
+    return not any(getattr(cell, "recurrent_dropout", 0) for cell in cells)

@@ -18,20 +18,6 @@ def integer_file(function) -> Flatbuffer:
     return Flatbuffer(quantize(content, measure_ranges(content, {"x": X})))
 
 
-def test_masked_scores_keep_their_steps_before_a_softmax():
-    def masked(x):
-        return tf.nn.softmax(tf.where(MASK, x * 2.0, -1e9))
-
-    file = integer_file(masked)
-    assert inspect(file).float_islands == []
-    powers = np.exp(X.astype("float64") * 2) * MASK
-    expected = powers / powers.sum(-1, keepdims=True)
-    for kernels in ("xnnpack", "builtin", "reference"):
-        found = file.predict(X, kernels=kernels)
-        assert np.abs(found - expected).max() < 0.03  # a step of the scores is 0.09
-        assert found[:, ~MASK].max() == 0
-
-
 def test_values_beside_a_constant_out_of_their_reach():
     def filled(x):
         return tf.where(MASK, x * 2.0, -1e4)

@@ -246,6 +246,7 @@ SEQUENCE = {
     "einsum_heads": lambda x: layers.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de")(x),
     "layer_norm_1d": lambda x: layers.LayerNormalization()(x),
     "rms_norm": lambda x: layers.RMSNormalization()(x),
+    "unit_norm_of_steps": lambda x: layers.UnitNormalization(axis=1)(x),
     "attention": lambda x: layers.Attention()([x, x]),
     "multi_head_attention": lambda x: layers.MultiHeadAttention(2, 4)(x, x),
     "transformer": transformer,
@@ -281,12 +282,6 @@ FLOAT = {
     "sqrt": (lambda x: ops.sqrt(ops.abs(x)), {"SQRT"}),
     "sin": (lambda x: ops.sin(x), {"SIN"}),
     "conv3d": (lambda x: layers.Conv3D(2, 3)(layers.Reshape((8, 8, 4, 1))(x)), {"CONV_3D"}),
-    "causal_attention": (
-        lambda x: layers.MultiHeadAttention(2, 4)(
-            *[layers.Reshape((16, 16))(x)] * 2, use_causal_mask=True
-        ),
-        {"BATCH_MATMUL", "MUL", "SELECT_V2", "SOFTMAX"},
-    ),
 }
 
 

@@ -34,24 +34,6 @@ def test_a_layer_shared_between_a_model_and_one_inside_it():
     assert len(wrappers) == 1
 
 
-def test_ids_that_mask_what_follows():
-    ids = keras.Input((5,), dtype="int32")
-    embedded = layers.Embedding(8, 4, mask_zero=True)(ids)
-    x = np.random.default_rng(0).integers(0, 4, (16, 5))
-    attention = layers.MultiHeadAttention(2, 2, name="attention")(embedded, embedded)
-    with pytest.warns(UserWarning, match="attention: a mask reaches it"):
-        qat = ek.quantize_aware(keras.Model(ids, attention))
-    model = keras.Model(ids, attention)
-    np.testing.assert_allclose(qat(x), model(x), atol=0.01)
-    recurrent = keras.Model(ids, layers.LSTM(3)(embedded))
-    qat = ek.quantize_aware(recurrent)
-    assert any(isinstance(layer, QuantizedRNN) for layer in qat.layers)
-    np.testing.assert_allclose(qat(x), recurrent(x), atol=0.02)
-    pooled = keras.Model(ids, layers.GlobalAveragePooling1D(name="pool")(embedded))
-    with pytest.warns(UserWarning, match="pool: a mask reaches it"):
-        ek.quantize_aware(pooled)
-
-
 class Counts(layers.Layer):
     """Keeps a state and adds a loss."""
 
@@ -110,6 +92,19 @@ def test_functions_and_classes_that_keras_cannot_find():
     y = layers.Lambda(lambda z: z * 2.0)(layers.Activation(lambda z: ops.relu(z) * 0.5)(y))
     qat = same_after_strip(keras.Model(x, y), noise(8, 4))
     np.testing.assert_allclose(qat(noise(8, 4)), keras.Model(x, y)(noise(8, 4)), atol=0.1)
+
+
+def test_a_wrapped_layer_keeps_its_activation_and_regularizer():
+    """What a wrapper takes from a layer inside another one, it gives back for files and `strip`."""
+    x = keras.Input((3, 4))
+    dense = layers.Dense(5, activation="relu", activity_regularizer="l2")
+    qat = same_after_strip(keras.Model(x, layers.TimeDistributed(dense)(x)), noise(8, 3, 4))
+    again = type(qat).from_config(qat.get_config())
+    again.set_weights(qat.get_weights())
+    np.testing.assert_array_equal(again(noise(8, 3, 4)), qat(noise(8, 3, 4)))
+    plain = ek.strip(again).layers[-1].layer
+    assert plain.activation is keras.activations.relu
+    assert plain.activity_regularizer is not None
 
 
 def test_losses_by_name_of_output():
@@ -306,14 +301,38 @@ def test_a_frozen_part_of_a_layer_stays_frozen():
     assert len(ek.strip(qat).trainable_variables) == 2
 
 
-def test_stacked_cells_and_recurrent_dropout_run_as_they_are():
-    x = keras.Input((5, 4))
-    stacked = layers.RNN(layers.StackedRNNCells([layers.LSTMCell(3), layers.GRUCell(2)]))
-    for layer in (stacked, layers.LSTM(3, recurrent_dropout=0.5)):
+def test_recurrent_dropout_and_states_that_are_kept_run_as_they_are():
+    x = keras.Input(batch_shape=(4, 5, 4))
+    whys = {
+        layers.LSTM(3, recurrent_dropout=0.5): "cannot be followed",
+        layers.LSTM(3, stateful=True): r"from call to call \(stateful=True\)",
+    }
+    for layer, why in whys.items():
         model = keras.Model(x, layer(x))
-        with pytest.warns(UserWarning, match="cannot be followed"):
+        with pytest.warns(UserWarning, match=why):
             qat = ek.quantize_aware(model)
         np.testing.assert_allclose(qat(noise(4, 5, 4)), model(noise(4, 5, 4)), atol=0.05)
+
+
+def test_normalizations_over_one_value_and_over_several_axes():
+    x = keras.Input((5, 4))
+    one = layers.LayerNormalization(beta_initializer=keras.initializers.Constant(0.7))
+    outputs = [one(layers.Dense(1)(x)), layers.UnitNormalization(axis=(1, 2))(x)]
+    qat = same_after_strip(keras.Model(x, outputs), noise(8, 5, 4))
+    qat(noise(8, 5, 4), training=True)
+    beta, unit = qat(noise(8, 5, 4))
+    np.testing.assert_allclose(beta, 0.7, atol=0.003)
+    np.testing.assert_allclose(np.sum(np.square(unit), (1, 2)), 1, atol=0.03)
+
+
+def test_a_loop_over_several_cells():
+    x = keras.Input((5, 4))
+    cells = [layers.LSTMCell(3), layers.GRUCell(2)]
+    model = keras.Model(x, layers.RNN(cells, return_sequences=True)(x))
+    qat = same_after_strip(model, noise(4, 5, 4))
+    assert any(isinstance(layer, QuantizedRNN) for layer in qat.layers)
+    qat(noise(4, 5, 4), training=True)
+    np.testing.assert_allclose(qat(noise(4, 5, 4)), model(noise(4, 5, 4)), atol=0.05)
 
 
 @pytest.mark.parametrize("scheme", ["int8", "int4"])
