@@ -19,6 +19,5 @@ def test_a_few_graphs():
 
 @pytest.mark.slow
 def test_hundreds_of_graphs():
-    # Against the kernels that round once, as phones do; the reference ones round twice.
     parts = np.arange(1000, 1200).reshape(-1, 10)
-    check([o for part in parts for o in outcomes(part.tolist(), "xnnpack")], share=0.12)
+    check([o for part in parts for o in outcomes(part.tolist())], share=0.05)
