@@ -195,7 +195,7 @@ def recurrent_model():
     both = layers.Bidirectional(layers.GRU(4, return_sequences=True))(e)
     outputs = {
         "both": both,
-        "states": layers.Bidirectional(layers.LSTM(4, return_state=True))(both)[1],
+        "states": layers.Bidirectional(layers.LSTM(4, return_state=True))(e)[1],
         "decoder": layers.LSTM(5, return_sequences=True)(x, initial_state=[h, c]),
         "given": layers.SimpleRNN(4)(x, mask=ops.not_equal(ids, 0)),
     }
@@ -219,7 +219,7 @@ def test_recurrent_layers_with_masks_and_first_states(recurrent):
     x = {name: data(40, 7)[name] for name in ("ids", "x")}
     plain, found, stripped = model(x), qat(x), ek.strip(qat)(x)
     for name in plain:
-        assert decibel(plain[name], found[name]) > 20, name
+        assert decibel(plain[name], found[name]) > 15, name  # cells are of 8 bits
         np.testing.assert_allclose(stripped[name], plain[name], atol=1e-5)
 
 
