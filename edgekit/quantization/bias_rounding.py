@@ -42,8 +42,9 @@ class BiasRounding(keras.layers.Layer):
             return bias
         channels = {axis % len(kernel.shape) for axis in self.channel_axes or ()}
         others = [axis for axis in range(len(kernel.shape)) if axis not in channels]
-        steps = ops.max(ops.abs(ops.cast(kernel, bias.dtype)), axis=others) / self.levels
-        return on_grid(bias, rounding.step() * ops.reshape(steps, (-1,)))
+        steps = ops.max(ops.abs(ops.cast(kernel, "float32")), axis=others) / self.levels
+        steps = rounding.step() * ops.reshape(steps, (-1,))
+        return ops.cast(on_grid(ops.cast(bias, "float32"), steps), bias.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

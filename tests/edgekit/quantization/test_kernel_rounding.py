@@ -47,7 +47,7 @@ PATTERNS = {
     "average_relu": (lambda x: layers.AveragePooling2D(2)(ops.relu(conv(x))), 0.01, 0),
     "average_1d": (lambda x: layers.AveragePooling1D(2)(layers.Reshape((64, 4))(conv(x))), 0.01, 0),
     "average_own": (lambda x: OwnPool()(conv(x)), 0.01, 0),
-    "average_nested": (lambda x: nested(layers.AveragePooling2D(2))(conv(x)), 0.04, 0.001),
+    "average_nested": (lambda x: nested(layers.AveragePooling2D(2))(conv(x)), 0.04, 0.003),
     "pool_dense": (
         lambda x: layers.Dense(4)(layers.Flatten()(layers.AveragePooling2D(2)(x))),
         0.03,
