@@ -461,7 +461,7 @@ class FakeQuantize(keras.layers.Layer):
     def _ties_away_from_zero(self, inputs):
         low, _ = self.fixed_range or self._range()
         step = self.step()
-        zero_point = ops.round(-low / step)
+        zero_point = ops.round(-low / ops.maximum(step, 1e-37))  # 0 before any data
         below = inputs < (2 ** (self.bits - 1) - zero_point) * step
         # Averages of n values are 1 / 2n from a tie or on it.
         return inputs - ops.where(below, _SHARE_OF_STEP * step, 0.0)
