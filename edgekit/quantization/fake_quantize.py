@@ -8,7 +8,7 @@ from edgekit.core.known_values import known_numbers, where_known
 from edgekit.core.traced_once import traced_once
 from edgekit.core.unrounded import keep_unrounded
 from edgekit.quantization.call_sites import running_site
-from edgekit.quantization.kernel_arithmetic import arithmetic_of
+from edgekit.quantization.kernel_arithmetic import arithmetic_of, step_between
 from edgekit.quantization.masks import reach
 from edgekit.quantization.range_estimators import (
     STATE_OF_RECENT,
@@ -266,8 +266,7 @@ class FakeQuantize(keras.layers.Layer):
 
     def step(self):
         """The step of its integers at inference, of the call that runs; 0 before it has data."""
-        low, high = self.fixed_range or self._longer(*self._range())
-        return (high - low) / (2**self.bits - 1)
+        return step_between(*(self.fixed_range or self._longer(*self._range())), self.bits)
 
     def _as_kernels_do(self, inputs, arithmetic):
         low, high = self.fixed_range or self._range_of_inference(inputs)
@@ -463,8 +462,9 @@ class FakeQuantize(keras.layers.Layer):
         step = self.step()
         zero_point = ops.round(-low / ops.maximum(step, 1e-37))  # 0 before any data
         below = inputs < (2 ** (self.bits - 1) - zero_point) * step
-        # Averages of n values are 1 / 2n from a tie or on it.
-        return inputs - ops.where(below, _SHARE_OF_STEP * step, 0.0)
+        # Averages of n values are 1 / 2n from a tie or on it, where float32 says anything.
+        share = _SHARE_OF_STEP * step
+        return inputs + ops.where(below, -share, share)
 
     def _round(self, inputs, low, high):
         return _fake_quant(inputs, low, high, self.bits)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import keras
+import numpy as np
 from keras import ops
 
 from edgekit.quantization.input_grids import Rounding, outputs_inside, rounding_before
@@ -21,6 +23,8 @@ _SLOPE = 0.2
 # LiteRT's tables of 16-bit functions: values at so many places, and lines between them.
 _PLACES, _BETWEEN = 512, 128
 _SMALLEST_16, _LARGEST_16 = -32768, 32767
+# The largest integer of a number that a product has for a factor.
+_LARGEST = 127
 
 
 class Arithmetic(Protocol):
@@ -53,11 +57,19 @@ def arithmetic_of(tensor: Any, bits: int) -> Arithmetic | None:
     sources = [rounding_before(t) for t in inputs]
     known = [each for each in sources if each is not None]
     if name in ("Add", "Multiply", "Subtract"):
-        narrows = bits == 8 and any(each.bits == 16 for each in known)
-        return Narrowed() if narrows else None
+        if bits == 8 and any(each.bits == 16 for each in known):
+            return Narrowed()
+        return _product(nodes[index], sources) if (name, bits) == ("Multiply", 8) else None
     if name == "Rsqrt" and bits == 16 and known and known[0].bits == 16:
         return InverseRoot(known[0])
     return _leaky(operation, known, bits)
+
+
+def step_between(low: Any, high: Any, bits: int) -> Any:
+    """The step of integers from `low` to `high`, as the file has it: float32, to the last bit."""
+    if keras.backend.backend() == "tensorflow":
+        low, high = ops.cast(low, "float64"), ops.cast(high, "float64")
+    return ops.cast((high - low) / (2**bits - 1), "float32")
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,28 @@ class Leaky:
         ratio = self.source.step() / step
         factor = ops.where(values > 0, _coarse(ratio), _coarse(ratio * self.slope))
         return values * factor + _SHARE_OF_STEP * step
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of 8-bit integers, brought to its grid by a float32 factor; ties go to even ones.
+
+    Args:
+        sources: What put the factors on their grids; one, or two.
+        constant: The step of the other factor, a number. Defaults to `None`: there are two.
+
+    Source: XNNPACK, src/microparams-init.c, qs8_mul_minmax; src/qs8-vmul, qs8-vmulc.
+    """
+
+    sources: Sequence[Rounding]
+    constant: float | None = None
+
+    def __call__(self, values, low, high):
+        step = step_between(low, high, 8)
+        steps = [source.step() for source in self.sources]
+        unit = steps[0] * (steps[1] if self.constant is None else self.constant)
+        integers = ops.round(values / ops.where(unit > 0, unit, 1.0))
+        return ops.where(unit > 0, ops.round(integers * (unit / step)) * step, values)
 
 
 @dataclass(frozen=True)
@@ -191,6 +225,21 @@ def _moved(source, bits) -> Arithmetic | None:
     if bits != 8:
         return None
     return Moved(source) if source.bits == 8 else Narrowed(source)
+
+
+def _product(node, sources) -> Product | None:
+    if None in sources:
+        return None
+    others = [each for each in keras.tree.flatten(node.arguments.args) if _is_number(each)]
+    if len(sources) == 2 and not others:
+        return Product(sources)
+    if len(sources) != 1 or len(others) != 1 or not others[0]:
+        return None
+    return Product(sources, float(np.float32(abs(float(others[0])) / _LARGEST)))
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float, np.number))
 
 
 def _joined(operation, inputs, bits) -> Joined | None:

@@ -58,6 +58,42 @@ def test_a_leaky_relu_is_that_of_xnnpack_for_every_integer(make, slope):
     assert np.any(once[0] != by_hand)  # or there would be nothing to see
 
 
+@pytest.mark.parametrize("factor", [0.5, 0.25, -0.75, 2.0])
+def test_a_product_is_that_of_xnnpack_for_every_integer(factor):
+    # Both on one grid, the wider: where the factor is a simple fraction many lie on a tie.
+    qat = ek.quantize_aware(model_of(lambda x: layers.Concatenate()([x, x * factor])))
+    for seed in range(2):
+        data = np.random.default_rng(seed).uniform(-3, 2, (8, 256)).astype("float32")
+        qat(data, training=True)
+    file = ek.convert(qat, "int8")["int8"]
+    report = ek.inspect(file)
+    (entry,), (exit_,) = report.inputs, report.outputs
+    inputs = every_integer(entry.scale, entry.zero_point)[None]
+    f32 = np.float32  # qs8_vmulc: 127 stands for the factor, one float32 for all grids
+    of_all = f32(entry.scale) * f32(abs(factor) / 127) / f32(exit_.scale)
+    products = (np.arange(-128, 128) - entry.zero_point) * 127 * np.sign(factor)
+    by_hand = np.round(products.astype(f32) * of_all)
+    by_hand = np.clip(by_hand + exit_.zero_point, -128, 127) - exit_.zero_point
+    for found in (file.predict(inputs, kernels="xnnpack"), qat.predict(inputs, verbose=0)):
+        np.testing.assert_allclose(found[0, 256:] / exit_.scale, by_hand, atol=1e-3)
+
+
+def test_ties_of_an_average_go_away_from_the_integer_zero():
+    x = keras.Input((4, 128, 1))
+    qat = ek.quantize_aware(keras.Model(x, layers.AveragePooling2D((4, 1))(x)))
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        qat(rng.uniform(-3, 2, (8, 4, 128, 1)).astype("float32"), training=True)
+    file = ek.convert(qat, "int8")["int8"]
+    (entry,) = ek.inspect(file).inputs
+    integers = rng.integers(-128, 128, (32, 4, 128, 1))
+    inputs = ((integers - entry.zero_point) * np.float32(entry.scale)).astype("float32")
+    sums = integers.sum(1, keepdims=True)
+    by_hand = np.sign(sums) * ((np.abs(sums) + 2) // 4) - entry.zero_point
+    for found in (file.predict(inputs, kernels="xnnpack"), qat.predict(inputs, verbose=0)):
+        np.testing.assert_allclose(found / entry.scale, by_hand, atol=1e-3)
+
+
 def test_an_inverse_root_is_that_of_the_table_for_every_integer():
     # With a layer that has weights, whose bits tell the converter what to make; what is below
     # zero, as in random samples, LiteRT refuses.
