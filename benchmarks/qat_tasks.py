@@ -244,7 +244,8 @@ def siamese():
     """Whether two images, one four times as bright, show the same shape, as half of them do."""
     image = x = keras.Input((16, 16, 1))
     for i, count in enumerate((16, 24, 32)):  # BatchNorm's averages would mix the two inputs'
-        x = layers.Conv2D(count, 3, strides=2 if i else 1, padding="same", activation="relu")(x)
+        x = layers.Conv2D(count, 3, strides=2 if i else 1, padding="same")(x)
+        x = layers.LeakyReLU(0.1)(x)  # with ReLU one seed of three learns nothing
     encoder = keras.Model(image, layers.Dense(16)(layers.GlobalAveragePooling2D()(x)))
     pair = {name: keras.Input((16, 16, 1), name=name) for name in ("first", "second")}
     first, second = map(encoder, pair.values())
