@@ -1,5 +1,7 @@
 """Rounding activations to the integer grid of their range."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 from keras import ops
@@ -85,6 +87,9 @@ class FakeQuantize(keras.layers.Layer):
             kernels round away from the integer zero. Defaults to `False`: ties go up.
         interpolated: Whether the inputs lie between values on this grid, by weights that make
             ties, which go up. Defaults to `False`.
+        part: Which input of a `Maximum` or the like, whose output is on this grid, the inputs
+            are: at inference they are brought to it, otherwise they stay as they are. Defaults to
+            `None`: they are none.
         training: Whether this is a training call.
 
     Attributes:
@@ -131,6 +136,7 @@ class FakeQuantize(keras.layers.Layer):
         self.emulates_kernels = True
         self._stays_here = False
         self._source: keras.KerasTensor | None = None
+        self._parts = SimpleNamespace(of={})  # a dictionary, TensorFlow would save
         self.in_loop = False
 
     @classmethod
@@ -213,7 +219,10 @@ class FakeQuantize(keras.layers.Layer):
 
     def symbolic_call(self, inputs, *args, **kwargs):
         # Other calls round what is on its grid but for averaging.
-        if hasattr(inputs, "_keras_history") and not self._averages(**kwargs):
+        known, part = hasattr(inputs, "_keras_history"), kwargs.get("part")
+        if known and part is not None:
+            self._parts.of[part] = inputs
+        elif known and not self._averages(**kwargs):
             name = type(inputs._keras_history.operation).__name__
             self._stays_here = name in _GIVEN_OTHER_RANGES
             self._source = inputs
@@ -223,7 +232,17 @@ class FakeQuantize(keras.layers.Layer):
     def _averages(averages=False, interpolated=False, **_):
         return averages or interpolated
 
-    def call(self, inputs, observe=True, averages=False, interpolated=False, training=None):
+    def call(
+        self,
+        inputs,
+        observe=True,
+        averages=False,
+        interpolated=False,
+        part=None,
+        training=None,
+    ):
+        if part is not None:
+            return inputs if training else self._brought(inputs, part)
         rounded = self._rounded(inputs, observe, averages, interpolated, training)
         outputs = keep_unrounded(rounded, inputs)
         if self._stays_here and not self.emulates_kernels:
@@ -272,6 +291,18 @@ class FakeQuantize(keras.layers.Layer):
         low, high = self.fixed_range or self._range_of_inference(inputs)
         values = arithmetic(ops.cast(inputs, "float32"), low, high)
         return ops.cast(self._round(values, low, high), inputs.dtype)
+
+    def _brought(self, inputs, part):
+        source = self._parts.of.get(part)
+        arithmetic = None if source is None else arithmetic_of(source, self.bits)
+        if arithmetic is None or not self.emulates_kernels:
+            return inputs
+        low, high = self.fixed_range or self._longer(*self._range())
+        seen = high - low > 0
+        low, high = ops.where(seen, low, 0.0), ops.where(seen, high, 1.0)
+        values = arithmetic(ops.cast(inputs, "float32"), low, high)
+        values = ops.cast(self._round(values, low, high), inputs.dtype)
+        return ops.where(seen, values, inputs)
 
     def share_beyond(self, inputs):
         """Share of the values that the range clips, 0 to 1: they lie over half a step beyond it."""

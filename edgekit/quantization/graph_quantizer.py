@@ -16,6 +16,7 @@ from edgekit.quantization.bias_rounding import BiasRounding
 from edgekit.quantization.call_sites import RepeatedModel, computation, count_sites, operations_of
 from edgekit.quantization.expansions import expansion_of
 from edgekit.quantization.fake_quantize import FakeQuantize
+from edgekit.quantization.kernel_arithmetic import arithmetic_of
 from edgekit.quantization.kernel_quantizer import KernelQuantizer
 from edgekit.quantization.masks import (
     LOWEST_SUMMAND,
@@ -443,6 +444,9 @@ class GraphQuantizer:
             else:
                 tensors[id(t)] = self._rounded(values, t, scheme)
         hidden = units.hidden(call)
+        rounding = None
+        if kind == Kind.PICK and hidden is None and self._is_rounded_here(call, units):
+            rounding = self._brought_to_grid(call, tensors, values, scheme)
         added = units.is_summand(call) or hidden is not None and kind == Kind.COMPUTE
         outputs = self._apply(call, tensors, round_constants=kind == Kind.COMPUTE, added=added)
         if len(outputs) == 1:
@@ -450,11 +454,40 @@ class GraphQuantizer:
             if kind == Kind.PICK:
                 fixed = self._range_beside_zeros(call, values)
             self._finish_unit(call, units.tail(call), outputs[0], values, fixed)
+            if rounding is not None:
+                self._round(values[id(call.outputs[0])], scheme, rounding=rounding)
             if hidden is not None:
                 values[id(call.outputs[0])].hidden = hidden
             return
         for old, new in zip(call.outputs, outputs, strict=True):
             values[id(old)] = Value(new, call.operation.name, scheme=scheme)
+
+    def _is_rounded_here(self, call, units) -> bool:
+        """Whether it is sure that the call's output gets a grid in this graph, of its own."""
+        (output,) = call.outputs[:1]
+        kinds = [units.kind(reader) for reader in units.consumers(output) if reader is not None]
+        # Inside a layer the order of what has a state is that of its files.
+        known = bool(kinds) and Kind.FINE not in kinds and not self.inside
+        return known and not units.feeds_pick(output)
+
+    def _brought_to_grid(self, call, tensors, values, scheme) -> FakeQuantize | None:
+        """The rounding of a call that picks, whose inputs' own kernels bring them to its grid.
+
+        None where none of these departs from rounding once. What is concatenated is known when
+        it is rounded; of what is compared, only the larger.
+        """
+        if type(call.operation).__name__ in ("Concatenate", "Pad"):
+            return None
+        bits = scheme.activation_bits
+        data = {id(t): t for t in _data(call) if not values[id(t)].constant}
+        moved = [key for key in data if arithmetic_of(tensors[key], bits) is not None]
+        if not moved:
+            return None
+        fixed = self._range_beside_zeros(call, values)
+        rounding = self._new_rounding(Value(None, call.operation.name, fixed_range=fixed), scheme)
+        for part, key in enumerate(moved):
+            tensors[key] = rounding(tensors[key], observe=False, part=part)
+        return rounding
 
     def _range_beside_zeros(self, call, values) -> tuple[float, float] | None:
         """The prescribed range of what a `where` picks from or replaces by zeros, if one is."""
@@ -555,7 +588,13 @@ class GraphQuantizer:
         scheme = values[id(old)].scheme
         return values[id(old)].tensor if scheme is None else self._rounded(values, old, scheme)
 
-    def _round(self, value: Value, scheme: QuantScheme, bits: int | None = None) -> None:
+    def _round(
+        self,
+        value: Value,
+        scheme: QuantScheme,
+        bits: int | None = None,
+        rounding: FakeQuantize | None = None,
+    ) -> None:
         if value.constant:
             if value.raw.shape == ():
                 value.rounded = value.raw
@@ -564,7 +603,13 @@ class GraphQuantizer:
             value.rounded = quantizer(value.raw)
             self._keep(quantizer)
             return
-        value.rounding = FakeQuantize.of(
+        value.rounding = rounding or self._new_rounding(value, scheme, bits)
+        value.rounded = value.rounding(value.raw)
+        self._follow_training(value.rounding)
+        self._keep(value.rounding)
+
+    def _new_rounding(self, value: Value, scheme: QuantScheme, bits=None) -> FakeQuantize:
+        return FakeQuantize.of(
             scheme,
             value.fixed_range,
             bits=bits,
@@ -573,9 +618,6 @@ class GraphQuantizer:
             hidden=value.hidden,
             lowest=value.lowest,
         )
-        value.rounded = value.rounding(value.raw)
-        self._follow_training(value.rounding)
-        self._keep(value.rounding)
 
     def _name(self, name: str) -> str:
         count = self._names[name] = self._names.get(name, 0) + 1

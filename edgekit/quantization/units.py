@@ -78,6 +78,10 @@ class Units:
             return self.feeds_pick(consumer.outputs[0])
         return self.kind(consumer) == Kind.PICK
 
+    def consumers(self, tensor: keras.KerasTensor) -> list[Any]:
+        """The calls that read `tensor`; None stands for the graph's output."""
+        return self._graph.consumers(tensor)
+
     def hidden(self, call: Any) -> float | None:
         """What hides some of the values that the call gives to a softmax; None for other calls."""
         if not self._feeds_softmax(call.outputs[0]):

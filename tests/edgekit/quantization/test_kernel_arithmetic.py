@@ -94,6 +94,35 @@ def test_ties_of_an_average_go_away_from_the_integer_zero():
         np.testing.assert_allclose(found / entry.scale, by_hand, atol=1e-3)
 
 
+def test_what_a_maximum_compares_is_moved_as_xnnpack_does_for_every_integer(tmp_path):
+    x = keras.Input((256,))
+    larger = layers.Maximum()([x, x * 0.1])
+    qat = ek.quantize_aware(keras.Model(x, {"larger": larger, "read": larger * 1.0}))
+    for seed in range(2):
+        data = np.random.default_rng(seed).uniform(-3, 2, (8, 256)).astype("float32")
+        qat(data, training=True)
+    file = ek.convert(qat, "int8")["int8"]
+    report = ek.inspect(file)
+    (entry,), (exit_,) = report.inputs, [e for e in report.outputs if e.name == "larger"]
+    inputs = every_integer(entry.scale, entry.zero_point)[None]
+    integers = (np.arange(-128, 128) - entry.zero_point).astype("float32")
+    ratio = entry.scale / exit_.scale
+    moved = np.floor(integers * np.round(256 * ratio) / 256 + 0.5)  # qs8_vcvt
+    by_hand = np.maximum(moved, np.round(integers * np.float32(0.1 * ratio)))
+    by_hand = np.clip(by_hand + exit_.zero_point, -128, 127) - exit_.zero_point
+    qat.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    for model in (qat, again):
+        found = model.predict(inputs, verbose=0)["larger"]
+        np.testing.assert_allclose(found[0] / exit_.scale, by_hand, atol=1e-3)
+    found = file.predict(inputs, kernels="xnnpack")["larger"]
+    np.testing.assert_allclose(found[0] / exit_.scale, by_hand, atol=1e-3)
+    once = np.floor(np.maximum(integers * ratio, integers * (0.1 * ratio)) + 0.5)
+    assert np.any(once != by_hand)  # or there would be nothing to see
+    plain = ek.strip(qat).predict(inputs, verbose=0)["larger"]
+    np.testing.assert_allclose(plain, np.maximum(inputs, inputs * 0.1), rtol=1e-6)
+
+
 def test_an_inverse_root_is_that_of_the_table_for_every_integer():
     # With a layer that has weights, whose bits tell the converter what to make; what is below
     # zero, as in random samples, LiteRT refuses.
