@@ -10,6 +10,7 @@ from edgekit.core.known_values import known_numbers, where_known
 from edgekit.core.traced_once import traced_once
 from edgekit.core.unrounded import keep_unrounded
 from edgekit.quantization.call_sites import running_site
+from edgekit.quantization.interpolation import resized
 from edgekit.quantization.kernel_arithmetic import arithmetic_of, step_between
 from edgekit.quantization.masks import reach
 from edgekit.quantization.range_estimators import (
@@ -87,6 +88,8 @@ class FakeQuantize(keras.layers.Layer):
             kernels round away from the integer zero. Defaults to `False`: ties go up.
         interpolated: Whether the inputs lie between values on this grid, by weights that make
             ties, which go up. Defaults to `False`.
+        between: The images that the inputs were interpolated from, whose integers LiteRT's
+            kernel takes at inference. Defaults to `None`: unknown, as in older files.
         part: Which input of a `Maximum` or the like, whose output is on this grid, the inputs
             are: at inference they are brought to it, otherwise they stay as they are. Defaults to
             `None`: they are none.
@@ -238,12 +241,13 @@ class FakeQuantize(keras.layers.Layer):
         observe=True,
         averages=False,
         interpolated=False,
+        between=None,
         part=None,
         training=None,
     ):
         if part is not None:
             return inputs if training else self._brought(inputs, part)
-        rounded = self._rounded(inputs, observe, averages, interpolated, training)
+        rounded = self._rounded(inputs, observe, averages, interpolated, between, training)
         outputs = keep_unrounded(rounded, inputs)
         if self._stays_here and not self.emulates_kernels:
             # The converter puts a reshaping before the rounding that it follows. Left without a
@@ -252,12 +256,12 @@ class FakeQuantize(keras.layers.Layer):
             outputs = ops.squeeze(ops.expand_dims(outputs, -1), -1)
         return outputs
 
-    def _rounded(self, inputs, observe, averages, interpolated, training):
+    def _rounded(self, inputs, observe, averages, interpolated, between, training):
         emulates = self.emulates_kernels and not (training and self.delayed)
         if emulates and averages:
             inputs = self._ties_away_from_zero(inputs)
         elif emulates and interpolated:
-            inputs = inputs + _SHARE_OF_STEP * ops.cast(self.step(), inputs.dtype)
+            inputs = self._interpolated(inputs, None if training else between)
         elif self.emulates_kernels and not training and self._source is not None:
             arithmetic = arithmetic_of(self._source, self.bits)
             if arithmetic is not None:
@@ -291,6 +295,14 @@ class FakeQuantize(keras.layers.Layer):
         low, high = self.fixed_range or self._range_of_inference(inputs)
         values = arithmetic(ops.cast(inputs, "float32"), low, high)
         return ops.cast(self._round(values, low, high), inputs.dtype)
+
+    def _interpolated(self, inputs, between):
+        step = self.step()
+        if between is None or self.bits != 8 or None in (*between.shape[1:], *inputs.shape[1:]):
+            return inputs + _SHARE_OF_STEP * ops.cast(step, inputs.dtype)
+        values = resized(between, inputs.shape[1:3], ops.where(step > 0, step, 1.0))
+        values = ops.where(step > 0, ops.cast(values, inputs.dtype), inputs)
+        return inputs + ops.stop_gradient(values - inputs)
 
     def _brought(self, inputs, part):
         source = self._parts.of.get(part)

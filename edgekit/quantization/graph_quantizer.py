@@ -516,7 +516,8 @@ class GraphQuantizer:
             value = Value(new, call.operation.name, rounding=source.rounding, scheme=scheme)
             if kind == Kind.SAME_GRID and source.rounding is not None:
                 pools = "Pool" in type(call.operation).__name__
-                how = {"averages": True} if pools else {"interpolated": True}
+                between = tensors[id(source_tensor)]
+                how = {"averages": True} if pools else {"interpolated": True, "between": between}
                 value.rounded = source.rounding(new, observe=False, **how)
                 self._follow_training(source.rounding)
             elif kind == Kind.VIEW and source.rounded is not None:

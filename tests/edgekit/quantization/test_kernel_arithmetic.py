@@ -123,6 +123,36 @@ def test_what_a_maximum_compares_is_moved_as_xnnpack_does_for_every_integer(tmp_
     np.testing.assert_allclose(plain, np.maximum(inputs, inputs * 0.1), rtol=1e-6)
 
 
+def weights_of_resizing(count, to):
+    """XNNPACK's, of 11 bits: from the first and to the second of two places."""
+    places = np.clip((np.arange(to) + 0.5) * count / to - 0.5, 0, count - 1).astype("float32")
+    first = places.astype(int)
+    return first, np.minimum(first + 1, count - 1), np.rint((places - first) * 2048).astype(int)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (5, 7), (16, 16), (13, 11)])
+def test_resizing_is_that_of_xnnpack_for_every_integer(size, tmp_path):
+    x = keras.Input((8, 8, 16))
+    qat = ek.quantize_aware(keras.Model(x, layers.Resizing(*size)(x)))
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        qat(rng.uniform(-3, 2, (8, 8, 8, 16)).astype("float32"), training=True)
+    file = ek.convert(qat, "int8")["int8"]
+    (entry,) = ek.inspect(file).inputs
+    integers = rng.integers(-128, 128, (32, 8, 8, 16))
+    inputs = ((integers - entry.zero_point) * np.float32(entry.scale)).astype("float32")
+    (top, bottom, down), (left, right, across) = (weights_of_resizing(8, n) for n in size)
+    across, down = across[:, None], down[:, None, None]
+    rows = integers[:, :, left] * 2048 + (integers[:, :, right] - integers[:, :, left]) * across
+    both = rows[:, top] * 2048 + (rows[:, bottom] - rows[:, top]) * down
+    by_hand = (both + (1 << 21) >> 22) - entry.zero_point
+    qat.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    found = [model.predict(inputs, verbose=0) for model in (qat, again)]
+    for values in (file.predict(inputs, kernels="xnnpack"), *found):
+        assert np.mean(np.abs(values / entry.scale - by_hand) > 0.5) <= 1e-4  # near a tie
+
+
 def test_an_inverse_root_is_that_of_the_table_for_every_integer():
     # With a layer that has weights, whose bits tell the converter what to make; what is below
     # zero, as in random samples, LiteRT refuses.

@@ -19,6 +19,12 @@ class OwnPool(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="test_kernel_rounding")
+class OwnResizing(layers.Layer):
+    def call(self, x):
+        return ops.image.resize(ops.relu(x), (3, 6))
+
+
+@keras.saving.register_keras_serializable(package="test_kernel_rounding")
 class OwnBlock(layers.Layer):
     """An operation follows the layers inside, as in a graph of ops."""
 
@@ -65,10 +71,11 @@ PATTERNS = {
         0.001,
         0,
     ),
-    "upsample": (lambda x: layers.UpSampling2D(2, interpolation="bilinear")(conv(x)), 0.01, 0),
-    "resize": (lambda x: ops.image.resize(conv(x), (16, 16)), 0.01, 0),
-    # XNNPACK counts the places between pixels in 1/2048.
-    "resize_odd": (lambda x: layers.Resizing(13, 11)(conv(x)), 0.2, 0.001),
+    "upsample": (lambda x: layers.UpSampling2D(2, interpolation="bilinear")(conv(x)), 0.001, 0),
+    "resize": (lambda x: ops.image.resize(conv(x), (16, 16)), 0.001, 0),
+    "resize_odd": (lambda x: layers.Resizing(13, 11)(conv(x)), 0.001, 0),
+    "resize_nested": (lambda x: nested(layers.Resizing(5, 7))(conv(x)), 0.001, 0),
+    "resize_inside": (lambda x: OwnResizing()(conv(x)), 0.001, 0),
     "pad_with_value": (
         lambda x: ops.pad(conv(x), [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=0.7),
         0.01,
@@ -99,8 +106,9 @@ PATTERNS = {
         0,
     ),
     "group_norm": (lambda x: layers.GroupNormalization(2)(conv(x, 8, 1)), 0.001, 0),
-    "layer_norm_2": (few(2), 0.001, 0),
-    "layer_norm_4": (few(4), 0.001, 0),
+    # One step of what comes in is many of what comes out where all values are close together.
+    "layer_norm_2": (few(2), 0.01, 0.001),
+    "layer_norm_4": (few(4), 0.01, 0.001),
 }
 
 
