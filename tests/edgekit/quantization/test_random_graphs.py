@@ -14,10 +14,10 @@ def check(found, share):
 
 
 def test_a_few_graphs():
-    check(outcomes([0, 1, 2]), share=1 / 3)
+    check(outcomes([0, 1, 2]), share=0)
 
 
 @pytest.mark.slow
 def test_hundreds_of_graphs():
     parts = np.arange(1000, 1200).reshape(-1, 10)
-    check([o for part in parts for o in outcomes(part.tolist())], share=0.05)
+    check([o for part in parts for o in outcomes(part.tolist())], share=0.02)
