@@ -291,15 +291,20 @@ class FakeQuantize(keras.layers.Layer):
         """The step of its integers at inference, of the call that runs; 0 before it has data."""
         return step_between(*(self.fixed_range or self._longer(*self._range())), self.bits)
 
+    def _nearly_step(self):
+        """The step but for the last bit, which takes float64; for training."""
+        low, high = self.fixed_range or self._longer(*self._range())
+        return (high - low) / (2**self.bits - 1)
+
     def _as_kernels_do(self, inputs, arithmetic):
         low, high = self.fixed_range or self._range_of_inference(inputs)
         values = arithmetic(ops.cast(inputs, "float32"), low, high)
         return ops.cast(self._round(values, low, high), inputs.dtype)
 
     def _interpolated(self, inputs, between):
-        step = self.step()
         if between is None or self.bits != 8 or None in (*between.shape[1:], *inputs.shape[1:]):
-            return inputs + _SHARE_OF_STEP * ops.cast(step, inputs.dtype)
+            return inputs + _SHARE_OF_STEP * ops.cast(self._nearly_step(), inputs.dtype)
+        step = self.step()
         values = resized(between, inputs.shape[1:3], ops.where(step > 0, step, 1.0))
         values = ops.where(step > 0, ops.cast(values, inputs.dtype), inputs)
         return inputs + ops.stop_gradient(values - inputs)
@@ -502,7 +507,7 @@ class FakeQuantize(keras.layers.Layer):
 
     def _ties_away_from_zero(self, inputs):
         low, _ = self.fixed_range or self._range()
-        step = self.step()
+        step = self._nearly_step()
         zero_point = ops.round(-low / ops.maximum(step, 1e-37))  # 0 before any data
         below = inputs < (2 ** (self.bits - 1) - zero_point) * step
         # Averages of n values are 1 / 2n from a tie or on it, where float32 says anything.
