@@ -34,6 +34,7 @@ class BiasRounding(keras.layers.Layer):
         self.channel_axes = None if channel_axes is None else tuple(channel_axes)
         self.levels = levels
         self.emulates_kernels = True
+        self.supports_masking = True
 
     def call(self, inputs, training=None):
         bias, kernel, _ = inputs

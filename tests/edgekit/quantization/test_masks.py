@@ -13,7 +13,7 @@ STEPS, WIDTH = 6, 8
 RNG = np.random.default_rng(0)
 
 
-@keras.saving.register_keras_serializable(package="test")
+@keras.saving.register_keras_serializable(package="test_masks")
 class Block(layers.Layer):
     """It takes no mask; the attention inside finds it beside the tensor."""
 
