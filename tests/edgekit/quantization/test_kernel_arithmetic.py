@@ -24,6 +24,17 @@ def every_integer(scale, zero_point):
     return (np.arange(-128, 128) - zero_point) * np.float32(scale)
 
 
+def trained_file(qat):
+    """A model of 256 values after two batches: its file, that one's report and every input."""
+    for seed in range(2):
+        data = np.random.default_rng(seed).uniform(-3, 2, (8, 256)).astype("float32")
+        qat(data, training=True)
+    file = ek.convert(qat, "int8")["int8"]
+    report = ek.inspect(file)
+    (entry,) = report.inputs
+    return file, report, every_integer(entry.scale, entry.zero_point)[None]
+
+
 def leaky(integers, ratio, slope):
     """XNNPACK's qs8_vlrelu: factors in 1/256."""
     positive, negative = np.round(256 * ratio), np.round(256 * ratio * slope)
@@ -42,13 +53,8 @@ def leaky(integers, ratio, slope):
 )
 def test_a_leaky_relu_is_that_of_xnnpack_for_every_integer(make, slope):
     qat = ek.quantize_aware(make())
-    for seed in range(2):
-        data = np.random.default_rng(seed).uniform(-3, 2, (8, 256)).astype("float32")
-        qat(data, training=True)
-    file = ek.convert(qat, "int8")["int8"]
-    report = ek.inspect(file)
+    file, report, inputs = trained_file(qat)
     (entry,), (exit_,) = report.inputs, report.outputs
-    inputs = every_integer(entry.scale, entry.zero_point)[None]
     ratio = entry.scale / exit_.scale
     by_hand = leaky(np.arange(-128, 128) - entry.zero_point, ratio, slope)
     by_hand = np.clip(by_hand + exit_.zero_point, -128, 127) - exit_.zero_point
@@ -62,13 +68,8 @@ def test_a_leaky_relu_is_that_of_xnnpack_for_every_integer(make, slope):
 def test_a_product_is_that_of_xnnpack_for_every_integer(factor):
     # Both on one grid, the wider: where the factor is a simple fraction many lie on a tie.
     qat = ek.quantize_aware(model_of(lambda x: layers.Concatenate()([x, x * factor])))
-    for seed in range(2):
-        data = np.random.default_rng(seed).uniform(-3, 2, (8, 256)).astype("float32")
-        qat(data, training=True)
-    file = ek.convert(qat, "int8")["int8"]
-    report = ek.inspect(file)
+    file, report, inputs = trained_file(qat)
     (entry,), (exit_,) = report.inputs, report.outputs
-    inputs = every_integer(entry.scale, entry.zero_point)[None]
     f32 = np.float32  # qs8_vmulc: 127 stands for the factor, one float32 for all grids
     of_all = f32(entry.scale) * f32(abs(factor) / 127) / f32(exit_.scale)
     products = (np.arange(-128, 128) - entry.zero_point) * 127 * np.sign(factor)
@@ -98,13 +99,8 @@ def test_what_a_maximum_compares_is_moved_as_xnnpack_does_for_every_integer(tmp_
     x = keras.Input((256,))
     larger = layers.Maximum()([x, x * 0.1])
     qat = ek.quantize_aware(keras.Model(x, {"larger": larger, "read": larger * 1.0}))
-    for seed in range(2):
-        data = np.random.default_rng(seed).uniform(-3, 2, (8, 256)).astype("float32")
-        qat(data, training=True)
-    file = ek.convert(qat, "int8")["int8"]
-    report = ek.inspect(file)
+    file, report, inputs = trained_file(qat)
     (entry,), (exit_,) = report.inputs, [e for e in report.outputs if e.name == "larger"]
-    inputs = every_integer(entry.scale, entry.zero_point)[None]
     integers = (np.arange(-128, 128) - entry.zero_point).astype("float32")
     ratio = entry.scale / exit_.scale
     moved = np.floor(integers * np.round(256 * ratio) / 256 + 0.5)  # qs8_vcvt
