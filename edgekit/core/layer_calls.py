@@ -9,6 +9,7 @@ import keras
 from keras import tree
 
 from edgekit.core.call_hooks import hooked
+from edgekit.core.graph_macs import Counted, operations_counted
 from edgekit.core.selection import all_layers
 
 Shape = tuple[int | None, ...]
@@ -31,8 +32,32 @@ class LayerCall:
     inside: tuple["LayerCall", ...] = ()
 
 
+@dataclass(frozen=True)
+class Run:
+    """One run of a model on symbolic tensors.
+
+    Args:
+        calls: Every call of a layer, in the order in which they end.
+        batch: How many samples they are for.
+        counted: What the operations multiply that layers add on their own.
+    """
+
+    calls: list[LayerCall]
+    batch: int
+    counted: Counted
+
+
 def calls_of(model: keras.Model) -> tuple[list[LayerCall], int]:
     """`(calls, batch)`: every call of a layer in one run of the model, in the order they end.
+
+    See `symbolic_run`.
+    """
+    run = symbolic_run(model)
+    return run.calls, run.batch
+
+
+def symbolic_run(model: keras.Model) -> Run:
+    """One run of the model: the calls of its layers, and what their operations multiply.
 
     The run is symbolic, at the shapes the model is built for: it computes nothing and leaves
     the weights alone. Subclassed models and layers run as all others do.
@@ -41,7 +66,7 @@ def calls_of(model: keras.Model) -> tuple[list[LayerCall], int]:
         model: A built model, of any kind.
 
     Returns:
-        The calls, and how many samples they are for: 1 where the model leaves it open.
+        The run, for as many samples as the model takes: 1 where it leaves that open.
 
     Raises:
         Exception: Whatever the model's own code raises.
@@ -52,9 +77,9 @@ def calls_of(model: keras.Model) -> tuple[list[LayerCall], int]:
         if keras.backend.backend() != "tensorflow" and any(None in shape for shape in shapes):
             break  # other backends run with made-up numbers in place of an open dimension
         try:
-            with _recording(all_layers(model)) as calls:
-                _Run(model).compute_output_spec(inputs)
-            return calls, shapes[0][0] if shapes[0] else 1
+            with operations_counted() as counted, _recording(model, counted) as calls:
+                _Call(model).compute_output_spec(inputs)
+            return Run(calls, shapes[0][0] if shapes[0] else 1, counted)
         except Exception as raised:  # the model's code may raise anything
             error = raised
     raise error or ValueError(f"model {model.name!r} has no input shape")
@@ -67,7 +92,7 @@ def built_shapes(layer: keras.layers.Layer) -> tuple[Shape, ...]:
     return tuple((1, *shape[1:]) for value in shapes.values() for shape in _flat(value))
 
 
-class _Run(keras.Operation):
+class _Call(keras.Operation):
     """Calls the model, also where it could say its output's shape without."""
 
     def __init__(self, model):
@@ -106,13 +131,13 @@ def _tensor(shape: Shape, dtype: str, sparse: bool = False) -> keras.KerasTensor
 def _flat(value) -> list[Shape]:
     """The shapes in a structure of shapes."""
     found: list[Shape] = []
-    tree.map_shape_structure(lambda shape: found.append(tuple(shape)), value)
+    tree.map_shape_structure(lambda shape: found.append(tuple(shape or ())), value)
     return [shape for shape in found if shape]
 
 
 @contextmanager
-def _recording(layers: list[keras.layers.Layer]) -> Iterator[list[LayerCall]]:
-    """Within it each call of the layers is added to the list."""
+def _recording(model: keras.Model, counted: Counted) -> Iterator[list[LayerCall]]:
+    """Within it each call of the model's layers is added to the list."""
     calls: list[LayerCall] = []
 
     def recorded(layer, call):
@@ -120,8 +145,10 @@ def _recording(layers: list[keras.layers.Layer]) -> Iterator[list[LayerCall]]:
 
         def record(*args, **kwargs):
             start = len(calls)
-            with _rolled(layer):
+            with _rolled(layer), counted.inside(layer, _steps(layer, args, kwargs)):
                 outputs = call(*args, **kwargs)
+            if layer is model:
+                return outputs
             given = parameters.bind(*args, **kwargs).arguments.values()
             inputs = tuple(shape for value in given for shape in _tensor_shapes(value))
             output = next(iter(_tensor_shapes(outputs)), ())
@@ -130,8 +157,15 @@ def _recording(layers: list[keras.layers.Layer]) -> Iterator[list[LayerCall]]:
 
         return record
 
-    with hooked(layers, recorded):
+    with hooked([*all_layers(model), model], recorded):
         yield calls
+
+
+def _steps(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> int | None:
+    """The steps of a recurrent layer's loop; None of others."""
+    shapes = _tensor_shapes((args, kwargs))
+    recurrent = isinstance(layer, keras.layers.RNN) and shapes and len(shapes[0]) > 1
+    return shapes[0][1] if recurrent else None
 
 
 @contextmanager

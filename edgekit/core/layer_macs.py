@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import keras
 from keras import layers as kl
 
-from edgekit.core.layer_calls import LayerCall, Shape, built_shapes, calls_of
+from edgekit.core.layer_calls import LayerCall, Shape, built_shapes, symbolic_run
 from edgekit.core.selection import all_layers
 
 Macs = int | None
@@ -16,7 +16,9 @@ def macs_per_layer(model: keras.Model) -> dict[keras.layers.Layer, Macs]:
     """`{layer: multiply-accumulates}` for one sample; None where shapes are open.
 
     Zeros in the kernels count too: the figure says what a dense kernel computes. A layer that is
-    called twice counts twice. Layers of a kind without a formula are not in the dict.
+    called twice counts twice. Of a kind without a formula, and of the model itself, it is what the
+    operations multiply that its own code calls (on TensorFlow); such a layer is not in the dict
+    where they multiply nothing.
 
     Args:
         model: A built model, of any kind. Where it cannot be run on symbolic tensors, each
@@ -34,16 +36,33 @@ def macs_per_layer(model: keras.Model) -> dict[keras.layers.Layer, Macs]:
         inner for layer in layers if isinstance(layer, kl.RNN) for inner in all_layers(layer)
     }
     try:
-        calls, batch = calls_of(model)
+        run = symbolic_run(model)
     except Exception:  # it is the user's code: it may raise anything
         for layer in layers:
             if layer not in in_loops:
                 add(_when_built(layer))
+        total[model] = None  # and what its operations multiply, nobody saw
         return total
-    for call in calls:
+    for call in run.calls:
         if call.layer not in in_loops:
             add(_of_call(call))
-    return {layer: macs if macs is None else macs // batch for layer, macs in total.items()}
+    called = {call.layer for call in run.calls}
+    by_formula = set(total)
+    for layer, macs in run.counted.own.items():
+        inner = _wrapped(layer)
+        # Those of quantization-aware training compute the layer inside without calling it.
+        counted = layer if inner is None or inner in called else inner
+        if counted not in by_formula:
+            add(iter([(counted, macs)]))
+    return {layer: macs if macs is None else macs // run.batch for layer, macs in total.items()}
+
+
+def _wrapped(layer: keras.layers.Layer) -> keras.layers.Layer | None:
+    """The layer, or the recurrent cell, inside a wrapper."""
+    if isinstance(layer, kl.RNN):
+        return None
+    inner = getattr(layer, "layer" if isinstance(layer, kl.Wrapper) else "cell", None)
+    return inner if isinstance(inner, keras.layers.Layer) else None
 
 
 def _of_call(call: LayerCall) -> Iterator[tuple[keras.layers.Layer, Macs]]:
@@ -52,7 +71,6 @@ def _of_call(call: LayerCall) -> Iterator[tuple[keras.layers.Layer, Macs]]:
         if call.inputs[0][1] is None:  # then the layer inside is called once for all steps
             yield from _unknown(call.layer)
     elif isinstance(call.layer, kl.Wrapper):
-        # Those of quantisation-aware training compute the layer inside without calling it.
         inner = call.layer.layer
         if all(other.layer is not inner for other in call.inside):
             yield from _macs(inner, call.inputs, call.output)
@@ -88,6 +106,8 @@ def _unknown(outer: keras.layers.Layer) -> Iterator[tuple[keras.layers.Layer, Ma
 
 
 def _formula(layer: keras.layers.Layer) -> Callable[..., Macs] | None:
+    if not type(layer).call.__module__.startswith("keras."):
+        return None  # the user's own code, which may compute more or something else
     return next((formula for kinds, formula in _FORMULAS.items() if isinstance(layer, kinds)), None)
 
 
@@ -156,6 +176,12 @@ def _attention(layer, inputs, output):
     return _times(*query[:-1], value[1], query[-1] + value[-1])
 
 
+def _additive_attention(layer, inputs, output):
+    # Its scores are sums of elementwise work.
+    query, value = inputs[:2]
+    return _times(*query[:-1], *value[1:])
+
+
 def _dot(layer, inputs, output):
     axis = layer.axes if isinstance(layer.axes, int) else layer.axes[0]
     return _times(*output, inputs[0][axis])
@@ -171,6 +197,7 @@ _FORMULAS: dict[tuple[type, ...], Callable[..., Macs]] = {
     (kl.Embedding,): _embedding,
     (kl.MultiHeadAttention,): _multi_head,
     (kl.GroupQueryAttention,): _grouped_query,
+    (kl.AdditiveAttention,): _additive_attention,  # a subclass of the next
     (kl.Attention,): _attention,
     (kl.Dot,): _dot,
 }

@@ -199,10 +199,12 @@ class ModelSummary:
 def summary(model: keras.Model) -> ModelSummary:
     """What each layer holds and computes: weights, MACs, zeros, distinct values, bytes.
 
-    MACs are those of one sample; operations outside of layers, such as `ops.matmul(a, b)`, and
-    elementwise work are not in them. A layer counts as often as it is called; where a subclassed
-    model takes several arguments, once, at the shape it was built for. Of a quantisation-aware
-    model the layers inside the wrappers are given; what rounds is left out.
+    MACs are those of one sample, without elementwise work. A layer counts as often as it is
+    called. What operations such as `ops.matmul(a, b)` multiply counts for the layer whose code
+    calls them, or for the model (on TensorFlow). Unknown (`None`) is what runs in a loop of
+    unknown length, in Python, or in a subclassed model that takes several arguments, whose layers
+    count once, at the shapes they were built for. Of a quantization-aware model the layers inside
+    the wrappers are given; what rounds is left out.
 
     Example:
         >>> found = ek.summary(model)

@@ -143,9 +143,10 @@ class QuantizedCell(keras.layers.Layer):
         sizes = tree.flatten(self.state_size)
         states = [keras.Input(batch_shape=(None, size)) for size in sizes]
 
+        mode = {"training": False} if self.cell._call_has_training_arg else {}
+
         def step(inputs, *states):
-            packed = self._packed(states)
-            outputs, new_states = self.cell.call(inputs, packed, training=False)
+            outputs, new_states = self.cell.call(inputs, self._packed(states), **mode)
             return [outputs, *tree.flatten(new_states)]
 
         graph, weights, self._variables = trace_layer(self.cell, step, [inputs, *states])
@@ -181,4 +182,9 @@ class QuantizedCell(keras.layers.Layer):
         return tree.pack_sequence_as(sizes, list(states))
 
     def get_initial_state(self, batch_size=None):
-        return self.cell.get_initial_state(batch_size=batch_size)
+        if hasattr(self.cell, "get_initial_state"):
+            return self.cell.get_initial_state(batch_size=batch_size)
+        # As Keras's own loop does with a cell that has none.
+        return tree.map_structure(
+            lambda size: ops.zeros((batch_size, size), self.cell.compute_dtype), self.state_size
+        )

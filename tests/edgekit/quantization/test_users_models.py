@@ -325,6 +325,29 @@ def test_normalizations_over_one_value_and_over_several_axes():
     np.testing.assert_allclose(np.sum(np.square(unit), (1, 2)), 1, atol=0.03)
 
 
+@keras.saving.register_keras_serializable("users_models")
+class PlainCell(layers.Layer):
+    """A cell with no more than Keras asks for: no argument `training`, no first state."""
+
+    state_size = 3
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1] + 3, 3), name="kernel")
+
+    def call(self, inputs, states):
+        output = ops.tanh(ops.matmul(ops.concatenate([inputs, states[0]], -1), self.kernel))
+        return output, [output]
+
+
+def test_a_loop_over_a_cell_with_no_more_than_keras_asks_for():
+    x, data = keras.Input((5, 4)), noise(32, 5, 4)
+    model = keras.Model(x, layers.RNN(PlainCell())(x))
+    qat = same_after_strip(model, data)
+    qat(data, training=True)
+    assert signal_to_noise(model.predict(data, verbose=0), qat.predict(data, verbose=0)) > 30
+    assert ek.verify(qat, ek.convert(qat, "int8")["int8"], data).exact
+
+
 def test_a_loop_over_several_cells():
     x = keras.Input((5, 4))
     cells = [layers.LSTMCell(3), layers.GRUCell(2)]
