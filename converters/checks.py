@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,8 @@ class Check:
         lost_along: `{output: (axis, places)}`, the same along another axis, where no channel of the
             last axis is lost: `(1, [4, 5])` are the fifth and sixth row of each sample.
         notes: What was done on the way that the user did not ask for, in words.
+        signatures: `{key: check}` of the file's other signatures that could be run; the check
+            itself is that of the default one.
     """
 
     samples: int
@@ -47,6 +49,7 @@ class Check:
     lost: dict[str, list[int]] = field(default_factory=dict)
     lost_along: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    signatures: dict[str, "Check"] = field(default_factory=dict)
 
     @property
     def worst(self) -> tuple[str, float]:
@@ -131,7 +134,7 @@ def probe(shapes: Mapping[str, tuple], dtypes: Mapping[str, str], count: int) ->
     rng = np.random.default_rng(0)
     found = {}
     for name, shape in shapes.items():
-        full = (count, *shape[1:])
+        full = (count, *shape[1:]) if shape else ()
         floats = np.issubdtype(np.dtype(dtypes[name]), np.floating)
         values = rng.normal(size=full) if floats else rng.integers(0, 2, full)
         found[name] = values.astype(dtypes[name])
@@ -140,13 +143,16 @@ def probe(shapes: Mapping[str, tuple], dtypes: Mapping[str, str], count: int) ->
 
 def write_checks(path: Path, checks: Mapping[str, Check]) -> None:
     """Keep the checks of some formats as JSON."""
-    path.write_text(json.dumps({name: vars(check) for name, check in checks.items()}))
+    path.write_text(json.dumps({name: asdict(check) for name, check in checks.items()}))
 
 
 def read_checks(path: Path) -> dict[str, Check]:
     """What `write_checks` kept."""
-    checks = {name: Check(**values) for name, values in json.loads(path.read_text()).items()}
-    for check in checks.values():
-        pairs = {name: (axis, places) for name, (axis, places) in check.lost_along.items()}
-        check.lost_along.update(pairs)
-    return checks
+    return {name: _read_check(values) for name, values in json.loads(path.read_text()).items()}
+
+
+def _read_check(values: dict) -> Check:
+    along = {name: (axis, places) for name, (axis, places) in values["lost_along"].items()}
+    others = {key: _read_check(check) for key, check in values["signatures"].items()}
+    notes = tuple(values["notes"])
+    return Check(**{**values, "lost_along": along, "signatures": others, "notes": notes})

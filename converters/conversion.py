@@ -14,8 +14,8 @@ import numpy as np
 
 from converters.calibration import check_estimator
 from converters.calibration.sample_scale import scale_notes
-from converters.calibration.streams import CalibrationData, read_samples
-from converters.checks import SAMPLES, probe, read_checks
+from converters.calibration.streams import CalibrationData
+from converters.checks import read_checks
 from converters.child import ChildError, why_it_failed
 from converters.errors import ConversionError, first_line, lacking_op
 from converters.file_kinds import may_be_quantization_aware
@@ -27,6 +27,7 @@ from converters.legacy.traced import foreign_variables
 from converters.progress import progress_of
 from converters.saved_model import named_outputs, save_for_conversion
 from converters.source import Convertible, Source, as_source
+from converters.source_samples import NO_SAMPLES, calibration_samples, probe_samples
 from converters.temporary import temporary_folder
 from converters.unrolling import unrolled
 from converters.weights import BLOCKS, FEWEST_ELEMENTS
@@ -40,7 +41,7 @@ _SERVERS = {kind: ForkServer("converters.worker", kind) for kind in ("keras", "f
 def convert(
     model: Convertible,
     formats: str | Sequence[str] = ("float32",),
-    calibration: CalibrationData | None = None,
+    calibration: CalibrationData | Mapping[str, CalibrationData | None] | None = None,
     edges: str = "integer",
     estimator: str | Mapping[str, str] = "minmax",
     symmetric: bool = False,
@@ -74,8 +75,10 @@ def convert(
             arguments that returns one (a `representative_dataset`); the path of a `.npy` or
             `.npz` file, in which an array named as the input, `x`, `x_train`, or the only one is
             taken; or a folder of images, whose pixels are 0 to 255 as Keras's own image datasets
-            give them. A few hundred are enough; of streams and folders 1,000 are used. Defaults
-            to `None`.
+            give them. A few hundred are enough; of streams and folders 1,000 are used. For a
+            flatbuffer with several signatures a dict of these by signature, with None for one that
+            is to stay float32; or a dict by input name that has the inputs of all. Defaults to
+            `None`.
         edges: What goes in and comes out of an integer file: `"integer"`, or `"float32"` with
             a quantising op at each edge. Defaults to `"integer"`.
         estimator: How ranges come from samples: `"minmax"`, `"ema"`, `"percentile"`, `"mse"`,
@@ -138,8 +141,11 @@ def convert(
         warnings.warn(note, stacklevel=2)
     files, order = {}, None if source.model is None else list(source.shapes)
     for name in formats:  # a loop, so that warnings are of the caller's line
-        notes = [*done.notes, *clipping] if FORMATS[name].integer else []
-        files[name] = judged(name, contents[name], checks[name], done.loops, sparse, notes, order)
+        integer = FORMATS[name].integer
+        said = [*done.notes, *done.shared, *clipping] if integer else []
+        files[name] = judged(
+            name, contents[name], checks[name], done.loops, sparse, said, order, done.left
+        )
     return files
 
 
@@ -151,11 +157,15 @@ class DoneJob:
         folder: Where the worker left its files.
         loops: Names of the layers that were unrolled.
         notes: What seems wrong with the samples.
+        left: Signatures that stay float32 as the caller wants it.
+        shared: Which signatures were calibrated with another's samples, in words.
     """
 
     folder: Path
     loops: list[str]
     notes: list[str]
+    left: list[str]
+    shared: list[str]
 
 
 @contextmanager
@@ -176,14 +186,30 @@ def done_job(source: Source, job: dict, calibration: CalibrationData | None) -> 
         temporary_folder("convert") as folder,
         _SERVERS[kind].server() as server,  # loads TensorFlow meanwhile, once
     ):
-        samples, notes = None, []
+        found = NO_SAMPLES
+        notes: list[str] = []
         if calibration is not None:
-            samples, pixels = _calibration(source, calibration)
-            np.savez(folder / "calibration.npz", **samples)
-        loops = _write_model(folder, source, unroll=samples is not None)
-        inputs = _probe(source, samples)
-        np.savez(folder / "probe.npz", **inputs)
-        job = {**job, "model": "keras" if source.model is not None else "flatbuffer"}
+            found = calibration_samples(source, calibration)
+        loops = _write_model(folder, source, unroll=calibration is not None)
+        signatures = {each.signature: each for each in (source, *source.others)}
+        for number, (key, each) in enumerate(signatures.items()):
+            if key in found.samples:
+                np.savez(folder / f"calibration_{number}.npz", **found.samples[key])
+            inputs = probe_samples(each, found.samples.get(key))
+            if inputs is not None:
+                np.savez(folder / f"probe_{number}.npz", **inputs)
+        samples = found.samples.get(source.signature)
+        inputs = probe_samples(source, samples)
+        if inputs is None:
+            raise ValueError(
+                f"{source.name} takes {', '.join(source.dtypes.values())}: not numbers"
+            )
+        job = {
+            **job,
+            "model": "keras" if source.model is not None else "flatbuffer",
+            "signatures": list(signatures),
+            "calibrated": list(found.samples),
+        }
         (folder / "job.json").write_text(json.dumps(job))
 
         def ask_the_model() -> None:
@@ -191,10 +217,10 @@ def done_job(source: Source, job: dict, calibration: CalibrationData | None) -> 
                 return
             notes.extend(_write_expected(folder, source, inputs, random=samples is None))
             if samples is not None:
-                notes.extend(scale_notes(source.model, samples, pixels))
+                notes.extend(scale_notes(source.model, samples, found.pixels))
 
         _run(server, folder, source, ask_the_model)
-        yield DoneJob(folder, loops, notes)
+        yield DoneJob(folder, loops, notes, found.left, found.shared)
 
 
 @contextmanager
@@ -337,42 +363,6 @@ def _trained_for(rounding: dict[str, list]) -> list[str]:
     # Saved before layers said it. Some activations have 16 bits inside of an int8 model too.
     widths = Counter(layer.bits for layer in rounding["activations"])
     return ["int16x8" if widths[16] > widths[8] else "int8"]
-
-
-def _calibration(source: Source, data) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Samples as the model takes them, and the float inputs whose samples were bytes."""
-    in_order = source.model is not None
-    arrays = read_samples(data, source.shapes, in_order, source.aliases)
-    count = len(next(iter(arrays.values())))
-    if count < source.batch:
-        raise ValueError(
-            f"`calibration` must hold at least one batch of the model, {source.batch} samples. "
-            f"Received {count}"
-        )
-    for name, array in arrays.items():
-        if np.issubdtype(array.dtype, np.floating) and np.ptp(array) == 0:
-            warnings.warn(
-                f"`calibration` gives input {name!r} nothing but {array.flat[0]:g}: ranges "
-                "measured on it say little",
-                stacklevel=5,
-            )
-    typed = {name: array.astype(source.dtypes[name]) for name, array in arrays.items()}
-    pixels = [
-        name
-        for name, array in arrays.items()
-        if array.dtype == np.uint8 and typed[name].dtype.kind == "f"
-    ]
-    return typed, pixels
-
-
-def _probe(source: Source, samples) -> dict[str, np.ndarray]:
-    """A few samples, on which every file is run."""
-    if samples is None:
-        inputs = probe(source.shapes, source.dtypes, max(source.batch, SAMPLES))
-    else:
-        inputs = {name: array[: max(source.batch, SAMPLES)] for name, array in samples.items()}
-    whole = len(next(iter(inputs.values()))) // source.batch * source.batch
-    return {name: array[:whole] for name, array in inputs.items()}
 
 
 def _write_expected(folder: Path, source: Source, inputs: dict, random: bool) -> list[str]:

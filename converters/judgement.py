@@ -1,7 +1,7 @@
 """What is said of a converted file: refused where it is of no use, warned of where it lost."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +32,7 @@ def judged(
     sparse: bool,
     said: Sequence[str] = (),
     order: Sequence[str] | None = None,
+    left: Collection[str] = (),
 ) -> Flatbuffer:
     """The file with its check and notes; warnings say aloud what it left or lost.
 
@@ -43,6 +44,7 @@ def judged(
         sparse: Whether kernels were to be stored sparse.
         said: What was said aloud already, for the notes. Defaults to nothing.
         order: Names of the inputs in the model's order. Defaults to `None`: not known.
+        left: Signatures that were to stay float32. Defaults to none.
 
     Raises:
         FailedCheckError: The file answers NaN where the model does not.
@@ -58,15 +60,18 @@ def judged(
             f"{name}: no weight became smaller, the file is as large as float32 (kernels under "
             f"{FEWEST_ELEMENTS:,} elements are left alone); int8 quantises all"
         )
-    refuse_broken(name, check)
+    for key, each in {None: check, **check.signatures}.items():
+        refuse_broken(name, each, key)
     wider = "" if name == "int16x8" else ", or convert to int16x8"
-    lost = [*_far(name, check), *_lost(check, wider), *_uncompared(check)]
+    lost = _losses(name, check, wider)
+    for key, each in check.signatures.items():
+        lost += [f"signature {key!r}: {text}" for text in _losses(name, each, wider)]
     if wanted.integer and len(report.signatures) > 1:
-        lost += _left_float(flatbuffer)
+        lost += _left_float(flatbuffer, left)
     if wanted.activations == 8 and (loops or any(op.name == "TANH" for op in report.ops)):
         lost += _carried(content, bool(loops))
     if wanted.integer and report.float_islands:
-        islands = ", ".join(f"{op.name} ({op.outputs[0]})" for op in report.float_islands)
+        islands = ", ".join(f"{op.name} ({op.dtype})" for op in report.float_islands)
         warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=3)
     for text in lost:
         warnings.warn(f"{name}: {text}", stacklevel=3)
@@ -75,17 +80,23 @@ def judged(
     return Flatbuffer(content, replace(check, notes=notes), order)
 
 
-def refuse_broken(name: str, check: Check) -> None:
+def refuse_broken(name: str, check: Check, signature: str | None = None) -> None:
     """Refuse a file that answers NaN or infinity where the model answers numbers.
+
+    Args:
+        name: The format.
+        check: How the file compares with the model.
+        signature: Whose check it is. Defaults to `None`, the default one.
 
     Raises:
         FailedCheckError: It does.
     """
+    of = "" if signature is None else f" of signature {signature!r}"
     for output, count in check.broken.items():
         raise FailedCheckError(
-            f"{name}: output {output!r} is NaN or infinite on {count} of {check.samples} samples "
-            "where the model's is a number: the file is of no use. Convert to another format"
-            f"{'' if name == 'float32' else ', float32 if need be'}"
+            f"{name}: output {output!r}{of} is NaN or infinite on {count} of {check.samples} "
+            "samples where the model's is a number: the file is of no use. Convert to another "
+            f"format{'' if name == 'float32' else ', float32 if need be'}"
         )
 
 
@@ -103,6 +114,10 @@ def rounded_away(before: Mapping[str, np.ndarray], rounded: Mapping[str, np.ndar
         if values.size
     }
     return _lost(compare(inside, rounded), ", or train it for int16x8") if inside else []
+
+
+def _losses(name: str, check: Check, wider: str) -> list[str]:
+    return [*_far(name, check), *_lost(check, wider), *_uncompared(check)]
 
 
 def _far(name: str, check: Check) -> list[str]:
@@ -146,22 +161,16 @@ def _lost(check: Check, wider: str) -> list[str]:
     return found
 
 
-def _left_float(flatbuffer: Flatbuffer) -> list[str]:
-    """The signatures beside the default one that compute in float as before."""
+def _left_float(flatbuffer: Flatbuffer, left: Collection[str]) -> list[str]:
+    """The signatures that compute in float as before, because they were to or have to."""
     found = []
     for key in flatbuffer.signatures:
         model = read_model(flatbuffer.content, key)
         tensors = [t for op in model.ops for t in op.output_tensors]
         if any(t.dtype.startswith("float") for t in tensors) and not any(t.scales for t in tensors):
-            found.append(repr(key))
-    if not found:
-        return []
-    many = len(found) > 1
-    return [
-        f"signature{'s' if many else ''} {', '.join(found)} stayed float32: samples of the default "
-        "signature say nothing of others. Make a file of each signature and convert it with its "
-        "own samples"
-    ]
+            why = "as `calibration` has None for it" if key in left else "no op of it has a kernel"
+            found.append(f"signature {key!r} stayed float32: {why}")
+    return found
 
 
 def _carried(content: bytes, unrolled: bool) -> list[str]:

@@ -75,6 +75,10 @@ class LoadedSignature:
         """Stored values of a tensor."""
         return self._graph.GetTensor(detail["index"], self.subgraph)
 
+    def view(self, detail: Mapping) -> np.ndarray:
+        """As `read` without a copy; it must be gone before the signature runs again."""
+        return self._graph.tensor(self._graph, detail["index"], self.subgraph)
+
     def _is_other(self, name: str, shape: tuple[int, ...]) -> bool:
         return tuple(self.inputs[name]["shape"]) != shape
 

@@ -112,13 +112,19 @@ def sensitivity(
         hasattr(layer, "rounds") for layer in source.model._flatten_layers(include_self=False)
     ):
         raise ValueError("the model is quantisation-aware already: pass ek.strip(model)")
+    if source.others:
+        keys = ", ".join(repr(each.signature) for each in (source, *source.others))
+        raise ValueError(
+            f"the file has several signatures, {keys}: `sensitivity` compares the outputs of one. "
+            "Save each as a file of its own"
+        )
     job = {"bits": bits, "estimator": estimator, "quantization_aware": False}
     with done_job(source, job, calibration) as done:
         folder = done.folder
         found = json.loads((folder / "damage.json").read_text())
         ranges = dict(json.loads((folder / "ranges.json").read_text()))
         content = (folder / "countable.tflite").read_bytes()
-        with np.load(folder / "calibration.npz") as loaded:
+        with np.load(folder / "calibration_0.npz") as loaded:
             samples = {name: loaded[name][:SAMPLES] for name in loaded.files}
     ops = [
         OpDamage(**{**op, "noise": {int(b): noise for b, noise in op["noise"].items()}})

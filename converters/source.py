@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -12,7 +12,8 @@ from converters.full_precision import in_full_precision
 from converters.legacy.loading import load_model
 from converters.legacy.requirement import is_tf_keras_model
 from converters.legacy.traced import convertible, foreign_variables
-from converters.reader import read_model
+from converters.model_info import ModelInfo
+from converters.reader import read_models
 from converters.saved_model import input_specs, keras_input_names
 
 Convertible = keras.Model | Flatbuffer | str | os.PathLike
@@ -30,6 +31,8 @@ class Source:
         dtypes: `{input name: dtype}`.
         largest_weight: Elements of the largest kernel.
         aliases: `{name the user gave the input: name of the flatbuffer}`.
+        signature: Of a flatbuffer, the default one; None where it has none.
+        others: The same file's other signatures.
     """
 
     name: str
@@ -39,11 +42,13 @@ class Source:
     dtypes: dict[str, str]
     largest_weight: int
     aliases: dict[str, str]
+    signature: str | None = None
+    others: tuple["Source", ...] = ()
 
     @property
     def batch(self) -> int:
         """Samples that one run of the flatbuffer takes."""
-        return next(iter(self.shapes.values()))[0] or 1
+        return next((shape[0] for shape in self.shapes.values() if shape), 1) or 1
 
 
 def _largest(shapes) -> int:
@@ -62,14 +67,12 @@ def as_source(model: Convertible) -> Source:
     if is_tf_keras_model(model):
         model = convertible(model)
     if isinstance(model, Flatbuffer):
-        found = read_model(model.content)
-        if any(tensor.scales for op in found.ops for tensor in op.output_tensors):
+        models = read_models(model.content)
+        if any(t.scales for found in models for op in found.ops for t in op.output_tensors):
             raise ValueError("the file is quantised already: start from the float model")
-        inputs = found.inputs
-        shapes = {name: tensor.shape for name, tensor in inputs.items()}
-        dtypes = {name: tensor.dtype for name, tensor in inputs.items()}
-        largest = _largest(t.shape for t in found.tensors if t.constant)
-        return Source("the flatbuffer", None, model, shapes, dtypes, largest, {})
+        default, *others = (_of_signature(model, found) for found in models)
+        largest = max(each.largest_weight for each in (default, *others))
+        return replace(default, largest_weight=largest, others=tuple(others))
     if not isinstance(model, keras.Model):
         raise ValueError(
             "`model` must be a model of Keras 3 or tf_keras, a float Flatbuffer, or the path of a "
@@ -89,6 +92,19 @@ def as_source(model: Convertible) -> Source:
     aliases = dict(zip(keras_input_names(model), shapes, strict=True))
     largest = _largest(v.shape for v in (*model.variables, *foreign_variables(model)))
     return Source(f"model {model.name!r}", model, None, shapes, dtypes, largest, aliases)
+
+
+def _of_signature(file: Flatbuffer, model: ModelInfo) -> Source:
+    return Source(
+        name="the flatbuffer",
+        model=None,
+        flatbuffer=file,
+        shapes={name: tensor.shape for name, tensor in model.inputs.items()},
+        dtypes={name: tensor.dtype for name, tensor in model.inputs.items()},
+        largest_weight=_largest(t.shape for t in model.tensors if t.constant),
+        aliases={},
+        signature=model.signature.key if model.signature else None,
+    )
 
 
 def _load(path: Path) -> keras.Model | Flatbuffer:

@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -19,9 +20,10 @@ import numpy as np
 from converters.checks import Check, compare, write_checks
 from converters.forked_jobs import serve
 from converters.formats import FORMATS
-from converters.integer import quantize, to_integer, with_integer_kernels
+from converters.integer import quantize_subgraphs, to_integer, with_integer_kernels
 from converters.integer.float_weights import with_float_weights
 from converters.isolation import run_isolated
+from converters.reader import read_model
 from converters.runner import Runner
 from converters.sparse_inference import sparse_inference
 from converters.sparse_weights import KINDS, with_sparse_weights
@@ -35,9 +37,10 @@ class Job:
 
     `job.json` says which files to make, or in which `bits` to try each op. `float` holds the
     model as a SavedModel, or as `float.tflite`; `unrolled` is the same with its loops unrolled,
-    where integer formats need that. `calibration.npz` has samples by input name, `probe.npz` a
-    few on which every file is run and compared with `expected.npz`, what the Keras model says,
-    which may come later.
+    where integer formats need that. `calibration_0.npz` has samples by input name for the first
+    of the `signatures`, the default one, `probe_0.npz` a few on which every file is run and
+    compared with `expected.npz`, what the Keras model says, which may come later; the others are
+    for the signatures after it. `calibrated` says which have samples, in the order to run them.
 
     Args:
         folder: The folder.
@@ -48,6 +51,7 @@ class Job:
         self.options = json.loads((folder / "job.json").read_text())
         self.formats: list[str] = self.options.get("formats", [])
         self._unfinished: list[str] = []
+        self.signatures: list[str | None] = self.options["signatures"]
         self._one_at_a_time = Lock()
 
     def run(self) -> None:
@@ -62,12 +66,13 @@ class Job:
         from converters.damage import measure_damage
 
         (self.folder / "current").write_text("integers, op by op")
-        samples = _arrays(self.folder / "calibration.npz")
+        ((_, samples),) = self.samples.items()
+        ((_, ranges),) = self.ranges.items()
         found = measure_damage(
-            self.countable, self.ranges, samples, self.options["bits"], self._progress
+            self.countable, ranges, samples, self.options["bits"], self._progress
         )
         (self.folder / "countable.tflite").write_bytes(self.countable)
-        (self.folder / "ranges.json").write_text(json.dumps(list(self.ranges.items())))
+        (self.folder / "ranges.json").write_text(json.dumps(list(ranges.items())))
         (self.folder / "damage.json").write_text(json.dumps(found))
 
     def make_files(self) -> None:
@@ -97,7 +102,7 @@ class Job:
             from converters.weights import with_small_weights
 
             return with_small_weights(self.plain, FORMATS[name], self.options["block"])
-        return quantize(
+        return quantize_subgraphs(
             self.countable,
             self.ranges,
             activation_bits=FORMATS[name].activations,
@@ -116,36 +121,57 @@ class Job:
         tried = {with_sparse_weights(content, kinds) for kinds in KINDS}
         for smaller in sorted(tried - {content}, key=len):
             with suppress(ValueError):
-                run_isolated(smaller, "xnnpack", "outputs", self.probe)
+                for signature, inputs in self.probes.items():
+                    run_isolated(smaller, "xnnpack", "outputs", inputs, signature)
                 return smaller
         return content
 
     def check(self, name: str, content: bytes) -> Check:
         """Run a file and compare it with the model."""
         with self._one_at_a_time:
-            inputs = self.probe
-        found = _outputs(content, inputs)
-        with self._one_at_a_time:
             expected = self.expected
-        check = compare(expected, found)
+        default, *others = self.signatures
+        first = self._compared(content, default)
+        found = {key: self._compared(content, key) for key in others if key in expected}
+        check = replace(first, signatures=found)
         self._unfinished.remove(name)
         self._say()
         return check
 
-    @cached_property
-    def probe(self) -> dict:
-        """Samples to run files on."""
-        return _arrays(self.folder / "probe.npz")
+    def _compared(self, content: bytes, signature: str | None) -> Check:
+        found = _outputs(content, self.probes[signature], signature)
+        return compare(self.expected[signature], found)
 
     @cached_property
-    def expected(self) -> dict:
-        """What the model says to them."""
+    def probes(self) -> dict[str | None, dict]:
+        """Samples to run files on, by signature."""
+        files = {key: self._file_of("probe", key) for key in self.signatures}
+        return {key: _arrays(file) for key, file in files.items() if file.exists()}
+
+    @cached_property
+    def samples(self) -> dict[str | None, dict]:
+        """What ranges are measured on, by signature."""
+        return {
+            key: _arrays(self._file_of("calibration", key)) for key in self.options["calibrated"]
+        }
+
+    def _file_of(self, kind: str, signature: str | None) -> Path:
+        return self.folder / f"{kind}_{self.signatures.index(signature)}.npz"
+
+    @cached_property
+    def expected(self) -> dict[str | None, dict]:
+        """What the model says to the probes; without signatures that do not take theirs."""
+        default, *others = self.signatures
         if self.options["model"] == "flatbuffer":
-            return _outputs(self.plain, self.probe)
+            found = {default: _outputs(self.plain, self.probes[default], default)}
+            for key in others:
+                with suppress(ValueError, KeyError):  # a signature without a probe, as of strings
+                    found[key] = _outputs(self.plain, self.probes[key], key)
+            return found
         said = self.folder / "expected.npz"
         while not said.exists():
             time.sleep(_TICK)
-        return _arrays(said)
+        return {default: _arrays(said)}
 
     @cached_property
     def plain(self) -> bytes:
@@ -158,17 +184,18 @@ class Job:
     def countable(self) -> bytes:
         """The float flatbuffer that integer formats are made from."""
         unrolled = (self.folder / "unrolled").exists()
-        return with_integer_kernels(
-            _flatbuffer_of(self.folder / "unrolled") if unrolled else self.plain
-        )
+        plain = _flatbuffer_of(self.folder / "unrolled") if unrolled else self.plain
+        models = [read_model(plain, key) for key in self.options["calibrated"]]
+        return with_integer_kernels(plain, {model.subgraph for model in models})
 
     @cached_property
-    def ranges(self) -> dict[int, tuple[float, float]]:
-        """What the samples say, measured once for all formats."""
-        from converters.calibration import measure_ranges
+    def ranges(self) -> dict[int, dict[int, tuple[float, float]]]:
+        """What the samples say of each subgraph, measured once for all formats."""
+        from converters.calibration import measure_signatures
 
-        samples = _arrays(self.folder / "calibration.npz")
-        return measure_ranges(self.countable, samples, self.options["estimator"], self._progress)
+        return measure_signatures(
+            self.countable, self.samples, self.options["estimator"], self._progress
+        )
 
     def _say(self) -> None:
         (self.folder / "current").write_text(", ".join(self._unfinished))
@@ -182,8 +209,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         return {name: loaded[name] for name in loaded.files}
 
 
-def _outputs(content: bytes, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    found = Runner(content, "xnnpack").outputs(inputs)
+def _outputs(
+    content: bytes, inputs: dict[str, np.ndarray], signature: str | None
+) -> dict[str, np.ndarray]:
+    found = Runner(content, "xnnpack", signature=signature).outputs(inputs)
     return {name: tensor.values for name, tensor in found.items()}
 
 

@@ -5,12 +5,16 @@ import numpy as np
 from converters.integer.file import FlatFile
 
 
-def with_all_outputs(content: bytes) -> bytes:
+def with_all_outputs(content: bytes, subgraph: int = 0) -> bytes:
     """The file with each computed tensor an output and `RESHAPE`s of one sample made open.
 
     Delegates keep no other tensors. Each tensor keeps its index.
+
+    Args:
+        content: A float `.tflite`.
+        subgraph: The one whose tensors are handed out. Defaults to `0`.
     """
-    file = FlatFile(content)
+    file = FlatFile(content, subgraph)
     computed = [int(t) for op in file.graph.operators for t in op.outputs if t >= 0]
     # A model may hand out what it does not compute, such as its input.
     outputs = dict.fromkeys([*map(int, file.graph.outputs), *computed])

@@ -7,6 +7,6 @@ such pairs, `quantize` does the same with measured ranges, best after `with_inte
 """
 
 from converters.integer.equivalents import with_integer_kernels
-from converters.integer.rewrite import quantize, to_integer
+from converters.integer.rewrite import quantize, quantize_subgraphs, to_integer
 
-__all__ = ["quantize", "to_integer", "with_integer_kernels"]
+__all__ = ["quantize", "quantize_subgraphs", "to_integer", "with_integer_kernels"]

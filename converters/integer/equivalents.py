@@ -1,6 +1,7 @@
 """Float ops without an integer kernel, as ops that have one and compute the same."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from converters.integer.file import FlatFile
 from converters.integer.masks import hide_by_constants
 
 
-def with_integer_kernels(content: bytes) -> bytes:
+def with_integer_kernels(content: bytes, subgraphs: Iterable[int] = (0,)) -> bytes:
     """A float flatbuffer that computes the same by more ops that LiteRT has in integers.
 
     A negation is a product with -1, a square a product with itself. A sum is a mean times the
@@ -18,9 +19,17 @@ def with_integer_kernels(content: bytes) -> bytes:
     range of an inverse length. What a mask hides from a softmax it hides by a constant.
 
     Args:
-        content: A float `.tflite`, whose first subgraph is rewritten.
+        content: A float `.tflite`.
+        subgraphs: Numbers of those that are rewritten. Defaults to the first alone.
     """
-    file = FlatFile(content)
+    numbers = sorted(subgraphs)
+    views = FlatFile(content, numbers[0]).of(numbers)
+    changed = [_rewrite(view) for view in views]
+    return views[0].tobytes() if any(changed) else content
+
+
+def _rewrite(file: FlatFile) -> bool:
+    """Rewrite a subgraph; whether there was anything to rewrite."""
     before = _names(file)
     changed = hide_by_constants(file)
     _normalize_by_length(file)
@@ -30,7 +39,7 @@ def with_integer_kernels(content: bytes) -> bytes:
     file.graph.operators = kept
     if changed:
         _drop_unread(file)
-    return file.tobytes() if changed or _names(file) != before else content
+    return changed or _names(file) != before
 
 
 def _names(file: FlatFile) -> list[str]:

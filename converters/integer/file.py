@@ -1,5 +1,9 @@
 """A flatbuffer as objects that can be changed and written back."""
 
+import copy
+import hashlib
+from collections.abc import Iterable
+
 import flatbuffers
 import numpy as np
 
@@ -7,16 +11,25 @@ _PACKED = {"INT4": 4, "INT2": 2}
 # What the schema promises of a constant's data, and vector loads rely on, in bytes.
 ALIGNMENT = 16
 _ROOM_FOR_GRAPH = 1 << 16
+# Weights that several signatures read are stored once. Shorter constants are shapes and axes,
+# which are changed one by one.
+_WORTH_SHARING = 64
 
 
 class FlatFile:
-    """The first subgraph of a LiteRT model, with its tensors, buffers and op codes.
+    """A subgraph of a LiteRT model with its tensors, and the buffers and op codes of the model.
 
     Args:
         content: The bytes of a `.tflite`.
+        subgraph: Its number. Defaults to `0`.
+
+    Attributes:
+        model: All of the file.
+        graph: The subgraph.
+        subgraph: Its number.
     """
 
-    def __init__(self, content: bytes):
+    def __init__(self, content: bytes, subgraph: int = 0):
         from ai_edge_litert import schema_py_generated as schema
 
         self.schema = schema
@@ -25,11 +38,25 @@ class FlatFile:
             if buffer.offset > 1:  # its data lie behind the flatbuffer
                 data = content[buffer.offset : buffer.offset + buffer.size]
                 buffer.data, buffer.offset, buffer.size = np.frombuffer(data, "uint8"), 0, 0
-        self.graph = self.model.subgraphs[0]
+        self._seen: set[int] = set()
+        self._look_at(subgraph)
+        _fill_gaps(self.model)
         self._op_names = {
             v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)
         }
         self._types = {v: k for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
+
+    def _look_at(self, subgraph: int) -> None:
+        self.subgraph, self.graph = subgraph, self.model.subgraphs[subgraph]
+        self._seen.add(subgraph)
+
+    def of(self, subgraphs: Iterable[int]) -> list["FlatFile"]:
+        """Other subgraphs of the same file; what is changed in one is written by each."""
+        views = []
+        for number in subgraphs:
+            views.append(copy.copy(self))
+            views[-1]._look_at(number)
+        return views
 
     def op_name(self, op) -> str:
         """Name of an operator as the schema spells it."""
@@ -127,6 +154,13 @@ class FlatFile:
         return bytes(memoryview(builder.Bytes)[builder.head :])
 
     def _drop_unused(self) -> None:
+        for view in self.of(sorted(self._seen)):
+            view._drop_unused_tensors()
+        self._drop_unused_codes()
+        self._share_equal_buffers()
+        self._drop_unused_buffers()
+
+    def _drop_unused_tensors(self) -> None:
         graph, model = self.graph, self.model
         used = set(graph.inputs) | set(graph.outputs)
         for op in graph.operators:
@@ -147,11 +181,9 @@ class FlatFile:
                 op.intermediates = _renumber(op.intermediates, new)
         graph.inputs, graph.outputs = _renumber(graph.inputs, new), _renumber(graph.outputs, new)
         for signature in model.signatureDefs or []:
-            if signature.subgraphIndex == 0:
+            if signature.subgraphIndex == self.subgraph:
                 for entry in [*(signature.inputs or []), *(signature.outputs or [])]:
                     entry.tensorIndex = new[entry.tensorIndex]
-        self._drop_unused_codes()
-        self._drop_unused_buffers()
 
     def _drop_unused_codes(self) -> None:
         ops = [op for graph in self.model.subgraphs for op in graph.operators]
@@ -160,6 +192,20 @@ class FlatFile:
         self.model.operatorCodes = [self.model.operatorCodes[old] for old in kept]
         for op in ops:
             op.opcodeIndex = new[op.opcodeIndex]
+
+    def _share_equal_buffers(self) -> None:
+        """Let tensors read the first of several buffers with the same bytes."""
+        if len(self._seen) < 2:
+            return
+        first: dict[bytes, int] = {}
+        same: dict[int, int] = {}
+        for index, buffer in enumerate(self.model.buffers):
+            if buffer.data is not None and len(buffer.data) >= _WORTH_SHARING:
+                digest = hashlib.sha256(np.ascontiguousarray(buffer.data)).digest()
+                same[index] = first.setdefault(digest, index)
+        for graph in self.model.subgraphs:
+            for tensor in graph.tensors:
+                tensor.buffer = same.get(tensor.buffer, tensor.buffer)
 
     def _drop_unused_buffers(self) -> None:
         tensors = [t for graph in self.model.subgraphs for t in graph.tensors]
@@ -206,6 +252,16 @@ def pack(values: np.ndarray, bits: int) -> np.ndarray:
     flat = values.astype("int8").view("uint8").ravel() & (2**bits - 1)
     flat = np.pad(flat, (0, -len(flat) % per_byte)).reshape(-1, per_byte)
     return np.bitwise_or.reduce(flat << (np.arange(per_byte) * bits).astype("uint8"), axis=1)
+
+
+def _fill_gaps(model) -> None:
+    """Let what a subgraph or op without inputs or outputs leaves out be empty."""
+    for graph in model.subgraphs:
+        for holder in (graph, *(graph.operators or ())):
+            for side in ("inputs", "outputs"):
+                if getattr(holder, side) is None:
+                    setattr(holder, side, np.empty(0, "int32"))
+        graph.operators = graph.operators or []
 
 
 def _block_tensors(tensor) -> list[int]:

@@ -18,6 +18,12 @@ def with_float_weights(content: bytes) -> bytes:
         content: A `.tflite` that computes in float.
     """
     file = FlatFile(content)
+    changed = [_as_float(view) for view in file.of(range(len(file.model.subgraphs)))]
+    return file.tobytes() if any(changed) else content
+
+
+def _as_float(file: FlatFile) -> bool:
+    """Store the weights of a subgraph as float32; whether some were not."""
     computed = {int(t) for op in file.graph.operators for t in op.outputs}
     computed |= {int(t) for t in file.graph.inputs}
     kept, changed, same = [], False, {}
@@ -32,7 +38,7 @@ def with_float_weights(content: bytes) -> bytes:
             op.inputs = np.array([same.get(int(t), int(t)) for t in op.inputs], "int32")
             kept.append(op)
     file.graph.operators = kept
-    return file.tobytes() if changed else content
+    return changed
 
 
 def _grid(file: FlatFile, tensor: int):

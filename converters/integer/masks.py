@@ -63,10 +63,11 @@ def with_masks_in_reach(
     found, graph = dict(ranges), _Graph(file)
     added: dict[int, list] = {}  # where a summand comes from -> the ops that add it
     for op in file.graph.operators:
-        name, (output, *_) = file.op_name(op), map(int, op.outputs)
-        if output not in ranges or name not in (*_SELECTS, "ADD", "SUB"):
+        name = file.op_name(op)
+        if name not in (*_SELECTS, "ADD", "SUB") or not graph.feeds_softmax(op):
             continue
-        if not graph.feeds_softmax(op):
+        output = int(op.outputs[0])
+        if output not in ranges:
             continue
         low, high = ranges[output]
         reach = _reach(file, output, dtype)

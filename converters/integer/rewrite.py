@@ -1,6 +1,6 @@
 """From a float flatbuffer that says where it rounds, or to which ranges, to one in integers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from converters.integer.pairs import rounding_of_pairs
 from converters.integer.ranges import rounding_of_ranges
 from converters.integer.rounded_kernels import round_kernels
 from converters.integer.rounding import Rounding
+from converters.reader import read_models
 
 # With fewer weights per output channel than this, fewer bits save nothing.
 _FEW_WEIGHTS = 4
@@ -48,7 +49,8 @@ def to_integer(content: bytes, edges: str = "integer") -> bytes:
     """
     file = FlatFile(content)
     round_kernels(file)
-    return _Rewriter(file, rounding_of_pairs(file), edges).rewrite()
+    _Rewriter(file, rounding_of_pairs(file), edges).rewrite()
+    return file.tobytes()
 
 
 def quantize(
@@ -77,22 +79,70 @@ def quantize(
     Source: LiteRT 8-bit quantization specification; Jacob et al. 2018, arXiv 1712.05877.
     """
     file = FlatFile(content)
-    rounding = rounding_of_ranges(file, ranges, f"int{activation_bits}", symmetric)
-    per_op = {}
-    for index, op in enumerate(file.graph.operators):
-        bits = weight_bits.get(index, 8) if isinstance(weight_bits, Mapping) else weight_bits
-        per_op[id(op)] = bits
-    return _Rewriter(file, rounding, edges, per_op).rewrite()
+    bits = {
+        id(op): weight_bits.get(index, 8) if isinstance(weight_bits, Mapping) else weight_bits
+        for index, op in enumerate(file.graph.operators)
+    }
+    _quantize([file], {0: ranges}, activation_bits, bits, symmetric, {0: edges})
+    return file.tobytes()
+
+
+def quantize_subgraphs(
+    content: bytes,
+    ranges: Mapping[int, Mapping[int, tuple[float, float]]],
+    activation_bits: int = 8,
+    weight_bits: int = 8,
+    symmetric: bool = False,
+    edges: str = "integer",
+) -> bytes:
+    """The float flatbuffer with the ops of several subgraphs in integers; others stay float.
+
+    A weight that several of them read has one grid, and is stored once. A subgraph that ops of
+    another call, as loops do, keeps float edges, since those who call it pass floats.
+
+    Args:
+        content: A float `.tflite`.
+        ranges: `{subgraph: {tensor: (smallest, largest)}}`.
+        activation_bits: As in `quantize`. Defaults to `8`.
+        weight_bits: 8 or 4. Defaults to `8`.
+        symmetric: As in `quantize`. Defaults to `False`.
+        edges: As in `to_integer`. Defaults to `"integer"`.
+
+    Returns:
+        The bytes of the integer `.tflite`.
+    """
+    called = {number for model in read_models(content) for op in model.ops for number in op.calls}
+    file = FlatFile(content, min(ranges))
+    views = file.of(ranges)
+    bits = {id(op): weight_bits for view in views for op in view.graph.operators}
+    at_edges = {number: "float32" if number in called else edges for number in ranges}
+    _quantize(views, ranges, activation_bits, bits, symmetric, at_edges)
+    return file.tobytes()
+
+
+def _quantize(views: list[FlatFile], ranges, activation_bits, bits, symmetric, edges) -> None:
+    channelwise = channelwise_dense(views)
+    for view in views:
+        found = ranges[view.subgraph]
+        rounding = rounding_of_ranges(view, found, f"int{activation_bits}", symmetric)
+        _Rewriter(view, rounding, edges[view.subgraph], bits, channelwise).rewrite()
 
 
 class _Rewriter:
     """Emits the ops anew, each in integers or in float, and what converts between them."""
 
-    def __init__(self, file: FlatFile, rounding: Rounding, edges: str, bits=None):
+    def __init__(
+        self,
+        file: FlatFile,
+        rounding: Rounding,
+        edges: str,
+        bits: dict[int, int] | None = None,
+        channelwise: Collection[int] = (),
+    ):
         self.file = file
         # `{id(op): bits of its weights}`; without it, each weight's values say on what grid.
-        self.bits: dict[int, int] | None = bits
-        self.channelwise = channelwise_dense(file) if bits else set()
+        self.bits = bits
+        self.channelwise = channelwise  # ids of the Dense ops that have a scale per channel
         self.rounding = rounding
         self.integer_edges = edges == "integer"
         self.emitted: list = []
@@ -100,7 +150,7 @@ class _Rewriter:
         self.computed_on: dict[int, Grid] = {}
         self.has_float: set[int] = set()
 
-    def rewrite(self) -> bytes:
+    def rewrite(self) -> None:
         graph = self.file.graph
         for tensor in graph.inputs:
             self._enter(int(tensor))
@@ -112,7 +162,6 @@ class _Rewriter:
                 self._emit_integer(op, KERNELS[self.file.op_name(op)], width)
         self._leave()
         graph.operators = self.emitted
-        return self.file.tobytes()
 
     # Edges of the model
 
@@ -141,7 +190,7 @@ class _Rewriter:
         indices = getattr(self.file.graph, side)
         setattr(self.file.graph, side, np.where(indices == old, new, indices))
         for signature in self.file.model.signatureDefs or []:
-            if signature.subgraphIndex == 0:
+            if signature.subgraphIndex == self.file.subgraph:
                 for entry in getattr(signature, side) or []:
                     if entry.tensorIndex == old:
                         entry.tensorIndex = new

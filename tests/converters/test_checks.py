@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -142,24 +144,6 @@ def test_a_file_that_answers_nan_is_refused(cancelling):
             refuse_broken(name, check)
 
 
-def test_signatures_that_stay_float_are_named(tmp_path):
-    import tensorflow as tf
-
-    kernel = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")
-    spec = tf.TensorSpec([1, 8], name="x")
-    module = tf.Module()
-    module.encode = tf.function(lambda x: {"z": tf.nn.relu(x @ kernel)}, input_signature=[spec])
-    module.head = tf.function(lambda x: {"y": x @ kernel}, input_signature=[spec])
-    signatures = {"encode": module.encode, "head": module.head}
-    tf.saved_model.save(module, str(tmp_path), signatures=signatures)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path), list(signatures))
-    (tmp_path / "m.tflite").write_bytes(converter.convert())
-    x = np.random.default_rng(1).normal(size=(32, 8)).astype("float32")
-    with pytest.warns(UserWarning, match="signature 'head' stayed float32"):
-        file = ek.convert(tmp_path / "m.tflite", "int8", calibration=x)["int8"]
-    assert "signature 'head' stayed float32" in file.check.notes[0]
-
-
 def test_what_is_lost_along_another_axis_is_named(tmp_path):
     right = np.random.default_rng(0).normal(size=(8, 6, 40))
     right[:, :4] *= 300
@@ -171,4 +155,7 @@ def test_what_is_lost_along_another_axis_is_named(tmp_path):
     assert (check.lost, check.lost_along) == ({"z": [4, 5]}, {"y": (1, [4, 5])})
     write_checks(tmp_path / "checks.json", {"int8": check})
     assert read_checks(tmp_path / "checks.json")["int8"].lost_along == check.lost_along
+    several = {"int8": replace(check, signatures={"head": check}, notes=("a note",))}
+    write_checks(tmp_path / "checks.json", several)
+    assert read_checks(tmp_path / "checks.json") == several
     assert compare({"y": right}, {"y": right + right / 100}).lost_along == {}

@@ -9,7 +9,7 @@ import edgekit as ek
 from benchmarks.op_support.op_files import OneOp, Operand, one_op_file
 from converters import Flatbuffer
 from converters.reader import UnknownSignature, read_model, read_models
-from tests.converters.lite_files import lite_file
+from tests.converters.lite_files import lite_file, signatures_file
 
 RNG = np.random.default_rng(0)
 WEIGHTS = RNG.normal(size=(16, 16)).astype("float32")
@@ -18,16 +18,11 @@ WEIGHTS = RNG.normal(size=(16, 16)).astype("float32")
 @pytest.fixture(scope="module")
 def two_signatures(tmp_path_factory):
     """`encode`, of the first subgraph, and `head`, of the second."""
-    folder = tmp_path_factory.mktemp("signatures")
-    module = tf.Module()
-    spec = [tf.TensorSpec([1, 16], name="x")]
-    module.encode = tf.function(lambda x: {"z": tf.nn.relu(x @ WEIGHTS)}, input_signature=spec)
-    spec = [tf.TensorSpec([1, 16], name="z")]
-    module.head = tf.function(lambda z: {"y": z @ WEIGHTS[:, :4]}, input_signature=spec)
-    signatures = {"encode": module.encode, "head": module.head}
-    tf.saved_model.save(module, str(folder), signatures=signatures)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), list(signatures))
-    return Flatbuffer(converter.convert())
+    return signatures_file(
+        tmp_path_factory.mktemp("signatures"),
+        encode=(lambda x: {"z": tf.nn.relu(x @ WEIGHTS)}, [tf.TensorSpec([1, 16], name="x")]),
+        head=(lambda z: {"y": z @ WEIGHTS[:, :4]}, [tf.TensorSpec([1, 16], name="z")]),
+    )
 
 
 def test_every_signature_with_its_subgraph(two_signatures):
