@@ -20,6 +20,7 @@ from edgekit.quantization.clipping import clipped_shares
 _SAMPLES_PER_LAYER = 32
 # Rounding differs in the last bit now and then; more than this is a departure.
 _SHARE_BEYOND_ONE_STEP = 0.001
+_SMALLEST_UNIT = 1e-37
 # A range that clips a larger share of what reaches it is spoken of.
 _CLIPPED_SHARE = 0.003
 # What LiteRT says where its resolver has no kernel of an op.
@@ -37,7 +38,7 @@ class Difference:
         mean: The mean difference.
         share_beyond_one: Share of the elements more than one step away, 0 to 1.
         step: Size of a step; None for a float tensor, whose differences are in units of a
-            hundred thousandth of its range.
+            hundred thousandth of its range, or of its last two bits where these are more.
     """
 
     name: str
@@ -81,8 +82,11 @@ class Verification:
 
     @property
     def first_departure(self) -> Difference | None:
-        """The first layer whose values are more than one step away, or None."""
-        return next((layer for layer in self.layers if layer.departs), None)
+        """The first layer whose values are more than one step away; if none, the first output.
+
+        None where nothing departs, so never where `exact` is False.
+        """
+        return next((found for found in (*self.layers, *self.outputs) if found.departs), None)
 
     def summary(self) -> str:
         """The result in one line."""
@@ -105,6 +109,9 @@ class Verification:
         first = self.first_departure
         if first is None:
             return "no layer departs"
+        if not any(layer.departs for layer in self.layers):
+            grid = "" if first.step else ", which is float in the file"
+            return f"first departs at the output {first.name}{grid}"
         if self.exact:
             return f"no output departs (inside, {first.share_beyond_one:.2%} of {first.name})"
         return f"first departs at {first.name}"
@@ -146,8 +153,8 @@ def verify(
             `"xnnpack"`. Defaults to `"reference"`.
 
     Returns:
-        The differences in units of each tensor's step, the top-1 agreement, the layer where
-        values first depart, and the ranges that clip much of what reaches them.
+        The differences in units of each tensor's step, the top-1 agreement, the layer or output
+        where values first depart, and the ranges that clip much of what reaches them.
 
     Raises:
         ValueError: The model is not quantisation-aware, the file is none of it, or the samples
@@ -242,10 +249,21 @@ def _compare_layers(model, flatbuffer, inputs, arrays, kernels) -> list[Differen
 def _difference(name, expected, found, step) -> Difference:
     if found.shape != expected.shape:
         raise ValueError(f"{name}: the file gives {found.shape}, the model {expected.shape}")
-    unit = step or max(float(np.ptp(expected)), 1e-9) * 1e-5
-    steps = np.abs(found.astype("float64") - expected.astype("float64")) / unit
+    found, expected = found.astype("float64"), expected.astype("float64")
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        steps = np.where(same, 0.0, np.abs(found - expected) / (step or _float_unit(expected)))
+    steps[np.isnan(steps)] = np.inf  # one of both is NaN
     beyond = float(np.mean(steps > 1.01))
     return Difference(name, float(steps.max()), float(steps.mean()), beyond, step)
+
+
+def _float_unit(expected) -> float:
+    """What the values of a float tensor may be off by: float32 holds 24 bits of each."""
+    finite = expected[np.isfinite(expected)]
+    if not finite.size:
+        return _SMALLEST_UNIT
+    return max(float(np.ptp(finite)) * 1e-5, float(np.abs(finite).max()) * 2**-22, _SMALLEST_UNIT)
 
 
 def _same(keras_name: str, signature_name: str) -> bool:

@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 import edgekit as ek
-from edgekit.pipeline.verify import Difference, Verification
+from edgekit.pipeline.verify import Difference, Verification, _difference
 
 
 def test_a_trained_model_and_its_file_agree(trained_qat, files, data, tmp_path):
@@ -186,6 +186,34 @@ def test_the_summary_does_not_contradict_itself():
         .summary()
         .endswith("first departs at conv")
     )
+
+
+def test_an_output_that_departs_alone_is_named():
+    inside = Difference("conv", 1.0, 0.1, 0.0, 0.5)
+    for step, ends in ((0.5, "the output y"), (None, "the output y, which is float in the file")):
+        output = Difference("y", 3.0, 0.1, 0.5, step)
+        found = Verification((output,), (inside,), None, "reference")
+        assert not found.exact
+        assert found.first_departure is output
+        assert found.summary().endswith(f"first departs at {ends}")
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "departs"),
+    [
+        ([1.0, np.nan], [1.0, np.nan], False),
+        ([1.0, 2.0], [1.0, np.nan], True),
+        ([1.0, np.nan], [1.0, 2.0], True),
+        ([1.0, np.inf], [1.0, np.inf], False),
+        ([1.0, np.inf], [1.0, -np.inf], True),
+        ([0.3, 0.3], [np.nextafter(np.float32(0.3), np.float32(1)), 0.3], False),
+        ([1e4, 1e4 + 0.01], [1e4 + 0.002, 1e4 + 0.01], False),
+        ([0.0, 1.0], [2e-5, 1.0], True),
+    ],
+)
+def test_a_float_output_may_be_off_by_what_float32_holds(expected, found, departs):
+    values = [np.asarray(values, "float32") for values in (expected, found)]
+    assert _difference("y", *values, None).departs == departs
 
 
 def test_bad_arguments(trained, trained_qat, files, data):

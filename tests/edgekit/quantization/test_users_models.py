@@ -332,10 +332,11 @@ class PlainCell(layers.Layer):
     state_size = 3
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(shape=(input_shape[-1] + 3, 3), name="kernel")
+        self.kernel = self.add_weight(shape=(input_shape[-1], 3), name="kernel")
+        self.recurrent = self.add_weight(shape=(3, 3), name="recurrent")
 
     def call(self, inputs, states):
-        output = ops.tanh(ops.matmul(ops.concatenate([inputs, states[0]], -1), self.kernel))
+        output = ops.matmul(inputs, self.kernel) + ops.matmul(states[0], self.recurrent)
         return output, [output]
 
 
