@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -116,6 +117,32 @@ class Flatbuffer:
     def signatures(self) -> list[str]:
         """Keys of the signatures, in the file's order; none in a file without."""
         return [signature.key for signature in read_model(self.content).signatures]
+
+    def only(self, signature: str | None = None) -> "Flatbuffer":
+        """One signature as a file of its own, without what the others need.
+
+        For runtimes and tools that know a single one, as microcontrollers'.
+
+        Example:
+            >>> fb.only("decode").save("decode.tflite")
+
+        Args:
+            signature: Its key. Defaults to `None`: `"serving_default"`, or the first.
+
+        Raises:
+            ValueError: The file has no such signature.
+        """
+        from converters.single_signature import single_signature
+
+        content = single_signature(self.content, signature)
+        if content == self.content:
+            return self
+        if self.check is None:
+            return Flatbuffer(content)
+        default = read_model(self.content).signature
+        if signature is None or (default is not None and signature == default.key):
+            return Flatbuffer(content, replace(self.check, signatures={}))
+        return Flatbuffer(content, self.check.signatures.get(signature))
 
     def named_inputs(
         self, x: Samples, argument: str = "x", signature: str | None = None

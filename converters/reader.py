@@ -17,7 +17,7 @@ from converters.model_info import ModelInfo, OpInfo, Signature, TensorInfo, uniq
 # What runs where the caller names no signature; the first, where there is none of that name.
 DEFAULT_SIGNATURE = "serving_default"
 # The settings in which an op names the subgraphs that it runs.
-_CALLS = {
+CALLS = {
     "WHILE": ("cond_subgraph_index", "body_subgraph_index"),
     "IF": ("then_subgraph_index", "else_subgraph_index"),
     "CALL": ("subgraph",),
@@ -291,7 +291,7 @@ class _Reader(Tables):
             slots=tuple(None if i < 0 else _at(tensors, i) for i in slots),
             output_tensors=tuple(_at(tensors, i) for i in self.numbers(op, "Outputs") if i >= 0),
             subgraph=subgraph,
-            calls=tuple(int(options[setting]) for setting in _CALLS.get(name, ())),
+            calls=tuple(int(options[setting]) for setting in CALLS.get(name, ())),
             options=options,
             version=version,
             custom=custom,

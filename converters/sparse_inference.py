@@ -43,7 +43,14 @@ def sparse_inference(content: bytes) -> SparseInference:
     Source: XNNPACK, src/subgraph.c, xnn_check_nchw_compatibility and
     xnn_subgraph_rewrite_for_nchw; ends and harm as LiteRT 2.3 was seen to behave.
     """
-    return _Graph(FlatFile(content)).verdict()
+    file = FlatFile(content)
+    numbers = [signature.subgraphIndex for signature in file.model.signatureDefs or ()] or [0]
+    verdicts = [_Graph(view).verdict() for view in file.of(dict.fromkeys(numbers))]
+    reasons = [verdict.reason for verdict in verdicts if verdict.reason]
+    return SparseInference(
+        reasons[0] if len(reasons) == len(verdicts) else None,
+        next((verdict.harm for verdict in verdicts if verdict.harm), None),
+    )
 
 
 @dataclass

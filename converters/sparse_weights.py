@@ -29,6 +29,14 @@ def with_sparse_weights(content: bytes, kinds: Collection[str] = KINDS[0]) -> by
     dimension compressed by rows (CSR).
     """
     file = FlatFile(content)
+    numbers = [0, *(signature.subgraphIndex for signature in file.model.signatureDefs or ())]
+    views = file.of(sorted(set(numbers)))
+    changed = [_store_kernels(view, kinds) for view in views]
+    return file.tobytes() if any(changed) else content
+
+
+def _store_kernels(file: FlatFile, kinds: Collection[str]) -> bool:
+    """Store the kernels of a subgraph sparse where that is smaller; whether one is."""
     dense: dict[int, int] = {}
     emitted = []
     for op in file.graph.operators:
@@ -42,10 +50,8 @@ def with_sparse_weights(content: bytes, kinds: Collection[str] = KINDS[0]) -> by
             if tensor in dense:
                 op.inputs[slot] = dense[tensor]
         emitted.append(op)
-    if not dense:
-        return content
     file.graph.operators = emitted
-    return file.tobytes()
+    return bool(dense)
 
 
 def _store_sparse(file: FlatFile, tensor: int) -> bool:

@@ -34,7 +34,6 @@ _OF_HOST = {
     "runtime": "interpreter",
     "timeout": 120,
     "keep": None,
-    "signature": None,
 }
 _UNASKED = {
     MICRO: {"threads": 1, "processes": None, "seconds": None},
@@ -133,7 +132,6 @@ def benchmark(
         "runtime": runtime,
         "timeout": timeout,
         "keep": keep,
-        "signature": signature,
     }
     if kind != HOST:
         given |= {"inputs": inputs, "threads": threads, "processes": processes, "seconds": seconds}
@@ -150,6 +148,8 @@ def benchmark(
         for name, flatbuffer in flatbuffers.items()
     }
     progress = on_progress or (lambda done, total: None)
+    if kind != HOST:  # they run a file's first subgraph, whatever its signatures
+        flatbuffers = {name: each.only(signature) for name, each in flatbuffers.items()}
     if kind == MICRO:
         return measure_micro(flatbuffers, samples, int(seed), progress)
     if kind == NPU:

@@ -26,6 +26,7 @@ def package(
     normalization: tuple[Numbers, Numbers] | Mapping[str, tuple[Numbers, Numbers]] | None = None,
     sample: Samples | None = None,
     name: str | None = None,
+    signature: str | None = None,
 ) -> list[Path]:
     """Write a folder with a model, its contract, and code that runs it.
 
@@ -51,6 +52,8 @@ def package(
         sample: The golden input of `"mcu"`, as in `Flatbuffer.predict`; the first is taken.
             Defaults to `None`: seeded noise.
         name: What files and code call the model. Defaults to `None`: as its file is called.
+        signature: Key of the signature that the package runs, where the file has several: the
+            others are left out. Defaults to `None`: the whole file, of which the default one runs.
 
     Returns:
         The files written.
@@ -58,8 +61,8 @@ def package(
     Raises:
         FileNotFoundError: There is no such file.
         NotADirectoryError: `out` is a file.
-        ValueError: An unknown target, not a LiteRT model, labels or numbers that do not fit it, or
-            one that the target cannot run; the message says why.
+        ValueError: An unknown target or signature, not a LiteRT model, labels or numbers that do
+            not fit it, or one that the target cannot run; the message says why.
         ImportError: `"mcu"` without tflite-micro.
     """
     if target not in TARGETS:
@@ -69,6 +72,8 @@ def package(
     inspect(model)  # names a damaged file
     source = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
     stem = _stem(model, name)
+    if signature is not None:
+        source = source.only(signature)
     ports = read_ports(source.content)
     metadata = read_metadata(source.content)
     normalizations = given_normalizations(ports, normalization)

@@ -111,7 +111,7 @@ def read_ports(content: bytes) -> Ports:
     if model.subgraph:
         raise _NoNumbers(
             f"the signature {key!r} runs the file's subgraph {model.subgraph}, and a package runs "
-            "the first: save the model with that signature alone"
+            f"the first: name one that it is to run alone, as `signature={key!r}`"
         )
     return Ports(
         key,

@@ -109,7 +109,9 @@ class Estimate(Finding):
 
 
 def estimate(
-    model: Flatbuffer | str | os.PathLike, processor: str | Processor = "cortex-m4"
+    model: Flatbuffer | str | os.PathLike,
+    processor: str | Processor = "cortex-m4",
+    signature: str | None = None,
 ) -> Estimate:
     """Time and energy of each op, from its multiply-accumulates and bytes, as a range.
 
@@ -122,10 +124,12 @@ def estimate(
         model: A Flatbuffer or a path.
         processor: A name out of `PROCESSORS`, or one of your own. Defaults to `"cortex-m4"`,
             whatever the runtime.
+        signature: Key of the signature, where the file has several. Defaults to `None`:
+            `"serving_default"`, or the first.
 
     Raises:
-        ValueError: No such processor, one that does not compute what the model needs, or a file
-            that is not a LiteRT model.
+        ValueError: No such processor or signature, one that does not compute what the model needs,
+            or a file that is not a LiteRT model.
         FileNotFoundError: A file is missing.
 
     Source: Williams, Waterman and Patterson 2009, "Roofline", CACM 52 (4).
@@ -138,7 +142,7 @@ def estimate(
             )
         processor = PROCESSORS[processor]
     flatbuffer = as_flatbuffer(model)
-    model = read_model(flatbuffer.content)
+    model = read_model(flatbuffer.content, signature)
     times = work(model).times
     return Estimate(
         tuple(_estimated(op, processor, times[op.index]) for op in model.ops), processor

@@ -165,6 +165,7 @@ def profile(
     kernels: str = "xnnpack",
     threads: int = 1,
     seed: int = 0,
+    signature: str | None = None,
 ) -> Profile:
     """The time of each kernel of a model, from LiteRT's own profiler.
 
@@ -183,14 +184,17 @@ def profile(
         kernels: `"xnnpack"` or `"builtin"`. Defaults to `"xnnpack"`.
         threads: Of the kernels. Defaults to `1`.
         seed: Of random inputs. Defaults to `0`.
+        signature: Key of the signature to run, where the file has several. Defaults to `None`:
+            `"serving_default"`, or the first.
 
     Raises:
-        ValueError: A setting that does not exist, unusable inputs, or a model that does not run.
+        ValueError: A setting or signature that does not exist, unusable inputs, or a model that
+            does not run.
         RuntimeError: This version of LiteRT does not let its profiler be reached.
         FileNotFoundError: A file is missing.
     """
     setting = Setting(kernels, threads, runtime="compiled")
-    flatbuffer = as_flatbuffer(model)
+    flatbuffer = as_flatbuffer(model).only(signature)  # LiteRT's profiler runs the first
     info = read_model(flatbuffer.content)
     with temporary_folder("profile") as folder:
         (folder / "model.tflite").write_bytes(flatbuffer.content)

@@ -34,9 +34,7 @@ def main(job: dict) -> dict:
     from device_bench.profiling.runtime import Runtime
 
     interpreter = Interpreter(model_path=job["model"])
-    # The profiler runs a file's first signature.
-    first = next(iter(interpreter._get_full_signature_list()), None)
-    inputs, outputs = signature_details(interpreter, first)
+    inputs, outputs = signature_details(interpreter)
     given = job["inputs"] and load_arrays(job["inputs"])
     runtime = Runtime(job["model"], job["kernels"], job["threads"])
     runtime.set_up(inputs, outputs)

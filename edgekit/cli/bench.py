@@ -177,11 +177,11 @@ def bench(
     if (processor or profile) and device != "host":
         raise ValueError(f"--device {device} says nothing to --profile and --estimate")
     if processor:
-        _nothing_beside("--estimate", options, set())
+        _nothing_beside("--estimate", options, {"signature"})
         from device_bench import estimate
 
         for path in named.values():
-            show(estimate(path, processor))
+            show(estimate(path, processor, options.get("signature")))
     elif profile:
         _profile(named, samples, options, show)
     elif script:
@@ -229,7 +229,8 @@ def _benchmark(context, named, device, samples, labels, options, show) -> None:
     if html:
         from device_bench.report import write_report
 
-        profiles = {} if interrupted else _profiles(named, result, samples)
+        signature = options.get("signature")
+        profiles = {} if interrupted else _profiles(named, result, samples, signature)
         write_report(result, html, history=history, baseline=old, profiles=profiles)
     broken = broken_rules(result, rules, old) if rules else []
     for line in broken:
@@ -270,7 +271,7 @@ def _nothing_beside(option: str, options: dict, allowed: set) -> None:
         raise ValueError(f"--{name} has no meaning beside {option}")
 
 
-def _profiles(named, result, samples) -> dict:
+def _profiles(named, result, samples, signature) -> dict:
     """Of each model that ran, in its first setting; none where LiteRT does not tell."""
     from device_bench import profile
 
@@ -279,7 +280,8 @@ def _profiles(named, result, samples) -> dict:
         if m.measured and m.model not in found and m.setting.kernels != "reference":
             try:
                 threads = m.setting.threads
-                found[m.model] = profile(named[m.model], samples, m.setting.kernels, threads)
+                kernels, path = m.setting.kernels, named[m.model]
+                found[m.model] = profile(path, samples, kernels, threads, signature=signature)
             except (RuntimeError, ValueError) as error:
                 click.echo(f"Warning: no profile of {m.model}: {error}", err=True)
     return found
@@ -288,12 +290,13 @@ def _profiles(named, result, samples) -> dict:
 def _profile(named, samples, options, show) -> None:
     from device_bench import profile
 
-    _nothing_beside("--profile", options, {"kernels", "threads", "seed"})
+    _nothing_beside("--profile", options, {"kernels", "threads", "seed", "signature"})
     kernels, threads = options.get("kernels", ["xnnpack"]), options.get("threads", [1])
     for path in named.values():
         for setting in kernels:
             for count in threads:
-                show(profile(path, samples, setting, count, options.get("seed", 0)))
+                seed, signature = options.get("seed", 0), options.get("signature")
+                show(profile(path, samples, setting, count, seed, signature))
 
 
 def _script(named, device, folder, options) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 import click
 
 from converters.calibration.estimators import ESTIMATORS
+from converters.checks import Check
 from converters.file_kinds import may_be_quantization_aware
 from converters.formats import FORMATS
 from converters.one_line import as_cell
 from converters.weights import BLOCKS
 from edgekit.cli import options
-from edgekit.cli.calibration import check_calibration
+from edgekit.cli.calibration import Samples, check_calibration, samples_given
 from edgekit.cli.command import EdgekitCommand
-from edgekit.cli.paths import ReadModel, WriteFolder
+from edgekit.cli.paths import TEXT, ReadModel, WriteFolder
 
 
 @click.command(cls=EdgekitCommand)
@@ -34,6 +35,22 @@ from edgekit.cli.paths import ReadModel, WriteFolder
     "--calibration",
     type=options.SAMPLES,
     help=".npy or .npz with samples like those the model will see, or a folder of images.",
+)
+@click.option(
+    "--calibration-for",
+    "calibration_for",
+    type=(TEXT, options.SAMPLES),
+    metavar="SIGNATURE PATH",
+    multiple=True,
+    help="The same for one signature of a .tflite with several; may be given several times.",
+)
+@click.option(
+    "--keep-float",
+    "keep_float",
+    type=TEXT,
+    metavar="SIGNATURE",
+    multiple=True,
+    help="A signature that stays float32; may be given several times.",
 )
 @click.option(
     "--estimator",
@@ -73,6 +90,8 @@ def convert(
     model: str,
     formats: tuple[str, ...],
     calibration: str | None,
+    calibration_for: tuple[tuple[str, str], ...],
+    keep_float: tuple[str, ...],
     estimator: str,
     symmetric: bool,
     block: str | None,
@@ -89,6 +108,7 @@ def convert(
     \b
     Example:
       edgekit convert model.keras --format float16 --format int8 --calibration x.npz
+      edgekit convert two.tflite --format int8 --calibration-for a x.npy --keep-float b
     """
     from rich import box
     from rich.console import Console
@@ -99,7 +119,8 @@ def convert(
     from edgekit.cli.model_file import load_convertible
     from edgekit.cli.quiet import quiet_start_up
 
-    _check_options(model, formats, calibration, block)
+    samples = samples_given(calibration, calibration_for, keep_float)
+    _check_options(model, formats, samples, block)
     with quiet_start_up():
         from converters import convert as convert_model
         from converters import inspect
@@ -109,7 +130,7 @@ def convert(
         results = convert_model(
             load_convertible(model),
             formats,
-            calibration,
+            samples,
             edges,
             estimator=estimator,
             symmetric=symmetric,
@@ -119,7 +140,8 @@ def convert(
     rows = []
     for name, flatbuffer in results.items():
         path = flatbuffer.save(folder / f"{Path(model).stem}_{name}.tflite")
-        report = inspect(flatbuffer)
+        report, others = inspect(flatbuffer), flatbuffer.check.signatures
+        checks = [flatbuffer.check, *others.values()]
         rows.append(
             {
                 "format": name,
@@ -128,8 +150,8 @@ def convert(
                 "gzip_bytes": flatbuffer.gzip_size,
                 "op_dtypes": report.op_dtypes,
                 "float_islands": [op.name for op in report.float_islands],
-                # JSON has no infinity: null where nothing differs.
-                "decibel": decibel if isfinite(decibel := flatbuffer.check.worst[1]) else None,
+                "decibel": _decibel(*checks),
+                "decibel_of_others": {key: _decibel(c) for key, c in others.items()},
                 "agreement": flatbuffer.check.agreement,
                 "notes": flatbuffer.check.notes,
                 "unsupported": {t: [vars(u) for u in report.unsupported(t)] for t in targets},
@@ -157,8 +179,14 @@ def convert(
             console.print(f"{row['format']}: {verdict}", highlight=False, soft_wrap=True)
 
 
+def _decibel(*checks: Check) -> float | None:
+    """The lowest signal-to-noise ratio; None where nothing differs, as JSON has no infinity."""
+    decibel = min(check.worst[1] for check in checks)
+    return decibel if isfinite(decibel) else None
+
+
 def _check_options(
-    model: str, formats: tuple[str, ...], calibration: str | None, block: str | None
+    model: str, formats: tuple[str, ...], calibration: Samples | None, block: str | None
 ) -> None:
     """Refuse what the options alone show to be of no use, before TensorFlow is loaded.
 
@@ -175,4 +203,4 @@ def _check_options(
             "quantization-aware MODEL"
         )
     if calibration is not None:
-        check_calibration(calibration)
+        check_calibration(model, calibration)

@@ -8,7 +8,7 @@ import click
 
 from converters.one_line import as_cell
 from edgekit.cli import options
-from edgekit.cli.calibration import check_calibration
+from edgekit.cli.calibration import check_samples
 from edgekit.cli.command import EdgekitCommand
 from edgekit.cli.numbers import RealRange
 from edgekit.cli.paths import ReadModel, ReadPath, WritePath
@@ -67,7 +67,7 @@ def mixed_precision(
         raise ValueError("--max-drop needs --labels: accuracy is that of labeled samples")
     if labels is not None and max_drop is None:
         raise ValueError("--labels is for --max-drop: --max-bytes compares no answers")
-    check_calibration(calibration)
+    check_samples(calibration)
     path = Path(out)
     classes = None if labels is None else load_labels(labels)
     with quiet_start_up():

@@ -49,6 +49,7 @@ WRITTEN = ("*.kt", "*.h", "*.c", "*.cc", "contract.json", "CONTRACT.md", "labels
 @click.option(
     "--name", type=TEXT, help="What code calls the model.  [default: as its file is called]"
 )
+@options.signature
 @options.as_json
 def package(
     model: str,
@@ -59,6 +60,7 @@ def package(
     std: list[float] | None,
     sample: str | None,
     name: str | None,
+    signature: str | None,
     as_json: bool,
 ) -> None:
     """Write a folder with a MODEL (.tflite), its contract, and code that runs it.
@@ -73,7 +75,7 @@ def package(
     if (mean is None) != (std is None):
         raise ValueError("--mean and --std belong together: give both, or neither")
     normalization = None if mean is None else (mean, std)
-    paths = package_model(model, target, out, labels, normalization, sample, name)
+    paths = package_model(model, target, out, labels, normalization, sample, name, signature)
     if as_json:
         contract = json.loads((Path(out) / "contract.json").read_text(encoding="utf-8"))
         click.echo(json.dumps({"files": [str(path) for path in paths], "contract": contract}))

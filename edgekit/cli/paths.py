@@ -230,9 +230,12 @@ def _paths(command, values, kind) -> list[tuple[click.Parameter, Path]]:
     found = []
     for param in command.params:
         value = values.get(param.name)
-        if isinstance(param.type, kind) and value is not None:
-            several = value if isinstance(value, (list, tuple)) else [value]
-            found += [(param, Path(each)) for each in several]
+        several = value if isinstance(value, (list, tuple)) else [value]
+        if isinstance(param.type, click.Tuple):  # of an option that may be given several times
+            pairs = [pair for each in several for pair in zip(param.type.types, each, strict=True)]
+        else:
+            pairs = [(param.type, each) for each in several if each is not None]
+        found += [(param, Path(each)) for type_, each in pairs if isinstance(type_, kind)]
     return found
 
 

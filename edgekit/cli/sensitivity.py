@@ -5,7 +5,7 @@ import json
 import click
 
 from edgekit.cli import options
-from edgekit.cli.calibration import check_calibration
+from edgekit.cli.calibration import check_samples
 from edgekit.cli.command import EdgekitCommand
 from edgekit.cli.paths import ReadModel
 
@@ -27,7 +27,7 @@ def sensitivity(model: str, calibration: str, as_json: bool) -> None:
     from edgekit.cli.model_file import load_convertible
     from edgekit.cli.quiet import quiet_start_up
 
-    check_calibration(calibration)
+    check_samples(calibration)
     with quiet_start_up():
         from converters import sensitivity as measure
     with Stages().running():

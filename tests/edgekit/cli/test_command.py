@@ -71,6 +71,8 @@ def test_bad_arguments_are_refused_before_tensorflow_loads(tmp_path):
         convert m.keras --format int7
         convert folder
         convert m.keras --calibration none.npy
+        convert m.keras --format int8 --calibration-for a none.npy
+        convert m.tflite --format int8 --calibration x.npy --keep-float a
         inspect folder
         inspect m.keras
         inspect m.tflite
@@ -82,12 +84,14 @@ def test_bad_arguments_are_refused_before_tensorflow_loads(tmp_path):
         mixed-precision m.keras --calibration x.npy --max-drop 0.1
         bench folder
         bench m.tflite
+        bench m.tflite --profile --signature a
         bench m.keras --fail-if speed>1
         bench m.keras --device toaster
         bench m.keras --labels x.npy
         bench m.keras --kernels gpu
         bench m.keras --baseline x.npy
         bench m.keras --history x.npy
+        package m.tflite --target mcu --out o --signature a
         package m.tflite --target pc --out o
         package m.tflite --target mcu --out o --mean 1
         package m.tflite --target mcu --out x.npy

@@ -24,18 +24,23 @@ def run(*arguments):
     return CliRunner().invoke(main, [str(a) for a in arguments])
 
 
+def kinds_of(param):
+    """The types of what a parameter takes, of which there are several in a pair."""
+    return param.type.types if isinstance(param.type, click.Tuple) else [param.type]
+
+
 @pytest.mark.parametrize(("command", "param"), PARAMETERS)
 def test_every_parameter_says_what_it_is(command, param):
     """A path is read, written or gone on with; a number is finite and bounded."""
-    kind = param.type
-    if isinstance(kind, click.IntRange):
-        assert None not in (kind.min, kind.max)
-    elif isinstance(kind, click.FloatRange):
-        assert isinstance(kind, RealRange)
-        assert None not in (kind.min, kind.max)
-    else:
-        known = (ReadPath, WritePath, WriteFolder, TextType, RealNumbers, click.Choice)
-        assert isinstance(kind, (*known, click.types.BoolParamType))
+    for kind in kinds_of(param):
+        if isinstance(kind, click.IntRange):
+            assert None not in (kind.min, kind.max)
+        elif isinstance(kind, click.FloatRange):
+            assert isinstance(kind, RealRange)
+            assert None not in (kind.min, kind.max)
+        else:
+            known = (ReadPath, WritePath, WriteFolder, TextType, RealNumbers, click.Choice)
+            assert isinstance(kind, (*known, click.types.BoolParamType))
 
 
 def test_what_is_text_is_no_path():
@@ -43,16 +48,19 @@ def test_what_is_text_is_no_path():
         (name, param.name)
         for name, command in main.commands.items()
         for param in command.params
-        if isinstance(param.type, TextType)
+        if any(isinstance(kind, TextType) for kind in kinds_of(param))
     }
     assert texts == {
         ("bench", "device"),
         ("bench", "rules"),
         ("bench", "processor"),
         ("bench", "signature"),
+        ("convert", "calibration_for"),
+        ("convert", "keep_float"),
         ("inspect", "signature"),
         ("migrate", "allow"),
         ("package", "name"),
+        ("package", "signature"),
     }
 
 
