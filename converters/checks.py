@@ -15,6 +15,8 @@ SAMPLES = 8
 LEAST_CHANNEL_DECIBEL = 6.0
 # What is so much smaller than the largest value of an output is noise in float32 too.
 _SHARE_OF_FLOAT = 1e-6
+# A whole range of 8 bits in the smallest steps that LiteRT counts in.
+_TINY = 255 * 2.0**-25
 # A class that no sample is of has a probability below this, which nobody misses.
 _LEAST_PROBABILITY = 0.02
 
@@ -36,6 +38,8 @@ class Check:
             the output as a whole is close to the model's.
         lost_along: `{output: (axis, places)}`, the same along another axis, where no channel of the
             last axis is lost: `(1, [4, 5])` are the fifth and sixth row of each sample.
+        vanished: `{output: its largest value}`, of outputs that are zero throughout in the file
+            as they are less than a step of the format can be.
         notes: What was done on the way that the user did not ask for, in words.
         signatures: `{key: check}` of the file's other signatures that could be run; the check
             itself is that of the default one.
@@ -48,6 +52,7 @@ class Check:
     uncompared: dict[str, int] = field(default_factory=dict)
     lost: dict[str, list[int]] = field(default_factory=dict)
     lost_along: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
+    vanished: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     signatures: dict[str, "Check"] = field(default_factory=dict)
 
@@ -59,7 +64,7 @@ class Check:
 
 def compare(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> Check:
     """The check of outputs by name."""
-    decibel, agreement, broken, uncompared, lost, along = {}, {}, {}, {}, {}, {}
+    decibel, agreement, broken, uncompared, lost, along, vanished = ({} for _ in range(7))
     for name, values in expected.items():
         other = found[name]
         decibel[name] = signal_to_noise(values, other)
@@ -74,8 +79,11 @@ def compare(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray])
             lost[name] = channels
         elif places := lost_places(values, other):
             along[name] = places
+        largest = float(np.abs(values[finite]).max(initial=0.0))
+        if 0.0 < largest < _TINY and not other.any():
+            vanished[name] = largest
     samples = len(next(iter(expected.values())))
-    return Check(samples, decibel, agreement, broken, uncompared, lost, along)
+    return Check(samples, decibel, agreement, broken, uncompared, lost, along, vanished)
 
 
 def lost_channels(expected: np.ndarray, found: np.ndarray) -> list[int]:

@@ -113,11 +113,24 @@ def rounded_away(before: Mapping[str, np.ndarray], rounded: Mapping[str, np.ndar
         for name, values in before.items()
         if values.size
     }
-    return _lost(compare(inside, rounded), ", or train it for int16x8") if inside else []
+    if not inside:
+        return []
+    check = compare({**inside, **_unclipped(before, rounded)}, rounded)
+    return [*_vanished(check), *_lost(check, ", or train it for int16x8")]
+
+
+def _unclipped(before: Mapping[str, np.ndarray], rounded: Mapping[str, np.ndarray]) -> dict:
+    """The outputs that are rounded to zero throughout, as they were."""
+    return {
+        name: before[name]
+        for name, values in rounded.items()
+        if name in before and not values.any()
+    }
 
 
 def _losses(name: str, check: Check, wider: str) -> list[str]:
-    return [*_far(name, check), *_lost(check, wider), *_uncompared(check)]
+    lost = [*_far(name, check), *_lost(check, wider), *_uncompared(check)]
+    return [*_vanished(check), *lost]
 
 
 def _far(name: str, check: Check) -> list[str]:
@@ -130,12 +143,22 @@ def _far(name: str, check: Check) -> list[str]:
             f"output {output!r} is not the model's, {decibel:.1f} dB of signal to noise: a layer "
             "of it keeps a state, or draws random numbers"
         ]
-    if decibel >= _LEAST_DECIBEL:
+    if decibel >= _LEAST_DECIBEL or output in check.vanished:
         return []
     return [
         f"output {output!r} is far from the model's, {decibel:.1f} dB of signal to noise on "
         f"{check.samples} samples: quantisation-aware training (ek.quantize_aware), another "
         "`estimator` or int16x8 keep more"
+    ]
+
+
+def _vanished(check: Check) -> list[str]:
+    """Outputs that are too small for the format."""
+    return [
+        f"output {output!r} is zero throughout: the model's values are {largest:.1g} at most, less "
+        "than a step of the format can be. Let the model give it at an ordinary size, and scale it "
+        "on the device"
+        for output, largest in check.vanished.items()
     ]
 
 

@@ -13,6 +13,8 @@ _SATURATING = 255.5
 # A tensor that is always zero still needs a step. LiteRT counts RELU6's 6 in it, in int32, and
 # its reference SOFTMAX and LOG_SOFTMAX abort at inputs in steps of 2^-26 or less.
 _SMALLEST_STEP = 2.0**-25
+# XNNPACK takes no scale that float32 holds with fewer bits than 24: weights so small are zero.
+_SMALLEST_SCALE = 2.0**-120
 # What LiteRT requires to be below 1 must not round to it.
 _BELOW_ONE = 1 - 2.0**-20
 # So many values are looked at together.
@@ -108,13 +110,14 @@ class WeightGrid:
             bits: Width of the integers.
             smallest: Scales are kept at this or above; values too small for it round to zero.
         """
+        smallest = np.maximum(smallest, _SMALLEST_SCALE)
         coarsest = self.largest.astype("float64") / self.steps
-        positive = coarsest[coarsest > 0]
+        positive = coarsest[coarsest > _SMALLEST_SCALE]
         # A channel of zeros is on every grid; its bias needs a fine one, as some neighbour has.
         neighbours = positive.min() if len(positive) else 1.0
-        coarsest = np.where(coarsest > 0, coarsest, np.maximum(neighbours, smallest))
-        with np.errstate(divide="ignore"):
-            finer = np.floor(coarsest / np.asarray(smallest, "float64"))
+        zero = coarsest <= _SMALLEST_SCALE
+        coarsest = np.where(zero, np.maximum(neighbours, smallest), coarsest)
+        finer = np.floor(coarsest / smallest)
         finer = np.clip(finer, 1, (2 ** (bits - 1) - 1) // self.steps)
         return np.maximum(coarsest / finer, smallest).astype("float32")
 

@@ -14,6 +14,8 @@ from edgekit.quantization.scheme import QuantScheme
 # of output can show; they matter for channels that were pruned to zero.
 _SHARE_OF_BIAS = 2.0**-14
 _SHARE_OF_LARGEST = 2.0**-16
+# Weights smaller than that are zero: steps of what processors flush to zero are none.
+_SMALLEST_RANGE = 2.0**-100
 _TERNARY_THRESHOLD = 0.7
 
 
@@ -228,7 +230,7 @@ def _floors(limits, bias, place):
         place: The shape that puts the bias beside `limits`; None where these are one number.
     """
     largest = ops.max(limits)
-    floors = ops.where(largest > 0, largest, 1.0) * _SHARE_OF_LARGEST
+    floors = ops.where(largest > _SMALLEST_RANGE, largest, 1.0) * _SHARE_OF_LARGEST
     if bias is None:
         return floors
     size = ops.cast(ops.abs(bias), limits.dtype)

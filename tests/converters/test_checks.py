@@ -3,7 +3,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from keras import Input, Sequential, layers
+from keras import Input, Sequential, layers, ops
 
 import edgekit as ek
 from converters import ConversionError, FailedCheckError
@@ -114,6 +114,24 @@ def test_what_random_samples_take_beyond_a_range_is_not_lost():
     before[:, 3:] *= 1e-5
     (note,) = rounded_away({"y": before}, {"y": np.round(np.clip(before, -1, 1) * 127) / 127})
     assert note.startswith("channels 3 to 4 of output 'y' are mostly noise")
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-36, 1e-42])
+def test_an_output_too_small_for_integers_is_said(size, recwarn):
+    model = Sequential([Input((8,)), layers.Dense(6, activation="relu"), layers.Dense(3)])
+    for layer in model.layers if size == 1e-42 else model.layers[1:]:
+        layer.kernel.assign(ops.convert_to_numpy(layer.kernel) * np.float32(size))
+    x = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
+    qat = ek.quantize_aware(model)
+    qat(x, training=True)
+    says = "output 'output_0' is zero throughout: the model's values are"
+    for source in (model, qat):
+        file = ek.convert(source, "int8", calibration=None if source is qat else x)["int8"]
+        np.testing.assert_array_equal(file.predict(x), 0.0)
+        # TensorFlow takes the smallest for zeros itself, and what is quantized those of 1e-36.
+        speaks = size > (1e-36 if source is qat else 1e-37)
+        assert any(note.startswith(says) for note in file.check.notes) == speaks
+        assert np.isfinite(ops.convert_to_numpy(source(x))).all()
 
 
 @pytest.fixture(scope="module")
