@@ -12,7 +12,7 @@ from converters.errors import ConversionError, FailedCheckError
 from converters.flatbuffer import Flatbuffer
 from converters.formats import FORMATS
 from converters.inspection import Inspection, inspect
-from converters.reader import read_model
+from converters.reader import read_model, read_models
 from converters.sparse_inference import SparseInference, sparse_inference
 from converters.weights import FEWEST_ELEMENTS
 
@@ -198,10 +198,11 @@ def _left_float(flatbuffer: Flatbuffer, left: Collection[str]) -> list[str]:
 
 def _carried(content: bytes, unrolled: bool) -> list[str]:
     """A state that a recurrent layer carries in too few bits."""
-    found = coarse_state(read_model(content).ops, unrolled)
-    if found is None:
+    states = [coarse_state(model.ops, unrolled) for model in read_models(content)]
+    found = [state for state in states if state is not None]
+    if not found:
         return []
-    reach, step = found
+    reach, step = max(found, key=lambda state: state[1])
     return [
         f"a state that a recurrent layer carries from step to step reaches ±{reach:.3g} in steps "
         f"of {step:.2g}: 8 bits lose what a trained net keeps in it over many steps, which few "

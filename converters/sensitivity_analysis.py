@@ -116,7 +116,7 @@ def sensitivity(
         keys = ", ".join(repr(each.signature) for each in (source, *source.others))
         raise ValueError(
             f"the file has several signatures, {keys}: `sensitivity` compares the outputs of one. "
-            "Save each as a file of its own"
+            f"Pass one of them alone, Flatbuffer.from_file(path).only({source.signature!r})"
         )
     job = {"bits": bits, "estimator": estimator, "quantization_aware": False}
     with done_job(source, job, calibration) as done:

@@ -133,6 +133,9 @@ def test_a_signature_may_stay_float32_and_is_named(three, samples):
     islands = ek.inspect(file).float_islands
     assert {op.subgraph for op in islands} == {read_model(file.content, "full").subgraph}
     assert sorted(op.name for op in islands if op.macs) == ["CONV_2D"] + ["FULLY_CONNECTED"] * 3
+    assert {op.index for op in ek.inspect(file).unsupported("ethos-u")} == {
+        i.index for i in islands
+    }
     assert {op.dtype for op in ek.inspect(file, "encode").ops} == {"int8"}
     images = samples["full"]["image"][:4]
     right = three.predict(images, signature="full")
