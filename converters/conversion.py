@@ -20,12 +20,13 @@ from converters.child import ChildError, why_it_failed
 from converters.errors import ConversionError, first_line, lacking_op
 from converters.file_kinds import may_be_quantization_aware
 from converters.flatbuffer import Flatbuffer
-from converters.fork_server import ForkServer, Server
+from converters.fork_server import Server
 from converters.formats import FORMATS, check_formats
 from converters.judgement import judged, rounded_away
 from converters.legacy.traced import foreign_variables
 from converters.progress import progress_of
 from converters.saved_model import named_outputs, save_for_conversion
+from converters.servers import SERVERS
 from converters.source import Convertible, Source, as_source
 from converters.source_samples import NO_SAMPLES, calibration_samples, probe_samples
 from converters.temporary import temporary_folder
@@ -34,8 +35,6 @@ from converters.weights import BLOCKS, FEWEST_ELEMENTS
 
 # A learned range that clips a larger share of what passed is spoken of; so many are named.
 _CLIPPED_SHARE, _NAMED_RANGES = 0.003, 3
-
-_SERVERS = {kind: ForkServer("converters.worker", kind) for kind in ("keras", "flatbuffer")}
 
 
 def convert(
@@ -64,7 +63,8 @@ def convert(
     Args:
         model: A built Functional or Sequential model, one of legacy tf_keras (of any kind, once
             built; one that TensorFlow Model Optimization made quantisation-aware too), the path
-            of a model's file as for `load_model`, or a float flatbuffer or its path. A model from
+            of a model's file as for `load_model`, the folder of a SavedModel with a graph alone
+            (as `model.export` writes it), or a float flatbuffer or its path. A model from
             `ek.quantize_aware` converts to the format it was trained for, with the ranges it
             learned. A model of `ek.tfmot` in a process of its own is converted there.
         formats: Names out of `FORMATS`. Defaults to `("float32",)`.
@@ -184,7 +184,7 @@ def done_job(source: Source, job: dict, calibration: CalibrationData | None) -> 
     kind = "flatbuffer" if source.model is None else "keras"
     with (
         temporary_folder("convert") as folder,
-        _SERVERS[kind].server() as server,  # loads TensorFlow meanwhile, once
+        SERVERS[kind].server() as server,  # loads TensorFlow meanwhile, once
     ):
         found = NO_SAMPLES
         notes: list[str] = []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from converters.exported import exported_flatbuffer, is_exported
 from converters.flatbuffer import Flatbuffer
 from converters.full_precision import in_full_precision
 from converters.legacy.loading import load_model
@@ -110,4 +111,6 @@ def _of_signature(file: Flatbuffer, model: ModelInfo) -> Source:
 def _load(path: Path) -> keras.Model | Flatbuffer:
     if path.suffix == ".tflite":
         return Flatbuffer.from_file(path)
+    if is_exported(path):
+        return exported_flatbuffer(path)
     return load_model(path)

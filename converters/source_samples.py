@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.calibration.signatures import SAME, samples_by_signature
+from converters.calibration.signatures import SameAs, samples_by_signature
 from converters.calibration.streams import read_samples
 from converters.checks import SAMPLES, probe
 from converters.source import Source
@@ -51,24 +51,24 @@ def calibration_samples(source: Source, data) -> CalibrationSamples:
     given = samples_by_signature(data, {key: each.shapes for key, each in sources.items()})
     found = {}
     for key, samples in given.items():
-        if samples is not None and samples is not SAME:
+        if samples is not None and not isinstance(samples, SameAs):
             try:
                 found[key] = _samples_of(sources[key], samples)[0]
             except ValueError as error:
                 raise ValueError(
                     f"signature {key!r}: {error}" if source.others else error
                 ) from None
-    same = [key for key, samples in given.items() if samples is SAME]
-    for key in same:
-        arrays, dtypes = found[source.signature], sources[key].dtypes
+    same = {key: each.signature for key, each in given.items() if isinstance(each, SameAs)}
+    for key, other in same.items():
+        arrays, dtypes = found[other], sources[key].dtypes
         found[key] = {name: array.astype(dtypes[name]) for name, array in arrays.items()}
     shared = [
-        f"signature{'s' if len(same) > 1 else ''} {', '.join(map(repr, same))} "
-        f"{'were' if len(same) > 1 else 'was'} calibrated with the samples of "
-        f"{source.signature!r}, whose inputs have the same names and shapes"
+        f"signature {key!r} was calibrated with the samples of {other!r}, whose inputs have the "
+        "same names and shapes"
+        for key, other in same.items()
     ]
     left = [key for key, samples in given.items() if samples is None]
-    return CalibrationSamples(found, [], left, shared if same else [])
+    return CalibrationSamples(found, [], left, shared)
 
 
 def _samples_of(source: Source, data) -> tuple[dict[str, np.ndarray], list[str]]:

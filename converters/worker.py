@@ -224,6 +224,16 @@ def _flatbuffer_of(saved_model: Path) -> bytes:
     return converter.convert()
 
 
+def _do(folder: Path, exported: str | None = None) -> None:
+    """Do a job, or make the float flatbuffer of an exported SavedModel."""
+    if exported is None:
+        Job(folder).run()
+        return
+    from converters.exported import convert_exported
+
+    convert_exported(folder, exported)
+
+
 def main(kind: str) -> None:
     """Load what jobs need, and do them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -231,7 +241,7 @@ def main(kind: str) -> None:
         # TensorFlow loads Keras where it finds it, which takes as long as the rest of it.
         sys.modules["keras"] = None
         import tensorflow  # noqa: F401 - takes seconds
-    serve(lambda folder: Job(folder).run())
+    serve(_do)
 
 
 if __name__ == "__main__":

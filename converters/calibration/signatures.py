@@ -2,15 +2,20 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from converters.samples import load_samples
 
-# In place of samples: those of the default signature, whose inputs are the same.
-SAME = object()
-
 Inputs = Mapping[str, tuple]  # `{input name: shape with batch}`
+
+
+@dataclass(frozen=True)
+class SameAs:
+    """In place of samples: those of another signature, whose inputs are the same."""
+
+    signature: str
 
 
 class MissingSamplesError(ValueError):
@@ -36,8 +41,8 @@ def samples_by_signature(data: Any, signatures: Mapping[str, Inputs]) -> dict[st
     """`{signature: its samples}` of a file, in the order in which they are to be run.
 
     A dict by signature says it itself. Of a dict by input name, or the `.npz` file of one, each
-    signature has the arrays of its inputs. Anything else belongs to the default signature, and to
-    those whose inputs have the same names and shapes.
+    signature has the arrays of its inputs. Anything else belongs to the default signature.
+    Signatures that are left have the samples of one whose inputs have the same names and shapes.
 
     Example:
         >>> samples_by_signature({"encode": x, "decode": None}, signatures)
@@ -48,8 +53,8 @@ def samples_by_signature(data: Any, signatures: Mapping[str, Inputs]) -> dict[st
         signatures: `{key: inputs}`, the default signature first.
 
     Returns:
-        The samples as they were given; None for a signature that is to stay float32; `SAME` for
-        one with those of the default signature.
+        The samples as they were given; None for a signature that is to stay float32; `SameAs` for
+        one with those of another.
 
     Raises:
         MissingSamplesError: A signature has none.
@@ -65,33 +70,40 @@ def samples_by_signature(data: Any, signatures: Mapping[str, Inputs]) -> dict[st
                 f"`calibration` names {', '.join(map(repr, unknown))} beside signatures: the file "
                 f"has {', '.join(map(repr, keys))}"
             )
-        _check_none_missing([key for key in keys if key not in data], signatures)
         if all(samples is None for samples in data.values()):
             raise ValueError(
                 "`calibration` leaves every signature in float32: pass samples for one at least, "
                 "or convert to float32"
             )
-        return dict(data)
-    found, missing = {keys[0]: data}, []
-    for key in keys[1:]:
-        if dict(signatures[key]) == dict(signatures[keys[0]]):
-            found[key] = SAME
-        elif isinstance(data, Mapping) and set(signatures[key]) <= set(data):
-            found[key] = data
-        else:
-            missing.append(key)
-    _check_none_missing(missing, signatures)
+        found = dict(data)
+    else:
+        by_name = data if isinstance(data, Mapping) else {}
+        found = {
+            key: data for key in keys if key == keys[0] or set(signatures[key]) <= set(by_name)
+        }
+    missing = {}
+    for key, inputs in signatures.items():
+        if key not in found:
+            alike = (
+                k
+                for k, samples in found.items()
+                if dict(signatures[k]) == dict(inputs)
+                and samples is not None
+                and not isinstance(samples, SameAs)
+            )
+            source = next(alike, None)
+            if source is None:
+                missing[key] = inputs
+            else:
+                found[key] = SameAs(source)
+    if missing:
+        raise MissingSamplesError(missing, keys)
     return found
 
 
 def _is_by_signature(data: Mapping, signatures: Mapping[str, Inputs]) -> bool:
     inputs = {name for each in signatures.values() for name in each}
     return any(key in signatures for key in data) and not set(data) <= inputs
-
-
-def _check_none_missing(missing: list[str], signatures: Mapping[str, Inputs]) -> None:
-    if missing:
-        raise MissingSamplesError({key: signatures[key] for key in missing}, list(signatures))
 
 
 def _takes(inputs: Inputs) -> str:

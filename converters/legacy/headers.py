@@ -137,7 +137,8 @@ def _saved_model(folder: Path) -> Header:
     if not any(node.get("class_name") for node in found):
         raise ValueError(
             f"{folder} holds a graph and no Keras model, as tf.saved_model.save and Keras 3's "
-            "export write it: save the model itself, with model.save"
+            "export write it: `convert` takes it as it is, what looks into a model needs the model "
+            "itself, saved with model.save"
         )
     return Header(folder, "SavedModel", _producer(found), found)
 

@@ -27,30 +27,51 @@ def keras_metadata(folder: Path) -> list[str]:
         ValueError: The files are damaged.
     """
     from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     tf_keras()
     from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
 
+    graphs = _graphs(folder)
     try:
-        graphs = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs
-        _refuse_files(folder, graphs)
         beside = folder / "keras_metadata.pb"
         if beside.is_file():
             listed = SavedMetadata.FromString(beside.read_bytes()).nodes
             return [node.metadata for node in listed if _is_made(node.identifier, node.metadata)]
     except DecodeError as error:
         raise ValueError(f"{folder}: its metadata are damaged: {error}") from None
-    # Before TensorFlow 2.5 they were inside.
+    inside = _keras_objects(graphs)
+    return [o.metadata for o in inside if o.metadata and _is_made(o.identifier, o.metadata)]
+
+
+def holds_graph_alone(folder: Path) -> bool:
+    """Whether a SavedModel has a graph and no Keras model, as Keras 3's export writes it.
+
+    Raises:
+        ValueError: The files are damaged, or the graph touches files or calls Python.
+    """
+    if not (folder / "saved_model.pb").is_file() or (folder / "keras_metadata.pb").is_file():
+        return False
+    return not _keras_objects(_graphs(folder))
+
+
+def _graphs(folder: Path):
+    """The graphs of a SavedModel, which touch no files."""
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    try:
+        graphs = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs
+    except DecodeError as error:
+        raise ValueError(f"{folder}: its metadata are damaged: {error}") from None
+    _refuse_files(folder, graphs)
+    return graphs
+
+
+def _keras_objects(graphs) -> list:
+    """Objects of Keras that are listed inside, as before TensorFlow 2.5."""
     nodes = graphs[0].object_graph_def.nodes if graphs else []
     objects = [node.user_object for node in nodes if node.HasField("user_object")]
-    return [
-        o.metadata
-        for o in objects
-        if o.identifier.startswith("_tf_keras_")
-        and o.metadata
-        and _is_made(o.identifier, o.metadata)
-    ]
+    return [o for o in objects if o.identifier.startswith("_tf_keras_")]
 
 
 def _is_made(identifier: str, metadata: str) -> bool:

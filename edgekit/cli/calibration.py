@@ -1,6 +1,7 @@
 """What the options --calibration, --calibration-for and --keep-float name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from converters.calibration.signatures import MissingSamplesError, samples_by_signature
@@ -60,10 +61,10 @@ def check_calibration(model: str, calibration: Samples) -> None:
         check_samples(calibration)
     if Path(model).suffix == ".tflite":
         _check_signatures(model, calibration)
-    elif isinstance(calibration, Mapping):
+    elif isinstance(calibration, Mapping) and not Path(model).is_dir():
         raise ValueError(
-            "--calibration-for and --keep-float are for a .tflite with several signatures: a Keras "
-            "model takes --calibration"
+            "--calibration-for and --keep-float are for a .tflite or SavedModel with several "
+            "signatures: a Keras model takes --calibration"
         )
 
 
@@ -82,9 +83,20 @@ def _check_signatures(model: str, calibration: Samples) -> None:
             f"--calibration-for or --keep-float {unknown[0]}: no such signature in {model}, which "
             f"has {has}"
         )
-    try:
+    with missing_samples_in_options(model):
         if signatures:
             samples_by_signature(calibration, signatures)
+
+
+@contextmanager
+def missing_samples_in_options(model: str) -> Iterator[None]:
+    """Within it a signature without samples is said in the words of the options.
+
+    Args:
+        model: Path of the model.
+    """
+    try:
+        yield
     except MissingSamplesError as error:
         ways = " ".join(f"--calibration-for {key} PATH" for key in error.signatures)
         raise ValueError(

@@ -13,7 +13,12 @@ from converters.formats import FORMATS
 from converters.one_line import as_cell
 from converters.weights import BLOCKS
 from edgekit.cli import options
-from edgekit.cli.calibration import Samples, check_calibration, samples_given
+from edgekit.cli.calibration import (
+    Samples,
+    check_calibration,
+    missing_samples_in_options,
+    samples_given,
+)
 from edgekit.cli.command import EdgekitCommand
 from edgekit.cli.paths import TEXT, ReadModel, WriteFolder
 
@@ -101,7 +106,7 @@ def convert(
     out: str,
     as_json: bool,
 ) -> None:
-    """Convert a MODEL (.keras, .h5, or a float .tflite) to LiteRT files.
+    """Convert a MODEL (.keras, .h5, a SavedModel, or a float .tflite) to LiteRT files.
 
     Writes MODEL_FORMAT.tflite for each format, each loaded, run and compared with the model.
 
@@ -126,7 +131,7 @@ def convert(
         from converters import inspect
 
     folder = Path(out)
-    with Stages().running():
+    with Stages().running(), missing_samples_in_options(model):
         results = convert_model(
             load_convertible(model),
             formats,

@@ -12,7 +12,7 @@ from keras import layers
 
 import edgekit as ek
 from converters import FORMATS, ConversionError
-from converters.conversion import _SERVERS
+from converters.servers import SERVERS
 
 
 def test_formats_come_in_the_order_asked_for(trained, data):
@@ -161,7 +161,7 @@ def test_recurrent_layers_become_integer():
 
 def test_a_crash_of_native_code_is_an_error(trained):
     """The fork is hit by a real SIGSEGV, from outside; the program lives, and converts on."""
-    with _SERVERS["keras"].server() as server:
+    with SERVERS["keras"].server() as server:
         pass  # it waits now
 
     def crash():

@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 import edgekit as ek
-from converters.calibration.signatures import SAME, MissingSamplesError, samples_by_signature
+from converters.calibration.signatures import MissingSamplesError, SameAs, samples_by_signature
 from converters.reader import read_model, read_models
 from tests.converters.lite_files import signatures_file
 
@@ -152,7 +152,11 @@ def test_samples_by_input_name_and_for_the_same_inputs(three, samples):
     assert samples_by_signature(both, signatures) == dict.fromkeys(signatures, both)
     two = {"encode": signatures["encode"], "full": signatures["full"]}
     images = samples["encode"]["image"]
-    assert samples_by_signature(images, two) == {"encode": images, "full": SAME}
+    assert samples_by_signature(images, two) == {
+        "encode": images,
+        "full": SameAs("encode"),
+    }
+    assert samples_by_signature({"full": images}, two)["encode"] == SameAs("full")
 
 
 def test_samples_in_an_npz_file_of_input_names(three, samples, tmp_path):
@@ -169,6 +173,8 @@ def test_a_signature_without_samples_is_named_with_the_way_out(three, samples):
         r"samples, .* None in place of .* 'encode' takes image \(samples, 8, 8, 3\)",
     ):
         ek.convert(three, "int8", calibration=samples["decode"]["code"])
+    with pytest.raises(MissingSamplesError, match="no samples for signature 'encode'"):
+        ek.convert(three, "int8", calibration={"decode": samples["decode"], "full": None})
     with pytest.raises(ValueError, match="names 'ful' beside signatures: the file has 'decode'"):
         ek.convert(three, "int8", calibration={"decode": 1, "encode": 1, "ful": 1})
     with pytest.raises(ValueError, match="leaves every signature in float32"):

@@ -102,4 +102,16 @@ def test_a_keras_model_has_no_signatures(place, tmp_path):
     words += ["--calibration-for", "encode", place / "x.npy"]
     found = CliRunner().invoke(main, [str(word) for word in words])
     assert found.exit_code == 2
-    assert "are for a .tflite with several signatures: a Keras model takes" in found.stderr
+    assert "with several signatures: a Keras model takes --calibration" in found.stderr
+
+
+def test_a_saved_model_has_its_signatures_too(place, tmp_path):
+    words = ["convert", place / "saved", "--format", "int8", "--out", tmp_path]
+    words += ["--calibration-for", "encode", place / "x.npy"]
+    found = CliRunner().invoke(main, list(map(str, words)))
+    assert found.exit_code == 2
+    assert "no samples for signature 'head' of" in found.stderr
+    words += ["--calibration-for", "head", place / "z.npy"]
+    found = CliRunner().invoke(main, list(map(str, words)))
+    assert found.exit_code == 0, found.output
+    assert inspect(tmp_path / "saved_int8.tflite").float_islands == []
