@@ -48,7 +48,9 @@ def calibration_samples(source: Source, data) -> CalibrationSamples:
         samples, pixels = _samples_of(source, data)
         return CalibrationSamples({None: samples}, pixels, [], [])
     sources = {each.signature: each for each in (source, *source.others)}
-    given = samples_by_signature(data, {key: each.shapes for key, each in sources.items()})
+    shapes = {key: each.shapes for key, each in sources.items()}
+    unasked = [key for key, each in sources.items() if not each.floats]
+    given = samples_by_signature(data, shapes, unasked)
     found = {}
     for key, samples in given.items():
         if samples is not None and not isinstance(samples, SameAs):
@@ -67,12 +69,14 @@ def calibration_samples(source: Source, data) -> CalibrationSamples:
         "same names and shapes"
         for key, other in same.items()
     ]
-    left = [key for key, samples in given.items() if samples is None]
+    left = [key for key, samples in given.items() if samples is None and key not in unasked]
     return CalibrationSamples(found, [], left, shared)
 
 
 def _samples_of(source: Source, data) -> tuple[dict[str, np.ndarray], list[str]]:
     """Samples as the model takes them, and the float inputs whose samples were bytes."""
+    if not source.shapes:
+        return {}, []
     in_order = source.model is not None
     arrays = read_samples(data, source.shapes, in_order, source.aliases)
     count = next((len(array) for array in arrays.values() if array.ndim), 1)

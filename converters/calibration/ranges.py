@@ -98,8 +98,9 @@ def _turns(
             runner.allocate()
             watched[key] = _watched(runner, models[key])
             starts = _starts(_count(samples[key]), _batch(runner))
-            turns += [(start, place, key) for start in starts]
-        for start, _, key in sorted(turns):
+            # What takes no input, as a reset, has one turn, after the others.
+            turns += [(not samples[key], start, place, key) for start in starts]
+        for _, start, _, key in sorted(turns):
             yield key, runners[key], watched[key], start, _batch(runners[key])
         return
     for key, arrays in samples.items():

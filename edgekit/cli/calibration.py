@@ -4,7 +4,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from converters.calibration.signatures import MissingSamplesError, samples_by_signature
+from converters.calibration.signatures import (
+    MissingSamplesError,
+    computes_floats,
+    samples_by_signature,
+)
 from converters.flatbuffer import Flatbuffer
 from converters.reader import read_models
 
@@ -75,6 +79,7 @@ def _check_signatures(model: str, calibration: Samples) -> None:
         for found in models
         if found.signature is not None
     }
+    unasked = [m.signature.key for m in models if m.signature and not computes_floats(m)]
     named = calibration if isinstance(calibration, Mapping) else {}
     unknown = [key for key in named if key not in signatures]
     if unknown:
@@ -85,7 +90,7 @@ def _check_signatures(model: str, calibration: Samples) -> None:
         )
     with missing_samples_in_options(model):
         if signatures:
-            samples_by_signature(calibration, signatures)
+            samples_by_signature(calibration, signatures, unasked)
 
 
 @contextmanager

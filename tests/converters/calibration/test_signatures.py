@@ -1,13 +1,16 @@
 """Files with several signatures in integers: each on its own ranges, shared weights once."""
 
+import flatbuffers
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 import edgekit as ek
+from converters import Flatbuffer
 from converters.calibration.signatures import MissingSamplesError, SameAs, samples_by_signature
 from converters.reader import read_model, read_models
 from tests.converters.lite_files import signatures_file
@@ -247,6 +250,51 @@ def test_a_loop_stays_float_within_a_signature_in_integers(tmp_path):
     assert decibel(y @ KERNEL, small.predict(given["loop"], signature="loop")) > 25
     right = np.maximum(x @ KERNEL, 0) @ KERNEL
     assert decibel(right, small.predict(x, signature="plain")) > 30
+
+
+def test_a_signature_without_inputs_or_floats_needs_no_samples(tmp_path):
+    """`clear` takes nothing, and comes after the others; `count` and `text` compute no floats."""
+    state = tf.Variable(tf.zeros([1, 8]))
+
+    def push(x):
+        state.assign(0.5 * state + x)
+        return {"z": tf.nn.relu(state @ KERNEL)}
+
+    def clear():
+        state.assign(tf.zeros([1, 8]))
+        return {"done": tf.zeros([1])}
+
+    numbers = [tf.TensorSpec([1, 4], tf.int32, name="i")]
+    file = signatures_file(
+        tmp_path,
+        [state],
+        clear=(clear, []),
+        count=(lambda i: {"n": i + 1}, numbers),
+        text=(lambda s: {"t": s}, [tf.TensorSpec([1], tf.string, name="s")]),
+        push=(push, [ROW]),
+    )
+    x = RNG.normal(size=(32, 8)).astype("float32")
+    small = ek.convert(file, "int8", calibration=x)["int8"]
+    assert not any("stayed float32" in note for note in small.check.notes)
+    assert small.check.signatures["push"].worst[1] > 30
+    assert small.predict(np.ones((1, 4), "int32"), signature="count").tolist() == [[2] * 4]
+
+
+def test_two_signatures_of_one_subgraph_have_the_ranges_of_both(tmp_path):
+    one = signatures_file(tmp_path, a=(lambda x: {"y": x @ KERNEL}, [ROW]))
+    model = schema.ModelT.InitFromPackedBuf(one.content, 0)
+    alias = schema.ModelT.InitFromPackedBuf(one.content, 0).signatureDefs[0]
+    alias.signatureKey = "b"
+    model.signatureDefs.append(alias)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    x = RNG.normal(size=(32, 8)).astype("float32")
+    given = {"a": x, "b": 5 * x}
+    small = ek.convert(Flatbuffer(bytes(builder.Output())), "int8", calibration=given)["int8"]
+    assert small.signatures == ["a", "b"]
+    for key in given:
+        assert ek.inspect(small, key).inputs[0].scale == pytest.approx(5 * np.ptp(x) / 255)
+        assert decibel(5 * x @ KERNEL, small.predict(5 * x, signature=key)) > 35
 
 
 def test_the_default_signature_may_be_of_a_later_subgraph(tmp_path):
