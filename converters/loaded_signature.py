@@ -7,6 +7,9 @@ import numpy as np
 from converters.model_info import unique_names
 from converters.reader import choose_signature
 
+# What LiteRT says of a tensor without memory of its own.
+_NO_PLACE = "Tensor data is null"
+
 
 class LoadedSignature:
     """A signature's subgraph in an interpreter.
@@ -71,9 +74,14 @@ class LoadedSignature:
         """Run once."""
         self._graph.Invoke(self.subgraph)
 
-    def read(self, detail: Mapping) -> np.ndarray:
-        """Stored values of a tensor."""
-        return self._graph.GetTensor(detail["index"], self.subgraph)
+    def read(self, detail: Mapping) -> np.ndarray | None:
+        """Stored values of a tensor; None where the interpreter keeps them in no place."""
+        try:
+            return self._graph.GetTensor(detail["index"], self.subgraph)
+        except ValueError as error:
+            if _NO_PLACE not in str(error):
+                raise
+            return None
 
     def view(self, detail: Mapping) -> np.ndarray:
         """As `read` without a copy; it must be gone before the signature runs again."""

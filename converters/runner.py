@@ -102,7 +102,8 @@ class Runner:
     ) -> dict[str, Tensor]:
         """`{tensor name: Tensor}` of everything that is computed, as `outputs`.
 
-        Those whose shape changes from run to run are left out.
+        Those whose shape changes from run to run are left out, and those that the kernels keep in
+        no place of their own: XNNPACK computes what follows from constants alone beforehand.
         """
         ops = [op for op in self.model.ops if op.subgraph == self.model.subgraph]
         made = {tensor.index for op in ops for tensor in op.output_tensors}
@@ -111,17 +112,24 @@ class Runner:
         names = unique_names([d["name"] for d in details], [d["index"] for d in details])
         wanted = dict(zip(names, details, strict=True))
         found = self._run(arrays, wanted, step)
-        return self._joined(
-            {n: parts for n, parts in found.items() if len({p.shape for p in parts}) == 1}, wanted
-        )
+        shapes = {name: {np.shape(part) for part in parts} for name, parts in found.items()}
+        kept = {
+            name: parts
+            for name, parts in found.items()
+            if len(shapes[name]) == 1 and not any(part is None for part in parts)
+        }
+        return self._joined(kept, wanted)
 
     def _run(
         self, arrays: Mapping[str, np.ndarray], wanted: Mapping[str, dict], step: Callable
-    ) -> dict[str, list[np.ndarray]]:
-        """The tensors of `wanted`, `{name: details}`, of one run after another."""
+    ) -> dict[str, list[np.ndarray | None]]:
+        """The tensors of `wanted`, `{name: details}`, of one run after another.
+
+        None stands for what the interpreter keeps in no place; no output is that.
+        """
         inputs, rules = self.graph.inputs, self.feeding
         stored = {name: quantize(arrays[name], detail) for name, detail in inputs.items()}
-        results: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
+        results: dict[str, list[np.ndarray | None]] = {name: [] for name in wanted}
         for run in rules.runs(stored):
             step()
             try:

@@ -167,14 +167,20 @@ class _Rewriter:
 
     def _enter(self, tensor: int) -> None:
         grid = self.rounding.grid.get(tensor)
-        raw = self.bits is None and self.rounding.readers[tensor]  # as it is, beside rounded
-        if grid and self.integer_edges and not raw:
+        if grid and self.integer_edges and not self._is_read_in_float(tensor):
             integer = self._new_integer(tensor, grid)
             if not self.file.model.signatureDefs:  # then callers go by the tensor's name
                 self.file.graph.tensors[integer].name = self.file.graph.tensors[tensor].name
             self._replace_edge("inputs", tensor, integer)
         else:
             self.has_float.add(tensor)
+
+    def _is_read_in_float(self, tensor: int) -> bool:
+        """Whether an op, or the caller, wants an input as it was before it is rounded."""
+        if self.bits is not None:
+            return False
+        readers = self.rounding.readers[tensor]
+        return any(op is None or self._width(op) is None for op in readers)
 
     def _leave(self) -> None:
         for tensor in {int(t) for t in self.file.graph.outputs}:

@@ -11,6 +11,7 @@ from edgekit.core.call_hooks import hooked
 from edgekit.core.graph import Graph, give_unique_names
 from edgekit.core.open_batch import asks_for_batch, with_symbolic_batch
 from edgekit.core.selection import all_layers
+from edgekit.core.transposed import made_to_run
 
 
 def trace(function: Callable, inputs: list[keras.KerasTensor]) -> Graph:
@@ -37,7 +38,10 @@ def trace(function: Callable, inputs: list[keras.KerasTensor]) -> Graph:
 def _traced(function, inputs) -> Graph:
     outputs = function(*inputs)
     give_unique_names([t for t in tree.flatten(outputs) if isinstance(t, keras.KerasTensor)])
-    return Graph(keras.Function(inputs, outputs))
+    graph = Graph(keras.Function(inputs, outputs))
+    for call in graph.calls:
+        made_to_run(call.operation)
+    return graph
 
 
 def trace_layer(

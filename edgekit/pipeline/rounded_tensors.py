@@ -1,6 +1,7 @@
 """Which tensor of a file is which rounding of the quantization-aware model it was made from."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,12 +32,15 @@ class Rounded:
         call: How often it had been called before.
         values: `(samples, ...)`.
         step: Of the grid they are on. Defaults to `0.0`: unknown.
+        prescribed: Whether the grid is the kernel's, and so that of many tensors. Defaults to
+            `False`: it was learned, and tells the tensor.
     """
 
     path: tuple[str, ...]
     call: int
     values: np.ndarray
     step: float = 0.0
+    prescribed: bool = False
 
     @property
     def name(self) -> str:
@@ -74,7 +78,8 @@ def _recording(model: keras.Model) -> Iterator[list[Rounded]]:
             if isinstance(layer, FakeQuantize):
                 count = calls[path] = calls.get(path, -1) + 1
                 values = np.asarray(keras.ops.convert_to_numpy(outputs))
-                found.append(Rounded(path, count, values, float(layer.step())))
+                prescribed = layer.fixed_range is not None
+                found.append(Rounded(path, count, values, float(layer.step()), prescribed))
             return outputs
 
         return watched
@@ -106,6 +111,9 @@ def matched(roundings: Iterable[Rounded], tensors: Mapping[str, np.ndarray]) -> 
         ]
     _keep_deepest(open_calls, roundings)
     found: list[str | None] = [None] * len(roundings)
+    for i, name in _of_fewer_tensors(open_calls, roundings, tensors, scopes).items():
+        found[i] = name
+        del open_calls[i]
     while open_calls:
         chosen, name = _surest(open_calls, roundings, tensors, scopes)
         del open_calls[chosen]
@@ -121,8 +129,48 @@ def matched(roundings: Iterable[Rounded], tensors: Mapping[str, np.ndarray]) -> 
     ]
 
 
+def _of_fewer_tensors(open_calls, roundings, tensors, scopes) -> dict[int, str | None]:
+    """The tensors of calls of which the file has not all, by values; none where it has them.
+
+    What the first steps of a loop compute from states of zeros is a constant in the file, so that
+    the tensors are those of later calls, in their order.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i in open_calls:
+        groups.setdefault(roundings[i].path, []).append(i)
+    wanted = Counter(name for calls in groups.values() for name in open_calls[calls[0]])
+    found: dict[int, str | None] = {}
+    for calls in groups.values():
+        names = open_calls[calls[0]]
+        alike = all(open_calls[i] == names for i in calls)
+        if not 1 < len(names) < len(calls) or not alike or any(wanted[n] > 1 for n in names):
+            continue
+        names = sorted(names, key=lambda name: _numbers(scopes[name][0]))
+        distances = [[_distance(roundings[i], tensors[name]) for name in names] for i in calls]
+        chosen = dict(zip(_nearest_in_order(np.array(distances)), names, strict=True))
+        found |= {i: chosen.get(place) for place, i in enumerate(calls)}
+    return found
+
+
+def _nearest_in_order(distances: np.ndarray) -> list[int]:
+    """For each column a row, in rising order, such that the sum of the distances is least."""
+    rows, columns = distances.shape
+    least = np.full((rows + 1, columns + 1), np.inf)
+    least[:, 0] = 0.0
+    for row in range(rows):
+        taken = least[row, :-1] + distances[row]
+        least[row + 1, 1:] = np.minimum(least[row, 1:], taken)
+    chosen, column = [], columns
+    for row in range(rows, 0, -1):
+        if column and least[row, column] < least[row - 1, column]:
+            chosen.append(row - 1)
+            column -= 1
+    return chosen[::-1]
+
+
 def _same(one: Rounded, other: Rounded) -> bool:
-    return one.path == other.path and np.allclose(one.values, other.values)
+    alike = one.path == other.path and one.values.shape == other.values.shape
+    return alike and np.allclose(one.values, other.values)
 
 
 def _in_other_order(expected: np.ndarray, values: np.ndarray) -> bool:
@@ -156,13 +204,27 @@ def matched_by_grid(
         if found[i] is not None or not rounding.step:
             continue
         distances = {
-            name: float(np.mean(np.abs(tensor.values.ravel() - rounding.values.ravel())))
+            name: _distance(rounding, tensor.values)
             for name, tensor in tensors.items()
             if name not in taken and _on_grid_of(rounding, tensor)
         }
         # Of several, as a tensor and what it is reshaped to, the first of those that are nearest.
-        found[i] = min(distances, key=distances.__getitem__, default=None)
+        nearest = min(distances, key=distances.__getitem__, default=None)
+        if nearest is None:
+            continue
+        if not rounding.prescribed or _is_about(rounding, tensors[nearest].values):
+            found[i] = nearest
     return found
+
+
+def _distance(rounding: Rounded, values: np.ndarray) -> float:
+    return float(np.mean(np.abs(values.ravel() - rounding.values.ravel())))
+
+
+def _is_about(rounding: Rounded, values: np.ndarray) -> bool:
+    """Whether values are nearer place by place than to those of the places beside."""
+    distance, beside = (_distance(rounding, np.roll(values.ravel(), by)) for by in (0, 1))
+    return distance < max(2 * rounding.step, beside / 2)
 
 
 def _on_grid_of(rounding: Rounded, tensor: Tensor) -> bool:
@@ -182,13 +244,8 @@ def _surest(open_calls, roundings, tensors, scopes) -> tuple[int, str | None]:
     """The call whose tensor is known best, and that tensor."""
     single = [i for i, names in open_calls.items() if len(names) == 1]
     if single:  # where several want the same one, whose values it has
-
-        def distance(i: int) -> float:
-            values = tensors[open_calls[i][0]].reshape(roundings[i].values.shape)
-            return float(np.mean(np.abs(values - roundings[i].values)))
-
         rivals = [i for i in single if open_calls[i] == open_calls[single[0]]]
-        chosen = rivals[0] if len(rivals) == 1 else min(rivals, key=distance)
+        chosen = min(rivals, key=lambda i: _distance(roundings[i], tensors[open_calls[i][0]]))
         return chosen, open_calls[chosen][0]
     first = min(open_calls)  # calls of one rounding are numbered in their order
     names = sorted(open_calls[first], key=lambda name: _numbers(scopes[name][0]))

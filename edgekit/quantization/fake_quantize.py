@@ -322,10 +322,17 @@ class FakeQuantize(keras.layers.Layer):
         return ops.where(seen, values, inputs)
 
     def share_beyond(self, inputs):
-        """Share of the values that the range clips, 0 to 1: they lie over half a step beyond it."""
+        """Share of the values that the range clips, 0 to 1: they lie over half a step beyond it.
+
+        What a mask hides is out of reach on purpose, and counts as held.
+        """
         low, high = self._range()
         half = (high - low) / (2 * (2**self.bits - 1))
+        if self.lowest is not None:
+            inputs = ops.maximum(inputs, self.lowest)
         beyond = ops.logical_or(inputs < low - half, inputs > high + half)
+        if self.hidden is not None:
+            beyond = ops.logical_and(beyond, inputs > self.hidden / 2)
         return ops.mean(ops.cast(beyond, "float32"))
 
     def synchronize(self) -> None:

@@ -143,6 +143,22 @@ def test_float_edges():
     assert [op.name for op in report.ops] == ["QUANTIZE", "MUL", "DEQUANTIZE"]
 
 
+def test_an_input_is_integer_though_it_is_reshaped_before_it_is_rounded():
+    kernel = on_grid((4, 3))
+
+    def function(x):
+        return rounded(tf.matmul(rounded(tf.reshape(x, (1, 4)), -1, 1), kernel), -2, 2)
+
+    file = converted(function, (1, 2, 2))
+    assert inspect(file).inputs[0].dtype == "int8"
+    assert worst(file, function, (1, 2, 2)) < 1.01
+
+    def beside(x):  # something computes with the input as it is
+        return function(x) + tf.sin(x[:, 0, :1])
+
+    assert inspect(converted(beside, (1, 2, 2))).inputs[0].dtype == "float32"
+
+
 def test_a_bias_never_overflows():
     kernel = np.zeros((4, 3), "float32")
     kernel[0] = [1e-7, 0, 0.5]

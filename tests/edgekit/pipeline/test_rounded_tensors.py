@@ -1,6 +1,7 @@
 import numpy as np
 
-from edgekit.pipeline.rounded_tensors import Rounded, matched
+from converters.runner import Tensor
+from edgekit.pipeline.rounded_tensors import Rounded, matched, matched_by_grid
 
 
 def roundings(*paths):
@@ -40,6 +41,15 @@ def test_equal_calls_are_one_tensor():
     assert names_of(["enc/c", "enc/c"], [name]) == [name, None]
 
 
+def test_calls_of_one_rounding_on_several_sizes():
+    # As an upsampling rounds before it resizes, and after.
+    small, large = np.ones((2, 3)), np.ones((2, 6))
+    calls = [Rounded(("up",), 0, small), Rounded(("up",), 1, large)]
+    tensors = {"m/up/FakeQuant": small, "m/up_1/FakeQuant": large}
+    assert matched(calls, tensors) == list(tensors)
+    assert matched(calls, dict([*tensors.items()][:1])) == ["m/up/FakeQuant", None]
+
+
 def test_a_transposed_tensor_is_no_match():
     values = np.random.default_rng(0).normal(size=(4, 4))
     rounding = Rounded(("c",), 0, values)
@@ -63,3 +73,23 @@ def test_other_names_and_sizes_are_no_match():
     assert matched(roundings("conv"), tensors) == [None]
     tensors = {"m/conv/Relu;m/conv_1/FakeQuant": np.ones((3, 2))}
     assert matched(roundings("conv"), tensors) == ["m/conv/Relu;m/conv_1/FakeQuant"]
+
+
+def test_calls_that_the_file_has_as_constants_leave_the_others_theirs():
+    values = np.random.default_rng(0).normal(size=(5, 2, 3))
+    calls = [Rounded(("loop", "c"), call, values[call]) for call in range(5)]
+    names = [f"m/loop_1/c_{2 * call + 1}/FakeQuant" for call in range(5)]
+    noise = np.random.default_rng(1).normal(size=(2, 3))
+    for missing in ([0], [0, 1], [2], [1, 4]):
+        kept = {n: values[i] + 0.1 * noise for i, n in enumerate(names) if i not in missing}
+        expected = [None if i in missing else n for i, n in enumerate(names)]
+        assert matched(calls, kept) == expected
+
+
+def test_a_tensor_on_the_same_grid_with_other_values_is_no_match():
+    values, others = np.random.default_rng(0).uniform(size=(2, 4, 5)).astype("float32")
+    rounding = Rounded(("sigmoid",), 0, values, 1 / 256, prescribed=True)
+    tensors = {"m/Reshape": Tensor(others, 1 / 256)}
+    assert matched_by_grid([rounding], [None], tensors) == [None]
+    tensors["m/moved"] = Tensor(values + np.float32(3 / 256), 1 / 256)
+    assert matched_by_grid([rounding], [None], tensors) == ["m/moved"]

@@ -66,6 +66,18 @@ def test_default_ranges_clip_nothing_and_nothing_is_said():
     assert not ek.verify(model, file, HEAVY).clipped
 
 
+def test_what_a_mask_hides_is_not_clipped():
+    x = np.random.default_rng(0).normal(size=(8, 6, 4)).astype("float32")
+    i = keras.Input((6, 4))
+    scores = keras.ops.matmul(i, keras.ops.transpose(i, (0, 2, 1)))
+    hidden = np.triu(np.full((6, 6), -1e9, "float32"), 1)
+    own = keras.ops.matmul(keras.ops.softmax(scores + hidden), i)
+    layer = layers.MultiHeadAttention(1, 4)(i, i, use_causal_mask=True)
+    model = ek.quantize_aware(keras.Model(i, [own, layer]))
+    model(x, training=True)
+    assert max(clipped_shares(model, x).values()) < 0.003  # 15 of 36 scores are hidden
+
+
 def test_a_range_that_was_frozen_too_early_is_counted():
     layer = FakeQuantize()
     layer(np.linspace(-1, 1, 10).astype("float32"), training=True)

@@ -234,6 +234,9 @@ def test_files_of_recurrent_layers_with_masks_and_first_states(recurrent):
     afterwards = ek.convert(model, ["int8"], calibration=calibration)["int8"]
     for file in (aware, afterwards):
         assert ek.inspect(file).float_islands == []
+    assert {edge.dtype for edge in ek.inspect(aware).inputs} == {"int32", "int8"}
+    layers_inside = ek.verify(qat, aware, x, kernels="xnnpack").layers
+    assert max(layer.share_beyond_one for layer in layers_inside) < 0.05
     steps = {edge.name: edge.scale for edge in ek.inspect(aware).outputs}
     found, quantized = aware.predict(x, kernels="xnnpack"), afterwards.predict(x)
     for name in plain:

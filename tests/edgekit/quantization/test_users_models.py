@@ -349,6 +349,29 @@ def test_a_loop_over_a_cell_with_no_more_than_keras_asks_for():
     assert ek.verify(qat, ek.convert(qat, "int8")["int8"], data).exact
 
 
+class Upsamples(layers.Layer):
+    """Convolves transposed by keras.ops, and asks for the size of the batch."""
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(3, 5, input_shape[-1]))
+
+    def call(self, inputs):
+        inputs = ops.reshape(inputs, (ops.shape(inputs)[0], 6, 2))
+        return ops.conv_transpose(inputs, self.kernel, 2, padding="same", output_padding=1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(Upsamples(), (6, 2)), (layers.Conv3DTranspose(4, 2, 2), (2, 4, 4, 2))]
+)
+@pytest.mark.filterwarnings("ignore:quantize_aware leaves in float")
+def test_transposed_convolutions_inside_layers(layer, shape):
+    x, i = noise(8, *shape), keras.Input(shape)
+    model = keras.Model(i, layer(i))
+    qat = ek.quantize_aware(model)
+    qat(x, training=True)
+    assert signal_to_noise(model(x).numpy(), qat(x).numpy()) > 30
+
+
 def test_a_loop_over_several_cells():
     x = keras.Input((5, 4))
     cells = [layers.LSTMCell(3), layers.GRUCell(2)]
