@@ -11,6 +11,7 @@ from keras import tree
 
 from converters.errors import ConversionError
 from converters.legacy.traced import foreign_variables
+from converters.one_value_norms import offsets_alone
 
 # As constants in a graph, weights stand in memory nine times while they are converted, as variables
 # four and a half times; but small ones are converted in half the time.
@@ -73,7 +74,7 @@ def save_for_conversion(model: keras.Model, folder: str | os.PathLike, batch: in
         specs.append(tf.TensorSpec((shape[0] or batch, *shape[1:]), tensor.dtype, name=name))
     module = tf.Module()
     module.foreign_variables = foreign_variables(model)
-    with _left_to_kernels(model):
+    with _left_to_kernels(model), offsets_alone():
         serve = _frozen(model, specs)
         if serve is None:
             serve = tf.function(lambda *tensors: named_outputs(model, tensors))
