@@ -321,8 +321,8 @@ def _check_ranges(model: keras.Model, formats: list[str]) -> bool:
         blank = [layer.name for layer in rounding["activations"] if not layer.calibrated]
         if blank:
             raise ValueError(
-                f"{len(blank)} activation ranges have seen no data, the first is {blank[0]!r}: "
-                "train the quantisation-aware model before converting it"
+                f"{len(blank)} activation ranges have seen no finite data, the first is "
+                f"{blank[0]!r}: train the quantisation-aware model before converting it"
             )
         return True
     return False

@@ -55,8 +55,9 @@ class FakeQuantize(keras.layers.Layer):
     """Rounds its input as an integer tensor would, over a range followed from the data.
 
     In training the range starts as that of the first batch, all its samples, then follows the
-    batches as the estimator says. At inference it is fixed; before any training batch was seen,
-    each input is rounded over its own range. Zero is always on the grid.
+    batches as the estimator says; a batch with a value that is not finite does not count. At
+    inference it is fixed; before any training batch was seen, each input is rounded over its own
+    range. Zero is always on the grid.
 
     Gradients pass to all inputs where the range holds the whole batch (`"recent"`, `"minmax"`).
     Otherwise what is clipped has none: the loss does not see it move. A learned step has them.
@@ -456,12 +457,13 @@ class FakeQuantize(keras.layers.Layer):
             state, low, high = traced_once(next_recent, self._of_site(self.recent), low, high)
             self._set(self.recent, state)
             return low, high
-        seen = self._of_site(self.seen_data)
+        seen, before = self._of_site(self.seen_data), self._range()
+        finite = ops.isfinite(high - low)
+        low, high = ops.where(finite, low, before[0]), ops.where(finite, high, before[1])
         if self.estimator == "lsq":
             self._start_from(low, high, seen)
-            self._set(self.seen_data, ops.minimum(seen + 1, _START))
+            self._set(self.seen_data, ops.where(finite, ops.minimum(seen + 1, _START), seen))
             return None
-        before = self._range()
         if self.estimator == "minmax":  # the zeros it starts from are inside every range
             low, high = ops.minimum(before[0], low), ops.maximum(before[1], high)
         else:
@@ -469,7 +471,7 @@ class FakeQuantize(keras.layers.Layer):
             low, high = keep * before[0] + (1 - keep) * low, keep * before[1] + (1 - keep) * high
         self._set(self.range_min, low)
         self._set(self.range_max, high)
-        self._set(self.seen_data, ops.ones_like(seen))
+        self._set(self.seen_data, ops.where(finite, 1.0, seen))
         return None
 
     def _count(self, inputs):

@@ -27,6 +27,7 @@ from edgekit.quantization.masks import (
     mask_of,
     with_summand_in_reach,
 )
+from edgekit.quantization.poles import off_poles
 from edgekit.quantization.policy import Kind, fixed_range_of, kind_of
 from edgekit.quantization.quantize_wrapper import QuantizeWrapper
 from edgekit.quantization.scheme import QuantScheme
@@ -537,6 +538,10 @@ class GraphQuantizer:
             self._keep(operation)
         elif round_constants:
             args, kwargs = tree.map_structure(_round_constant, (args, kwargs))
+        args, moving = off_poles(operation, args, self._name)
+        if moving is not None:
+            self._follow_training(moving)
+            self._keep(moving)
         outputs = tree.flatten(operation(*args, **kwargs))
         self._follow_training(operation)
         return outputs

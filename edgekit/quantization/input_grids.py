@@ -70,7 +70,7 @@ def rounding_before(tensor: Any) -> Rounding | None:
         node, inside = operation._inbound_nodes[index], outputs_inside(operation)
         if inside is not None:
             return _at(rounding_before(inside[place]), node.arguments.kwargs.get("site", 0))
-        if kind_of(operation) != Kind.VIEW:
+        if kind_of(operation) != Kind.VIEW and not getattr(operation, "keeps_grid", False):
             return None
         sources = [
             t

@@ -36,6 +36,9 @@ def batch_percentiles(
     Args:
         inputs: Tensor of any shape.
         percentile: 50 to 100.
+
+    Returns:
+        Its ends; infinite where a value is.
     """
     values = ops.reshape(ops.cast(ops.stop_gradient(inputs), "float32"), (-1,))
     values = values[:: ops.maximum(ops.size(values) // _SORTED_VALUES, 1)]
@@ -45,7 +48,8 @@ def batch_percentiles(
     low = ops.take(values, ops.cast(ops.floor(last * outside), "int32"))
     high = ops.take(values, ops.cast(ops.ceil(last * (1 - outside)), "int32"))
     low = ops.minimum(low, 0.0)
-    return low, ops.maximum(ops.maximum(high, 0.0), low + _SMALLEST_RANGE)
+    high = ops.maximum(ops.maximum(high, 0.0), low + _SMALLEST_RANGE)
+    return low, ops.where(ops.all(ops.isfinite(values)), high, np.inf)
 
 
 def follow_recent(state, low, high):

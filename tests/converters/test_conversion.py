@@ -214,7 +214,7 @@ def test_broken_weights_and_ranges_are_refused(trained, trained_qat, data):
         ek.convert(broken)
     qat = ek.quantize_aware(trained)
     qat(data[0] * np.nan, training=True)
-    with pytest.raises(ValueError, match="holds NaN|have seen no data"):
+    with pytest.raises(ValueError, match="holds NaN|have seen no finite data"):
         ek.convert(qat, ["int8"])
 
 
@@ -227,7 +227,7 @@ def test_a_batch_larger_than_the_calibration_is_refused():
 def test_models_that_cannot_be_converted(trained, trained_qat):
     with pytest.raises(ValueError, match=r"convert it to 'int8', or ek.strip\(model\)"):
         ek.convert(trained_qat, ["float16"])
-    with pytest.raises(ValueError, match="have seen no data"):
+    with pytest.raises(ValueError, match="have seen no finite data"):
         ek.convert(ek.quantize_aware(trained), ["int8"])
     with pytest.raises(ValueError, match="every dimension but the batch fixed"):
         ek.convert(keras.Sequential([keras.Input((None, 3)), layers.Dense(2)]))

@@ -150,6 +150,22 @@ def test_recent_forgets_a_step_that_went_wrong():
     assert found[-1] <= 1
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("estimator", ["recent", "minmax", "ema", "percentile", "lsq"])
+def test_a_batch_that_is_not_finite_does_not_count(estimator, bad):
+    batches = [np.array([-1.0, 0.5, 2.0], "float32"), np.array([-2.0, 0.1, 1.0], "float32")]
+    broken = np.array([1.0, bad, 9.0], "float32")
+    sound, layer = FakeQuantize(estimator=estimator), FakeQuantize(estimator=estimator)
+    layer(broken, training=True)
+    assert not layer.calibrated
+    for batch in batches:
+        sound(batch, training=True)
+        layer(batch, training=True)
+        layer(broken, training=True)
+    assert layer.calibrated
+    np.testing.assert_allclose(ends(layer), ends(sound))
+
+
 def test_recent_does_not_count_what_is_not_finite():
     assert follow([1.0, np.nan, 2.0, np.inf, 1.0]) == [1, 1, 2, 2, 2]
 
