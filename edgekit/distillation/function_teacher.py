@@ -12,14 +12,16 @@ import tensorflow as tf
 from keras import tree
 
 from edgekit.core.layer_calls import possible_inputs
-from edgekit.distillation.endings import LINEAR, LOG_SOFTMAX, SOFTMAX
-from edgekit.distillation.output_activation import Activation
+from edgekit.distillation.endings import LINEAR, LOG_SOFTMAX, SIGMOID, SOFTMAX
+from edgekit.distillation.output_activation import Activation, limits_of
 from edgekit.distillation.outputs import ASKED, Outputs, outputs_from, some_samples
 
 # How far integer probabilities are from their sum of 1.
 _SLACK = 0.1
 # In steps of 8 bits, 1/256, all probabilities below a fifth of a percent are alike.
 _FINEST_STEP = 1e-3
+# So many probabilities may be 0 or 1 by chance.
+_MOST_LOST = 0.01
 
 
 class FunctionTeacher(keras.Model):
@@ -89,7 +91,8 @@ class FunctionTeacher(keras.Model):
 
         def run(*arrays):
             given = tree.pack_sequence_as(inputs, [array.numpy() for array in arrays])
-            outputs = [np.asarray(o, "float32") for o in tree.flatten(self._function(given))]
+            answers = [np.asarray(answer) for answer in tree.flatten(self._function(given))]
+            outputs = [answer.astype("float32") for answer in answers]
             expected = [(arrays[0].shape[0], *shape.value) for shape in specs]
             if [output.shape for output in outputs] != expected:
                 raise ValueError(
@@ -97,12 +100,37 @@ class FunctionTeacher(keras.Model):
                 )
             for output, end in zip(outputs, self._ends.each, strict=False):
                 _check_values(output, end)
-            return outputs
+            return self._told_apart(answers, outputs)
 
         outputs = tf.py_function(run, flat, [tf.float32] * len(specs))
         for output, shape in zip(outputs, specs, strict=True):
             output.set_shape((None, *shape.value))
         return tree.pack_sequence_as(self._structure, outputs)
+
+    def _told_apart(self, answers: list[np.ndarray], outputs: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs with probabilities no nearer to 0 and 1 than the answers' types can say.
+
+        Warns, once for each, where many are 0 or 1: what logits they come from is lost.
+        """
+        found = list(outputs)
+        for i, end in enumerate(self._ends.each[: len(outputs)]):
+            if end.kind not in (SOFTMAX, SIGMOID) or end.step or not outputs[i].size:
+                continue
+            smallest, from_one = limits_of(str(answers[i].dtype))
+            from_one = from_one if end.kind == SIGMOID else 0.0
+            lost = np.mean((outputs[i] < smallest) | (1 - outputs[i] < from_one))
+            if lost > _MOST_LOST and i not in self._ends.told:
+                self._ends.told.add(i)
+                warnings.warn(
+                    f"{lost:.0%} of the probabilities in output {self.answers_with.names[i]!r} of "
+                    f"`teacher` are 0{' or 1' if end.kind == SIGMOID else ''} in "
+                    f"{answers[i].dtype}: their logits are lost, and with them what high "
+                    "temperatures teach. Let it give logits (teacher_activation='linear' in "
+                    "ek.distill)",
+                    stacklevel=2,
+                )
+            found[i] = np.clip(outputs[i], np.float32(smallest), np.float32(1 - from_one))
+        return found
 
     def _tried(self, like: keras.Model, outputs: Outputs | None) -> tuple[Any, Outputs]:
         """The structure of the answers, and what they are, told from a few."""
@@ -192,10 +220,11 @@ def _check_values(output: np.ndarray, end: Activation) -> None:
 
 
 class _Ends:
-    """What each output has been through; no part of what Keras tracks."""
+    """What each output has been through, and of which was warned; nothing that Keras tracks."""
 
     def __init__(self, each: Sequence[Activation]):
         self.each = tuple(each)
+        self.told: set[int] = set()
 
 
 class _Shape:

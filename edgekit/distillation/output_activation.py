@@ -73,14 +73,21 @@ class Activation:
     def _inverted(self, outputs):
         if self.kind in (LINEAR, LOG_SOFTMAX):
             return outputs
-        limits = _LIMITS.get(keras.backend.standardize_dtype(outputs.dtype), _FLOAT32)
+        limits = limits_of(keras.backend.standardize_dtype(outputs.dtype))
         # A rounded probability is known to half a step.
         smallest, from_one = (max(limit, self.step / 2) for limit in limits)
         values = ops.cast(outputs, "float32")
         yes = ops.log(ops.maximum(values, smallest))
         if self.kind == SOFTMAX:
             return yes
-        return yes - ops.log1p(-ops.minimum(values, 1 - from_one))
+        # float32 has no number between 1 and 2⁻²⁴ below it: the distance from 1 has all its bits.
+        near_one = ops.log(ops.maximum(1 - values, from_one))
+        return yes - ops.where(values > 0.5, near_one, ops.log1p(-ops.minimum(values, 0.5)))
+
+
+def limits_of(dtype: str) -> tuple[float, float]:
+    """The smallest probability that a type tells from 0, and the smallest distance from 1."""
+    return _LIMITS.get(dtype, _FLOAT32)
 
 
 def check_activation(name: str, value: str) -> None:

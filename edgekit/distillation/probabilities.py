@@ -38,6 +38,8 @@ def grid_step(values: np.ndarray) -> float:
     """
     if values.dtype.kind != "f" or not np.isfinite(values).all():
         return 0.0
+    if values.dtype.itemsize < 4:  # all of float16 is on a grid; integer files give float32
+        return 0.0
     distinct = np.unique(values.astype("float64"))
     if not ((distinct > 0) & (distinct < 1)).any():
         return 0.0

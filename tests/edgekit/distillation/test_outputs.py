@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import edgekit as ek
+from edgekit.distillation.output_activation import Activation
 from edgekit.distillation.outputs import outputs_of
 from tests.edgekit.distillation.conftest import LOSS
 
@@ -193,3 +194,65 @@ def test_an_output_that_the_teacher_lacks_is_named():
             ek.distill(heads(names, list, 1), heads(["a", "dense_1"], dict, 2))
     taught = ek.distill(student, lambda x: {k: v.numpy() for k, v in teacher(x).items()})
     assert taught.teacher_places == [0, None]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_logits_worked_out_from_probabilities_are_right_until_the_type_loses_them(dtype):
+    smallest, from_one = {
+        "float32": (1e-37, 2.0**-25),
+        "float16": (2.0**-25, 2.0**-12),
+        "bfloat16": (1e-37, 2.0**-9),
+    }[dtype]
+    values = [0.0, 1e-7, 0.01, 0.3, 0.5, 0.75, 0.99, 1 - 2.0**-24, 1.0]
+    given = keras.ops.cast(np.array(values, "float32"), dtype)
+    exact = np.asarray(keras.ops.cast(given, "float32"), "float64")
+    yes, no = np.maximum(exact, smallest), np.maximum(1 - exact, from_one)
+    found = np.asarray(Activation("sigmoid").logits(given))[..., 0]
+    np.testing.assert_allclose(found, np.log(yes) - np.log(no), rtol=1e-5, atol=1e-6)
+    found = np.asarray(Activation("softmax").logits(given))
+    np.testing.assert_allclose(found, np.log(yes), rtol=1e-5, atol=1e-6)
+
+
+def test_soft_targets_of_a_function_are_those_of_its_logits():
+    """At every temperature, as long as no probability is 0: to a logit 85 below the largest."""
+    logits = np.random.default_rng(0).normal(size=(64, 10)) * 12
+
+    def softmax(z):
+        powers = np.exp(z - z.max(-1, keepdims=True))
+        return powers / powers.sum(-1, keepdims=True)
+
+    probabilities = softmax(logits).astype("float32")
+    assert probabilities.min() < 1e-20
+    found = np.asarray(Activation("softmax").logits(probabilities), "float64")
+    for temperature in (1, 4, 20):
+        right = softmax(logits / temperature)
+        np.testing.assert_allclose(softmax(found / temperature), right, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "scale", "lost"),
+    [
+        ("softmax", "float32", 1.0, None),
+        ("softmax", "float32", 300.0, "are 0 in float32"),
+        ("softmax", "float16", 30.0, "are 0 in float16"),
+        ("sigmoid", "float32", 30.0, "are 0 or 1 in float32"),
+    ],
+)
+def test_probabilities_that_lost_their_logits_are_said_once(kind, dtype, scale, lost, recwarn):
+    weights = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
+    activation = getattr(keras.activations, kind)
+
+    def function(x):
+        return np.asarray(activation(np.asarray(x) @ weights * scale)).astype(dtype)
+
+    x = keras.Input((6,))
+    student = keras.Model(x, layers.Dense(3, kind)(x))
+    loss = "binary_crossentropy" if kind == "sigmoid" else LOSS
+    labels = np.eye(3)[Y] if kind == "sigmoid" else Y
+    distiller = ek.distill(student, function, teacher_activation=kind)
+    distiller.compile("adam", loss)
+    history = distiller.fit(X, labels, batch_size=16, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    said = [str(w.message) for w in recwarn if "their logits are lost" in str(w.message)]
+    assert len(said) == (lost is not None)
+    assert lost is None or lost in said[0]
