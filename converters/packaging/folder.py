@@ -13,6 +13,7 @@ from converters.packaging.labels import given_labels, warn_of_misfits
 from converters.packaging.normalization import Numbers, given_normalizations
 from converters.packaging.ports import read_ports
 from converters.packaging.said import Said
+from converters.reader import read_model
 from converters.samples import Samples
 
 TARGETS = ("android", "mcu")
@@ -53,7 +54,8 @@ def package(
             Defaults to `None`: seeded noise.
         name: What files and code call the model. Defaults to `None`: as its file is called.
         signature: Key of the signature that the package runs, where the file has several: the
-            others are left out. Defaults to `None`: the whole file, of which the default one runs.
+            others are left out. Defaults to `None`: the default one, in the whole file if it is
+            the first there, which runtimes run that are not told of signatures.
 
     Returns:
         The files written.
@@ -72,10 +74,12 @@ def package(
     inspect(model)  # names a damaged file
     source = model if isinstance(model, Flatbuffer) else Flatbuffer.from_file(model)
     stem = _stem(model, name)
-    if signature is not None:
-        source = source.only(signature)
-    ports = read_ports(source.content)
     metadata = read_metadata(source.content)
+    if signature is not None or not _runs_first(source):
+        of_first = read_model(source.content, signature).subgraph == 0
+        source = source.only(signature)  # whose metadata stay if they are of its subgraph
+        metadata = metadata if of_first else read_metadata(source.content)
+    ports = read_ports(source.content)
     normalizations = given_normalizations(ports, normalization)
     # A file that says something of itself says what it wants to.
     scores = given_labels(ports, labels, default=target == "android" and not metadata.tree)
@@ -93,6 +97,13 @@ def package(
         files = mcu_files(stem, source, ports, said, sample)
     folder.mkdir(parents=True, exist_ok=True)
     return [write_whole(folder / file, content) for file, content in files.items()]
+
+
+def _runs_first(source: Flatbuffer) -> bool:
+    """Whether the default signature is the first of the file, and its subgraph too."""
+    model = read_model(source.content)
+    first = model.signature is None or model.signatures[0].key == model.signature.key
+    return first and model.subgraph == 0
 
 
 def _stem(model, name: str | None) -> str:

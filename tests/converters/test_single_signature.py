@@ -8,7 +8,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 import edgekit as ek
-from converters import package
+from converters import Flatbuffer, package
 from converters.reader import read_model
 from edgekit.cli import main
 from tests.converters.lite_files import signatures_file
@@ -94,6 +94,20 @@ def test_a_package_runs_the_signature_it_is_made_for(small, tmp_path):
     contract = json.loads((tmp_path / "contract.json").read_text())
     assert contract["model"]["signature"] == "net"
     assert {op["name"] for op in contract["ops"]} == {"FULLY_CONNECTED", "SOFTMAX"}
+
+
+def test_a_package_runs_the_default_signature_wherever_it_is(tmp_path):
+    """Runtimes that are not told of signatures run the first, with other numbers here."""
+    spec = [tf.TensorSpec([1, 16], name="x")]
+    file = signatures_file(
+        tmp_path / "saved",
+        a=(lambda x: {"y": x + x}, spec),
+        serving_default=(lambda x: {"y": tf.nn.softmax(x @ KERNEL)}, spec),
+    )
+    package(file, "android", tmp_path / "app", name="net")
+    packed = Flatbuffer.from_file(tmp_path / "app" / "net.tflite")
+    assert packed.signatures == ["serving_default"]
+    np.testing.assert_array_equal(packed.predict(X), file.predict(X))
 
 
 def test_microcontrollers_run_the_signature(small):
