@@ -14,7 +14,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgekit.core.optimizers import each_average, has_own_apply, hooks_of, optimizers_of, unhook
+from edgekit.core.optimizers import (
+    each_average,
+    follow_optimizers,
+    forget_optimizers,
+    has_own_apply,
+    hooks_of,
+    unhook,
+)
 from edgekit.core.running_fit import is_training
 
 Pairs = Sequence[tuple[keras.Variable, "Hold"]]
@@ -107,10 +114,12 @@ def hold(model: keras.Model, pairs: Pairs) -> None:
             held.averages.append(average)
             _guard(average, model, held, is_average=True)
 
-    for optimizer in optimizers_of(model):
+    def see(optimizer) -> None:
         each_average(optimizer, guard_average)
         if has_own_apply(optimizer):
             hooks_of(optimizer).after[id(pairs)] = lambda: settle(pairs)
+
+    follow_optimizers(model, id(pairs), see)
 
 
 def release(model: keras.Model, pairs: Pairs) -> None:
@@ -123,7 +132,7 @@ def release(model: keras.Model, pairs: Pairs) -> None:
                 variable.constraint = held.original
                 for each in (variable, *held.averages):
                     vars(each).pop("assign", None)
-    for optimizer in optimizers_of(model):
+    for optimizer in forget_optimizers(model, id(pairs)):
         unhook(optimizer, id(pairs))
 
 

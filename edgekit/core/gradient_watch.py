@@ -8,7 +8,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from edgekit.core.optimizers import hooks_of, innermost, optimizers_of, unhook
+from edgekit.core.optimizers import (
+    follow_optimizers,
+    forget_optimizers,
+    hooks_of,
+    innermost,
+    optimizers_of,
+    unhook,
+)
 
 
 class GradientWatch:
@@ -29,15 +36,13 @@ class GradientWatch:
         kernels: Sequence[keras.Variable],
         value: Callable[[Any, Any], Any],
     ):
-        optimizers = optimizers_of(model)
-        if not optimizers:
+        if not optimizers_of(model):
             raise ValueError(
                 "gradients are needed, but the model has no optimizer: compile it, or pass "
                 "`optimizer` to ek.custom_loop"
             )
-        several = (each for optimizer in optimizers for each in innermost(optimizer))
-        self._optimizers = list({id(each): each for each in several}.values())
-        self._seen = False
+        self._model, self._seen = model, False
+        self._optimizers: list[keras.optimizers.Optimizer] = []
         with model.distribute_strategy.scope():
             self._sums = [accumulator(k.shape, f"{k.name}_gradients") for k in kernels]
         sums = {id(k): (k, total) for k, total in zip(kernels, self._sums, strict=True)}
@@ -50,8 +55,12 @@ class GradientWatch:
                     gradient = tf.cast(tf.convert_to_tensor(gradient), "float32")
                     total.assign_add(value(tf.cast(kernel.value, "float32"), gradient))
 
-        for each in self._optimizers:
-            hooks_of(each).before[id(self)] = watch
+        def see(optimizer) -> None:
+            for each in innermost(optimizer):
+                self._optimizers.append(each)
+                hooks_of(each).before[id(self)] = watch
+
+        follow_optimizers(model, id(self), see)
 
     def read(self) -> list[np.ndarray]:
         """The sums.
@@ -78,6 +87,7 @@ class GradientWatch:
 
     def release(self) -> None:
         """Give the optimizer its own `apply` back."""
+        forget_optimizers(self._model, id(self))
         for each in self._optimizers:
             unhook(each, id(self))
 

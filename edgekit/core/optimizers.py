@@ -11,7 +11,7 @@ import keras
 
 from edgekit.core.selection import all_layers
 
-_HOOKS = "_edgekit_hooks"
+_HOOKS, _SEEING = "_edgekit_hooks", "_edgekit_seeing"
 
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
@@ -24,6 +24,43 @@ def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
         for value in [getattr(layer, "optimizer", None), *vars(layer).values()]:
             found |= {id(each): each for each in _optimizers_in(value)}
     return list(found.values())
+
+
+def follow_optimizers(
+    model: keras.Model, key: Hashable, see: Callable[[keras.optimizers.Optimizer], None]
+) -> None:
+    """Call `see` for each optimizer of a model, and once a fit goes on with another one.
+
+    Args:
+        model: With or without one.
+        key: To be forgotten by, with `forget_optimizers`.
+        see: Called once for each.
+    """
+    vars(model).setdefault(_SEEING, {})[key] = {}, see
+    _see_optimizers(model, key)
+
+
+def forget_optimizers(model: keras.Model, key: Hashable) -> list[keras.optimizers.Optimizer]:
+    """Follow the optimizers no more; gives those that were seen."""
+    following = vars(model).get(_SEEING, {})
+    seen, _ = following.pop(key, ({}, None))
+    if not following:
+        vars(model).pop(_SEEING, None)
+    return list(seen.values())
+
+
+def see_new_optimizers(model: keras.Model) -> None:
+    """The model may have been compiled anew: who follows its optimizers sees the new ones."""
+    for key in list(vars(model).get(_SEEING, {})):
+        _see_optimizers(model, key)
+
+
+def _see_optimizers(model: keras.Model, key: Hashable) -> None:
+    seen, see = vars(model)[_SEEING][key]
+    for optimizer in optimizers_of(model):
+        if id(optimizer) not in seen:
+            seen[id(optimizer)] = optimizer
+            see(optimizer)
 
 
 def _optimizers_in(value: Any, depth: int = 3) -> list[keras.optimizers.Optimizer]:

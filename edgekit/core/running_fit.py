@@ -4,6 +4,8 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import keras
 
@@ -18,14 +20,34 @@ def is_training(model: keras.Model) -> bool:
     A fit that was interrupted says nothing when it ends. So the question is whether one of its
     calls is still to return.
     """
-    if any(model is other for other in _LOOPS):
-        return True
+    return any(model is other for other in _LOOPS) or any(_fits(model))
+
+
+def running_fit(model: keras.Model) -> Any:
+    """What stands for the fit of the model that is under way, the innermost; None without one.
+
+    It is the list of the fit's callbacks: each fit makes one.
+    """
+    return next(filter(None, map(_callbacks, _fits(model))), None)
+
+
+def runs(model: keras.Model, fit: Any) -> bool:
+    """Whether a fit, as `running_fit` gave it, is still under way."""
+    return fit is not None and any(_callbacks(frame) is fit for frame in _fits(model))
+
+
+def _fits(model: keras.Model) -> Iterator[FrameType]:
+    """The calls of the model's `fit` that are still to return, the innermost first."""
     frame = sys._getframe(1)
     while frame is not None:
         if frame.f_code is _FIT and frame.f_locals.get("self") is model:
-            return True
+            yield frame
         frame = frame.f_back
-    return False
+
+
+def _callbacks(frame: FrameType) -> keras.callbacks.CallbackList | None:
+    found = frame.f_locals.get("callbacks")
+    return found if isinstance(found, keras.callbacks.CallbackList) else None
 
 
 @contextmanager

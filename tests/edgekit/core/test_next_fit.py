@@ -69,3 +69,70 @@ def test_nothing_is_left_after_a_whole_fit():
     callbacks = [ek.GradualPruning(0.5), ek.DynamicSparsity(0.5, every=1)]
     model.fit(X, Y, batch_size=8, verbose=0, callbacks=callbacks)
     assert not {"make_train_function", "_edgekit_waiting"} & set(vars(model))
+
+
+class InTheMiddle(keras.callbacks.Callback):
+    """Does something in the second epoch, and sees each step's zeros and distinct values after."""
+
+    def __init__(self, act):
+        super().__init__()
+        self._act, self.zeros, self.distinct = act, [], []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            self._act(self.model)
+
+    def on_train_batch_end(self, batch, logs=None):
+        kernel = np.asarray(self.model.layers[0].kernel)
+        self.zeros.append(np.mean(kernel == 0))
+        self.distinct.append(np.unique(kernel).size)
+
+
+def compiled_anew(model):
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True), "mse")
+    model.make_train_function()
+
+
+IN_THE_MIDDLE = {
+    "compile": compiled_anew,
+    "train_on_batch": lambda model: model.train_on_batch(X, Y),
+    "fit": lambda model: model.fit(X, Y, verbose=0),
+}
+
+
+@pytest.mark.parametrize("act", IN_THE_MIDDLE)
+@pytest.mark.parametrize("criterion", ["magnitude", "movement", "wanda"])
+def test_masks_hold_whatever_a_callback_does_in_the_middle(act, criterion):
+    model, seen = net(), InTheMiddle(IN_THE_MIDDLE[act])
+    pruning = ek.GradualPruning(0.5, ek.schedules.Constant(at=2), criterion=criterion)
+    model.fit(X, Y, batch_size=8, epochs=3, verbose=0, callbacks=[seen, pruning])
+    assert seen.zeros[3:] == [0.5] * 9
+    if act == "compile":
+        averages = model.optimizer._model_variables_moving_average
+        assert [np.mean(np.asarray(a) == 0) for a in averages[::2]] == [0.5, 0.5]
+    assert not {"make_train_function", "_edgekit_waiting", "_edgekit_seeing"} & set(vars(model))
+    assert "apply" not in vars(model.optimizer)
+
+
+@pytest.mark.parametrize("act", IN_THE_MIDDLE)
+def test_clusters_hold_whatever_a_callback_does_in_the_middle(act):
+    model, seen = net(), InTheMiddle(IN_THE_MIDDLE[act])
+    model.fit(X, Y, batch_size=8, epochs=3, verbose=0, callbacks=[seen, ek.WeightClustering(4)])
+    assert seen.distinct == [4] * 12
+
+
+def test_gradients_of_a_new_optimizer_are_watched():
+    """What is judged at the last step is the sum over the new optimizer's steps too."""
+    model = net()
+
+    def other_loss(model):
+        model.compile(keras.optimizers.SGD(1e-9), lambda y, p: 1e6 * p[:, 0])
+        model.make_train_function()
+
+    pruning = ek.GradualPruning(0.5, ek.schedules.OneShot(at=11), criterion="taylor", layers="b$")
+    seen = InTheMiddle(other_loss)
+    model.fit(X, Y, batch_size=8, epochs=3, verbose=0, callbacks=[seen, pruning])
+    (kept,) = pruning.masks.values()
+    # Only weights of output 0 have a gradient of any size behind the change.
+    assert kept[:, 0].all()
+    assert kept.sum() == 64
