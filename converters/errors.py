@@ -14,6 +14,8 @@ _INSTEAD = {
 }
 _INNER = "Exception encountered: "
 _CALLING = "Exception encountered when calling"
+# Keras 3 prints what an error says in bold.
+_STYLE = re.compile(r"\x1b\[\d*m")
 
 
 class ConversionError(RuntimeError):
@@ -50,7 +52,8 @@ def lacking_op(output: str) -> str | None:
 
 def cause(error: BaseException) -> str:
     """What went wrong, without the configuration or the layer that Keras wraps it in."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = _STYLE.sub("", str(error))
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     inner = [line for line in lines if line.startswith(_INNER)]
     if inner:
         return inner[-1].removeprefix(_INNER)

@@ -132,7 +132,15 @@ class Rebuilding:
         )
         rest = [layer for layer in old.layers if type(layer).__name__ != "InputLayer"]
         parts = [self._model(part) if _is_model(part) else self._layer(part) for part in rest]
-        return keras.Sequential([start, *parts], name=keras_name(old.name))
+        new = keras.Sequential([start, *parts], name=keras_name(old.name))
+        unknown = next((number for number, part in enumerate(parts) if not part.built), None)
+        if unknown is not None:  # Keras leaves all from there on for later, without a word
+            before = parts[max(unknown - 1, 0)]
+            raise MigrationError(
+                f"{type(before).__name__} {before.name!r}: Keras 3 cannot tell the shape of its "
+                "output: give its class, or that of the layer inside, a compute_output_shape"
+            )
+        return new
 
     def _functional(self, old) -> keras.Model:
         tensors: dict[int, object] = {}

@@ -33,12 +33,14 @@ class Header:
         kind: ".keras", "HDF5" or "SavedModel".
         version: Of the Keras that wrote it; None where it does not say.
         configs: Its configurations, as they are written there.
+        backend: What its weights are for, where an HDF5 file says it.
     """
 
     path: Path
     kind: str
     version: str | None
     configs: list[dict]
+    backend: str | None = None
 
     @property
     def legacy(self) -> bool:
@@ -101,6 +103,7 @@ def _hdf5(path: Path) -> Header:
         with h5py.File(path) as file:
             check_hdf5(file, path.stat().st_size, str(path))
             version, config = file.attrs.get("keras_version"), file.attrs.get("model_config")
+            backend = file.attrs.get("backend")
             layers = "layer_names" in file.attrs
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
@@ -120,7 +123,8 @@ def _hdf5(path: Path) -> Header:
             f"{path} was written by Keras {version}, whose layers Keras 2 has not: load and save "
             "it with Keras 2.0 first"
         )
-    return Header(path, "HDF5", version, [config])
+    backend = _text(backend) if backend is not None else None
+    return Header(path, "HDF5", version, [config], backend)
 
 
 def _saved_model(folder: Path) -> Header:

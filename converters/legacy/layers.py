@@ -9,6 +9,7 @@ from converters.errors import MigrationError, first_line
 from converters.legacy.activations import hard_sigmoid
 from converters.legacy.application_layers import application_layers
 from converters.legacy.structures import unwrapped
+from converters.legacy.training_only import role_of
 
 # Their other differences from the class of that name are arguments of it.
 _CLASSES = {
@@ -200,7 +201,11 @@ def _value(key: str, value, custom_objects: dict):
         return _initializer(value, custom_objects)
     module = (value.get("module") or "").replace("tf_keras", "keras")
     config = value | {"module": module} if module else value
-    return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
+    own = module.split(".")[0] != "keras" and value["class_name"] not in custom_objects
+    if role_of(key) and own:
+        return None  # training alone asks for it: `left_behind` tells
+    new = {name: v[1] if isinstance(v, tuple) else v for name, v in custom_objects.items()}
+    return keras.saving.deserialize_keras_object(config, custom_objects=new)
 
 
 def _initializer(value: dict, custom_objects: dict):
@@ -220,6 +225,10 @@ def _activation(value, custom_objects: dict):
         return value
     if name in custom_objects:
         return custom_objects[name]
+    # What was loaded says the name of the function, whatever name the file had for it.
+    named = (f for f in custom_objects.values() if getattr(f, "__name__", None) == name)
+    if (found := next(named, None)) is not None:
+        return found
     try:
         return keras.activations.get(name)
     except ValueError:

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
 
 from converters.errors import MigrationError, cause
 from converters.legacy.application_layers import application_layers
 from converters.legacy.headers import Header, read_header
 from converters.legacy.migration import Migration, carry_over
 from converters.legacy.requirement import is_tf_keras_model, tf_keras
-from converters.legacy.screening import refuse_code
+from converters.legacy.screening import refuse_code, stand_ins
 from converters.temporary import temporary_folder
 
+_TURNED = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D")
 _SUFFIXES = {".keras": ".keras", "HDF5": ".h5"}
 
 
@@ -119,7 +121,7 @@ def _in_tf_keras(header: Header, custom_objects: dict, allow):
     module = tf_keras()
     known = {name: _old(value) for name, value in custom_objects.items()}
     known = {name: value for name, value in known.items() if value is not None}
-    known = application_layers("tf_keras") | known
+    known = application_layers("tf_keras") | stand_ins(header, custom_objects) | known
     safe = {"safe_mode": not allow} if header.kind == ".keras" else {}
     with _named_by_kind(header) as path, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -129,7 +131,24 @@ def _in_tf_keras(header: Header, custom_objects: dict, allow):
             raise _unreadable(header, error) from None
     if not isinstance(model, module.Model):
         raise MigrationError(f"{header.path} holds no model but a {type(model).__name__}")
+    if header.backend == "theano":
+        turn_kernels(model)
     return model
+
+
+def turn_kernels(model) -> None:
+    """Theano's convolutions ran through their kernels backwards: Keras 2 turned them on loading.
+
+    Args:
+        model: Of tf_keras, with weights as they were under Theano.
+    """
+    for layer in model._flatten_layers():
+        if type(layer).__name__ in _TURNED:
+            for name in ("kernel", "recurrent_kernel"):
+                kernel = getattr(getattr(layer, "cell", layer), name, None)
+                if kernel is not None:
+                    sides = tuple(range(len(kernel.shape) - 2))
+                    kernel.assign(np.flip(np.asarray(kernel), sides))
 
 
 def _in_keras_3(header: Header, custom_objects: dict, allow) -> keras.Model:
@@ -174,7 +193,7 @@ def _named_by_kind(header: Header) -> Iterator[Path]:
         return
     with temporary_folder("legacy") as folder:
         path = folder / f"model{_SUFFIXES[header.kind]}"
-        changed = with_old_defaults(header.configs[0])
+        changed = with_plain_names(with_old_defaults(header.configs[0]))
         if header.kind == "HDF5" and changed != header.configs[0]:
             shutil.copy(header.path, path)
             path.chmod(0o600)
@@ -183,6 +202,23 @@ def _named_by_kind(header: Header) -> Iterator[Path]:
         else:
             path.symlink_to(header.path.resolve())
         yield path
+
+
+def with_plain_names(config):
+    """A configuration with functions by name: tf_keras cannot read how it writes them into HDF5.
+
+    Args:
+        config: As a file holds it.
+    """
+    if isinstance(config, (list, tuple)):
+        return [with_plain_names(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "function" and isinstance(config.get("config"), str):
+        return config["config"]
+    if config.get("class_name") == "Lambda":
+        return config  # it is read in a way of its own
+    return {key: with_plain_names(value) for key, value in config.items()}
 
 
 def with_old_defaults(config):

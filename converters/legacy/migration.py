@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from converters.errors import MigrationError, first_line
+from converters.errors import MigrationError, cause
 from converters.legacy.comparison import (
     Difference,
     answers,
@@ -16,6 +16,7 @@ from converters.legacy.comparison import (
     states_kept,
 )
 from converters.legacy.graph import Rebuilding
+from converters.legacy.training_only import left_behind
 from converters.legacy.weights import give_weights
 
 # Float32 sums in another order differ by less, layer after layer.
@@ -74,7 +75,7 @@ def carry_over(old, source: str, custom_objects: Mapping) -> Migration:
     rebuilding = Rebuilding(dict(custom_objects))
     new = rebuilding.model(old)
     give_weights(rebuilding.layers)
-    notes = list(rebuilding.notes)
+    notes = [*rebuilding.notes, *left_behind(old, custom_objects)]
     found, why = _compared(old, new, rebuilding.layers)
     if why:
         notes.append(f"outputs were not compared: {why}")
@@ -98,13 +99,18 @@ def _compared(old, new, pairs) -> tuple[Difference | None, str | None]:
             clear()
             again = answers(old, inputs)
         except Exception as error:  # of every kind, as layers please
-            return None, first_line(error)
+            return None, cause(error)
         if reason := says_little(theirs):
             return None, reason
         if distance(theirs, again, len(inputs[0])).relative > tolerance:
             return None, "the model draws random numbers"
         clear()
-        ours = answers(new, inputs)
+        try:
+            ours = answers(new, inputs)
+        except Exception as error:  # of every kind, as layers please
+            raise MigrationError(
+                f"model {old.name!r} does not run in Keras 3: {cause(error)}"
+            ) from None
         shapes = [[output.shape for output in side] for side in (theirs, ours)]
         if shapes[0] != shapes[1]:
             raise MigrationError(

@@ -105,6 +105,52 @@ def _cast(x, dtype):
     return ops.cast(x, _dtype(dtype))
 
 
+def _pooled(operation: Callable) -> Callable:
+    def pooled(input, ksize, strides, padding, data_format="NHWC"):
+        _channels_last(data_format)
+        return operation(input, _two(ksize), strides=_two(strides), padding=padding.lower())
+
+    return pooled
+
+
+def _two(sizes) -> tuple[int, int]:
+    """Of both sides of an image: TensorFlow takes one, two or four numbers."""
+    found = [int(size) for size in np.ravel(sizes)]
+    return {1: (found[0],) * 2, 2: tuple(found), 4: tuple(found[1:3])}[len(found)]
+
+
+def _blocks(operation: Callable) -> Callable:
+    def moved(input, block_size, data_format="NHWC"):
+        _channels_last(data_format)
+        return operation(input, int(block_size), data_format="channels_last")
+
+    return moved
+
+
+def _channels_last(data_format: str) -> None:
+    if data_format != "NHWC":
+        raise MigrationError(f"channels come first, data_format={data_format!r}")
+
+
+def _one_hot(indices, depth, on_value=None, off_value=None, axis=None, dtype=None):
+    on, off = 1 if on_value is None else on_value, 0 if off_value is None else off_value
+    chosen = ops.one_hot(
+        indices, int(depth), axis=-1 if axis is None else axis, dtype=_dtype(dtype or "float32")
+    )
+    return chosen if (on, off) == (1, 0) else chosen * (on - off) + off
+
+
+def _unstack(value, num=None, axis=0):
+    return ops.unstack(value, num=num, axis=axis)
+
+
+def _add_n(inputs):
+    total = inputs[0]
+    for value in inputs[1:]:
+        total = ops.add(total, value)
+    return total
+
+
 # The parameters have TensorFlow's names: calls give them by position or by name.
 OPERATIONS: dict[str, Callable] = {
     "math.add": _pair(ops.add),
@@ -165,7 +211,21 @@ OPERATIONS: dict[str, Callable] = {
     "nn.log_softmax": lambda logits, axis=-1: ops.log_softmax(
         logits, axis=-1 if axis is None else axis
     ),
+    "math.floormod": _pair(ops.mod),
+    "math.squared_difference": _pair(lambda x, y: ops.square(ops.subtract(x, y))),
+    "math.reduce_any": _reduction(ops.any),
+    "math.reduce_all": _reduction(ops.all),
+    "math.reduce_logsumexp": _reduction(ops.logsumexp),
+    "math.cumsum": lambda x, axis=0: ops.cumsum(x, axis=axis),
+    "math.top_k": lambda input, k=1, sorted=True: ops.top_k(input, k, sorted=sorted),
+    "math.add_n": _add_n,
+    "nn.bias_add": lambda value, bias: ops.add(*_tensors(value, bias)),
+    "nn.avg_pool2d": _pooled(ops.average_pool),
+    "nn.max_pool2d": _pooled(ops.max_pool),
+    "nn.depth_to_space": _blocks(ops.depth_to_space),
+    "nn.space_to_depth": _blocks(ops.space_to_depth),
     "linalg.matmul": _matmul,
+    "einsum": lambda equation, inputs: ops.einsum(equation, *inputs),
     "clip_by_value": lambda t, clip_value_min, clip_value_max: ops.clip(
         t, clip_value_min, clip_value_max
     ),
@@ -183,6 +243,11 @@ OPERATIONS: dict[str, Callable] = {
     "shape": _shape,
     "split": _split,
     "transpose": _transpose,
+    "one_hot": _one_hot,
+    "unstack": _unstack,
+    "reverse": lambda tensor, axis: ops.flip(tensor, axis=tuple(np.ravel(axis).tolist())),
+    "roll": lambda input, shift, axis: ops.roll(input, shift, axis=axis),
+    "broadcast_to": lambda input, shape: ops.broadcast_to(input, tuple(int(n) for n in shape)),
     "gather": lambda params, indices, axis=None: ops.take(params, indices, axis=axis or 0),
     "zeros_like": lambda input: ops.zeros_like(input),
     "ones_like": lambda input: ops.ones_like(input),

@@ -16,11 +16,14 @@ import keras
 from converters.legacy.application_layers import is_application_layer
 from converters.legacy.headers import Header
 from converters.legacy.operations import NODES, OPERATIONS, known_symbol
+from converters.legacy.training_only import named_in, stand_in, without
 
 _FUNCTIONS = (keras.activations, keras.losses, keras.metrics)
 # Where Keras's classes are; Functional has no public name.
 _NAMESPACES = (
     "layers",
+    "layers.experimental",
+    "layers.experimental.preprocessing",
     "initializers",
     "regularizers",
     "constraints",
@@ -50,6 +53,8 @@ _INITIALIZERS = "tensorflow.python.ops.init_ops_v2"
 def refuse_code(header: Header, custom_objects: Mapping, allow: Iterable[str]) -> None:
     """Go through a file's configurations before anything is made from them.
 
+    Classes of one's own that only training asks for are not made: see `stand_ins`.
+
     Args:
         header: Of the file.
         custom_objects: What the caller knows by name.
@@ -62,7 +67,10 @@ def refuse_code(header: Header, custom_objects: Mapping, allow: Iterable[str]) -
     if isinstance(allow, str) or not isinstance(allow, Iterable):
         raise ValueError(f"`allow` must be a collection of layer names. Received: {allow!r}")
     allow = set(allow)
-    found = [reason for config in header.configs for reason in _code(config, custom_objects)]
+    configs = header.configs
+    if header.legacy:
+        configs = without(configs, lambda config: _has_a_class(config, custom_objects))
+    found = [reason for config in configs for reason in _code(config, custom_objects)]
     _refuse_wrappers(header)
     unknown = [each for each in found if each.kind in _CALLS]
     if unknown:
@@ -187,6 +195,25 @@ def _lambda_reason(inside, custom_objects: Mapping) -> str | None:
         if value not in custom_objects and not _registered(value):
             return f"calls the function {value!r}"
     return None
+
+
+def stand_ins(header: Header, custom_objects: Mapping) -> dict[str, type]:
+    """`{name: class}` of what a file of Keras 2 names and only training asks for.
+
+    Args:
+        header: Of the file, gone through by `refuse_code`.
+        custom_objects: What the caller knows by name.
+    """
+    if not header.legacy:
+        return {}
+    named = named_in(header.configs, lambda config: _has_a_class(config, custom_objects))
+    return {name: stand_in(role, name) for role, name in named}
+
+
+def _has_a_class(config: dict, custom_objects: Mapping) -> bool:
+    """Whether a class of that name is there; one of Keras's must not be covered."""
+    name = config["class_name"].split(">")[-1]
+    return _is_class(config, custom_objects) or _in_keras(name)
 
 
 def _is_shape(value) -> bool:

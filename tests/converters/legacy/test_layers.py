@@ -1,5 +1,6 @@
 """Every layer of tf_keras that has a counterpart, and what is said of those that have none."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -137,3 +138,29 @@ def with_random_weights(model):
     random = np.random.default_rng(1)
     model.set_weights([random.uniform(0.1, 0.9, w.shape) for w in model.get_weights()])
     return model
+
+
+def test_what_keras_3_builds_and_cannot_run_is_said_in_a_sentence():
+    from converters.legacy import migrate
+
+    old = tk.Sequential([L.Input(IMAGE), L.UpSampling2D(2, interpolation="gaussian")])
+    with pytest.raises(ValueError, match=r"does not run in Keras 3: .*UpSampling2D.*gaussian$"):
+        migrate(old)
+
+
+def test_a_shape_that_keras_3_cannot_tell_is_asked_for():
+    from converters.legacy import migrate
+
+    class Scale(L.Layer):
+        def call(self, inputs):
+            return inputs * 2.0
+
+    class NewScale(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs * 2.0
+
+    old = tk.Sequential([L.Input(SEQUENCE), L.TimeDistributed(Scale()), L.LSTM(3)])
+    with pytest.raises(ValueError, match="TimeDistributed .*compute_output_shape"):
+        migrate(old, {"Scale": (Scale, NewScale)})
+    NewScale.compute_output_shape = lambda self, shape: shape
+    assert migrate(old, {"Scale": (Scale, NewScale)}).difference.relative < 1e-6

@@ -12,6 +12,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 tk = pytest.importorskip("tf_keras")
 L = tk.layers
@@ -263,6 +264,14 @@ def test_ways_around_the_screening_are_closed(tmp_path, attack):
             },
             "fly of the module",
         ),
+        (
+            {"class_name": "Fly", "module": "antigravity", "config": {}, "registered_name": "L2"},
+            "Fly of the module",
+        ),
+        (
+            {"class_name": "Dense", "module": "a", "config": {}, "registered_name": "b>Dense"},
+            "Dense",
+        ),
         ({"class_name": "os.system", "module": "keras", "config": {}}, "names the class"),
         ({"class_name": "function", "config": {"a": 1}}, "calls the function"),
         ({"class_name": "get_file", "module": "keras.utils", "config": {}}, "get_file"),
@@ -330,6 +339,45 @@ def test_a_layer_of_ones_own_is_given_in_both_versions(own_layers, tmp_path):
     found = migrate(path, custom_objects={"Scale": own_layers})
     assert found.difference.relative < 1e-6
     assert isinstance(found.model.layers[0], new)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.keras", "folder"])
+def test_an_activation_of_ones_own_is_given_by_the_name_in_the_file(tmp_path, name):
+    from converters.legacy import migrate
+
+    def gated(x):
+        return x * tf.sigmoid(1.7 * x)
+
+    def of_keras_3(x):
+        return x * keras.ops.sigmoid(1.7 * x)
+
+    model = tk.Sequential([L.Input((3,)), L.Dense(3, "relu"), L.Dense(3, gated, False)])
+    model.layers[1].set_weights([np.eye(3)])
+    model.layers[0].set_weights([np.eye(3), np.zeros(3)])
+    path = saved(model, tmp_path / name)
+    x = np.random.default_rng(0).normal(size=(2, 3)).astype("float32")
+    positive = np.maximum(x, 0)
+    for function in (gated, of_keras_3):
+        found = migrate(path, custom_objects={"gated": function}).model
+        np.testing.assert_allclose(
+            found(x), positive / (1 + np.exp(-1.7 * positive)), rtol=1e-5, atol=1e-7
+        )
+
+
+def test_kernels_of_theano_are_turned(tmp_path):
+    """Its convolutions ran through their kernels backwards."""
+    from converters.legacy import migrate
+
+    layers = [L.Conv2D(3, (2, 3)), L.DepthwiseConv2D(2), L.Conv2DTranspose(2, 3), L.ReLU()]
+    model = tk.Sequential([L.Input((6, 6, 2)), *layers])
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 2)).astype("float32")
+    right = np.asarray(model(x))
+    for layer in (layers[0], layers[2]):
+        layer.kernel.assign(np.asarray(layer.kernel)[::-1, ::-1])
+    path = saved(model, tmp_path / "old.h5")
+    with h5py.File(path, "a") as file:
+        file.attrs["keras_version"], file.attrs["backend"] = "2.0.8", b"theano"
+    np.testing.assert_allclose(migrate(path).model(x), right, atol=1e-6)
 
 
 def test_what_went_without_saying_before_keras_2_3(tmp_path):

@@ -53,6 +53,62 @@ def test_cells_without_a_public_name_are_keras_s_too(tmp_path):
     np.testing.assert_allclose(load(tmp_path / "folder")(x), model(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", "folder"])
+def test_layers_that_were_experimental_are_keras_s_too(tmp_path, name):
+    norm = L.experimental.SyncBatchNormalization(moving_mean_initializer="ones")
+    tk.Sequential([L.Input((3,)), norm]).save(tmp_path / name)
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    np.testing.assert_allclose(load(tmp_path / name)(x), (x - 1) / np.sqrt(1 + 1e-3), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", "folder"])
+def test_what_only_training_asks_for_stays_behind(tmp_path, name):
+    """Initializers, regularizers and constraints of one's own: the answers are the same without."""
+    from converters.legacy import migrate
+
+    class AllOnes(tk.initializers.Initializer):
+        def __call__(self, shape, dtype=None, **kwargs):
+            return tf.ones(shape)
+
+    class Squares(tk.regularizers.Regularizer):
+        def __init__(self, rate=1.0):
+            self.rate = rate
+
+        def __call__(self, x):
+            return self.rate * tf.reduce_sum(x**2)
+
+        def get_config(self):
+            return {"rate": self.rate}
+
+    class Half(tk.constraints.Constraint):
+        def __call__(self, w):
+            return w / 2
+
+    dense = L.Dense(
+        3,
+        kernel_initializer=AllOnes(),
+        kernel_regularizer=Squares(0.5),
+        bias_regularizer=tk.regularizers.L2(0.1),
+        kernel_constraint=Half(),
+    )
+    old = tk.Sequential([L.Input((4,)), dense])
+    old.save(tmp_path / name)
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+    for source in (tmp_path / name, old):
+        found = migrate(source)
+        np.testing.assert_allclose(found.model(x), np.repeat(x.sum(1)[:, None], 3, 1), rtol=1e-5)
+        said = ["the constraint Half stays behind", "the regularizer Squares stays behind"]
+        assert sorted(found.notes) == said
+        assert found.model.layers[0].bias_regularizer.l2 == pytest.approx(0.1)
+
+    class NewSquares(keras.regularizers.Regularizer):
+        __init__, get_config = Squares.__init__, Squares.get_config
+
+    found = migrate(tmp_path / name, {"Squares": (Squares, NewSquares)})
+    assert found.model.layers[0].kernel_regularizer.rate == 0.5
+    assert found.notes == ["the constraint Half stays behind"]
+
+
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 def test_what_it_was_compiled_with_is_not_looked_at(tmp_path, name):
     def my_loss(y_true, y_pred):
@@ -181,9 +237,9 @@ def test_a_configuration_without_measure_is_not_unpacked(tmp_path, how, message)
 
 def test_where_there_is_no_way_none_is_offered(tmp_path):
     image = tk.Input((8, 8, 4), name="image")
-    tk.Model(image, tf.nn.depth_to_space(image, 2)).save(tmp_path / "model.h5")
-    message = "calls tf.nn.depth_to_space, .* ek.convert takes the tf_keras model"
-    for options in ({}, {"allow": ["tf.nn.depth_to_space"]}):
+    tk.Model(image, tf.math.bessel_i0(image)).save(tmp_path / "model.h5")
+    message = "calls tf.math.bessel_i0, .* ek.convert takes the tf_keras model"
+    for options in ({}, {"allow": ["tf.math.bessel_i0"]}):
         with pytest.raises(ValueError, match=message) as caught:
             load(tmp_path / "model.h5", **options)
         assert "allow" not in str(caught.value)
