@@ -1,11 +1,12 @@
-"""What a file is that is no `.tflite`, told from its first bytes, for messages."""
+"""What a file is, told from its first bytes: a `.tflite`, or for messages what else."""
 
 import os
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-_CONVERT = "`convert` makes a .tflite of it"
+_IDENTIFIER = b"TFL3"
+_CONVERT = "`convert` makes a .tflite of it, once its name ends so"
 _MARKS = (
     (b"\x89HDF", f"an HDF5 file, as Keras's .h5: {_CONVERT}"),
     (b"\x93NUMPY", "a NumPy array (.npy)"),
@@ -14,10 +15,48 @@ _MARKS = (
     (b"\x1f\x8b", "compressed by gzip: decompress it first"),
     (b"<", "a web page or XML"),
 )
+KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 # The words by which quantization-aware models of either Keras can be told in their configuration.
 _ROUNDS = (b"Quantize", b"quantize")
 # A longer configuration is left to who loads the model.
 _MOST_CONFIG = 64 * 2**20
+
+
+def check_flatbuffer(content: bytes) -> None:
+    """Refuse bytes that are no `.tflite`.
+
+    Raises:
+        ValueError: They are not; it says what they seem to be.
+    """
+    if len(content) < 8 or content[4:8] != _IDENTIFIER:
+        kind = kind_of(content) or f"{len(content):,} bytes without the mark 'TFL3' at byte 4"
+        raise ValueError(f"not a LiteRT flatbuffer (.tflite) but {kind}")
+
+
+def check_model_file(path: str | os.PathLike) -> None:
+    """Refuse a file that is not what its ending says, before TensorFlow is loaded to read it.
+
+    Args:
+        path: A file; with another ending than those of `.tflite` and Keras, or as a folder, it is
+            not looked at.
+
+    Raises:
+        ValueError: It is damaged, or something else.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return
+    if path.suffix in KERAS_SUFFIXES:
+        from converters.legacy.headers import read_header
+
+        read_header(path)
+    elif path.suffix == ".tflite":
+        with path.open("rb") as file:
+            start = file.read(8)
+        try:
+            check_flatbuffer(start if start[4:] == _IDENTIFIER else path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
 
 def kind_of(content: bytes) -> str | None:

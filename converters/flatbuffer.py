@@ -13,14 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from converters.checks import Check
-from converters.file_kinds import kind_of
+from converters.file_kinds import check_flatbuffer
 from converters.files import existing_file, write_whole
 from converters.isolation import run_isolated
 from converters.reader import read_model, read_models
 from converters.runner import KERNELS, Runner, Tensor
 from converters.samples import Samples, by_name, match_tensors
-
-_IDENTIFIER = b"TFL3"
 
 
 class Flatbuffer:
@@ -48,9 +46,7 @@ class Flatbuffer:
     def __init__(
         self, content: bytes, check: Check | None = None, order: Sequence[str] | None = None
     ):
-        if len(content) < 8 or content[4:8] != _IDENTIFIER:
-            kind = kind_of(content) or f"{len(content):,} bytes without the mark 'TFL3' at byte 4"
-            raise ValueError(f"not a LiteRT flatbuffer (.tflite) but {kind}")
+        check_flatbuffer(content)
         self.content = bytes(content)
         self.check = check
         self.order = None if order is None else list(order)

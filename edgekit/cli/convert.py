@@ -8,7 +8,7 @@ import click
 
 from converters.calibration.estimators import ESTIMATORS
 from converters.checks import Check
-from converters.file_kinds import may_be_quantization_aware
+from converters.file_kinds import check_model_file, may_be_quantization_aware
 from converters.formats import FORMATS
 from converters.one_line import as_cell
 from converters.weights import BLOCKS
@@ -209,3 +209,4 @@ def _check_options(
         )
     if calibration is not None:
         check_calibration(model, calibration)
+    check_model_file(model)

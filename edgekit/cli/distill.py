@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from converters.file_kinds import check_model_file
 from edgekit.cli import options
 from edgekit.cli.command import EdgekitCommand
 from edgekit.cli.numbers import RealRange
@@ -104,6 +105,8 @@ def distill(
     if files and not student:
         raise ValueError("--student is needed: a .tflite cannot be made narrower")
     x, y = labelled_data(data)
+    for path in (*teachers, *([student] if student else [])):
+        check_model_file(path)
     with quiet_start_up():
         from edgekit.pipeline.distillation import Recipe, distill_and_compare
     loaded = [load_convertible(path) for path in teachers]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from converters.file_kinds import check_model_file
 from converters.one_line import as_cell
 from edgekit.cli import options
 from edgekit.cli.calibration import check_samples
@@ -70,6 +71,7 @@ def mixed_precision(
     check_samples(calibration)
     path = Path(out)
     classes = None if labels is None else load_labels(labels)
+    check_model_file(model)
     with quiet_start_up():
         from converters import mixed_precision as allocate
     with Stages().running():

@@ -13,7 +13,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-_KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+from converters.file_kinds import KERAS_SUFFIXES
+
 _SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 
 
@@ -84,7 +85,7 @@ class ReadModel(ReadPath):
             )
 
     def _check_file(self, path, param) -> None:
-        if not self._keras and path.suffix in _KERAS_SUFFIXES:
+        if not self._keras and path.suffix in KERAS_SUFFIXES:
             raise ValueError(
                 f"{_option(param)}{path} is a Keras model, and a .tflite is expected: "
                 "edgekit convert makes one of it"

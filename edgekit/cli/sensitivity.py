@@ -4,6 +4,7 @@ import json
 
 import click
 
+from converters.file_kinds import check_model_file
 from edgekit.cli import options
 from edgekit.cli.calibration import check_samples
 from edgekit.cli.command import EdgekitCommand
@@ -28,6 +29,7 @@ def sensitivity(model: str, calibration: str, as_json: bool) -> None:
     from edgekit.cli.quiet import quiet_start_up
 
     check_samples(calibration)
+    check_model_file(model)
     with quiet_start_up():
         from converters import sensitivity as measure
     with Stages().running():

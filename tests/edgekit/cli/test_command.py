@@ -61,7 +61,7 @@ def test_an_error_as_json():
 
 def test_bad_arguments_are_refused_before_tensorflow_loads(tmp_path):
     """In a process of its own: here it is loaded."""
-    for name in ("m.tflite", "m.keras", "m.ekz", "x.npy"):
+    for name in ("m.tflite", "m.keras", "m.h5", "m.ekz", "x.npy"):
         (tmp_path / name).write_bytes(b"nothing")
     (tmp_path / "folder").mkdir()
     lines = """
@@ -70,6 +70,9 @@ def test_bad_arguments_are_refused_before_tensorflow_loads(tmp_path):
         convert none.keras
         convert m.keras --format int7
         convert folder
+        convert m.keras
+        convert m.h5
+        convert m.tflite
         convert m.keras --calibration none.npy
         convert m.keras --format int8 --calibration-for a none.npy
         convert m.tflite --format int8 --calibration x.npy --keep-float a
