@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from converters.calibration.signatures import computes_floats
+from converters.calibration.signatures import Calls, calls_of
 from converters.exported import exported_flatbuffer, is_exported
 from converters.flatbuffer import Flatbuffer
 from converters.full_precision import in_full_precision
@@ -35,7 +35,7 @@ class Source:
         aliases: `{name the user gave the input: name of the flatbuffer}`.
         signature: Of a flatbuffer, the default one; None where it has none.
         others: The same file's other signatures.
-        floats: Whether it computes floats, which can be quantized.
+        calls: What that signature takes and gives; None for a Keras model.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Source:
     aliases: dict[str, str]
     signature: str | None = None
     others: tuple["Source", ...] = ()
-    floats: bool = True
+    calls: Calls | None = None
 
     @property
     def batch(self) -> int:
@@ -108,7 +108,7 @@ def _of_signature(file: Flatbuffer, model: ModelInfo) -> Source:
         largest_weight=_largest(t.shape for t in model.tensors if t.constant),
         aliases={},
         signature=model.signature.key if model.signature else None,
-        floats=computes_floats(model),
+        calls=calls_of(model),
     )
 
 

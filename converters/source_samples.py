@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.calibration.signatures import SameAs, samples_by_signature
+from converters.calibration.signatures import OutputsOf, SameAs, samples_by_signature
 from converters.calibration.streams import read_samples
 from converters.checks import SAMPLES, probe
 from converters.source import Source
@@ -48,28 +48,36 @@ def calibration_samples(source: Source, data) -> CalibrationSamples:
         samples, pixels = _samples_of(source, data)
         return CalibrationSamples({None: samples}, pixels, [], [])
     sources = {each.signature: each for each in (source, *source.others)}
-    shapes = {key: each.shapes for key, each in sources.items()}
-    unasked = [key for key, each in sources.items() if not each.floats]
-    given = samples_by_signature(data, shapes, unasked)
+    calls = {key: each.calls for key, each in sources.items()}
+    given = samples_by_signature(data, calls)
     found = {}
     for key, samples in given.items():
-        if samples is not None and not isinstance(samples, SameAs):
+        if samples is not None and not isinstance(samples, (SameAs, OutputsOf)):
             try:
                 found[key] = _samples_of(sources[key], samples)[0]
             except ValueError as error:
                 raise ValueError(
                     f"signature {key!r}: {error}" if source.others else error
                 ) from None
-    same = {key: each.signature for key, each in given.items() if isinstance(each, SameAs)}
-    for key, other in same.items():
-        arrays, dtypes = found[other], sources[key].dtypes
-        found[key] = {name: array.astype(dtypes[name]) for name, array in arrays.items()}
-    shared = [
-        f"signature {key!r} was calibrated with the samples of {other!r}, whose inputs have the "
-        "same names and shapes"
-        for key, other in same.items()
-    ]
-    left = [key for key, samples in given.items() if samples is None and key not in unasked]
+    shared = []
+    for key, way in given.items():
+        if isinstance(way, SameAs):
+            arrays = found[way.signature]
+            shared.append(
+                f"signature {key!r} was calibrated with the samples of {way.signature!r}, whose "
+                "inputs have the same names and shapes"
+            )
+        elif isinstance(way, OutputsOf):
+            arrays = source.flatbuffer.outputs(found[way.signature], signature=way.signature)
+            shared.append(
+                f"signature {key!r} was calibrated with what {way.signature!r} gives as "
+                f"{', '.join(sources[key].shapes)}"
+            )
+        else:
+            continue
+        dtypes = sources[key].dtypes
+        found[key] = {name: arrays[name].astype(dtype) for name, dtype in dtypes.items()}
+    left = [key for key, samples in given.items() if samples is None and calls[key].floats]
     return CalibrationSamples(found, [], left, shared)
 
 

@@ -1,7 +1,7 @@
 """Calibration samples of a file with several signatures: which signature has which."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,44 @@ from typing import Any
 from converters.model_info import ModelInfo
 from converters.samples import load_samples
 
-Inputs = Mapping[str, tuple]  # `{input name: shape with batch}`
+Shapes = Mapping[str, tuple]  # `{name: shape with batch}`
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What a signature takes and gives.
+
+    Attributes:
+        inputs: `{name: shape with batch}`.
+        outputs: As `inputs`.
+        floats: Whether it computes floats, which can be quantized; a tokenizer does not.
+    """
+
+    inputs: Shapes
+    outputs: Shapes
+    floats: bool = True
+
+
+def calls_of(model: ModelInfo) -> Calls:
+    """What the signature of a model takes and gives."""
+    inputs, outputs = (
+        {name: tensor.shape for name, tensor in side.items()}
+        for side in (model.inputs, model.outputs)
+    )
+    computed = (tensor for op in model.ops for tensor in op.output_tensors)
+    return Calls(inputs, outputs, any(tensor.dtype == "float32" for tensor in computed))
 
 
 @dataclass(frozen=True)
 class SameAs:
     """In place of samples: those of another signature, whose inputs are the same."""
+
+    signature: str
+
+
+@dataclass(frozen=True)
+class OutputsOf:
+    """In place of samples: what another signature gives under the names of the inputs."""
 
     signature: str
 
@@ -26,7 +58,7 @@ class MissingSamplesError(ValueError):
         signatures: Their keys.
     """
 
-    def __init__(self, missing: Mapping[str, Inputs], known: list[str]):
+    def __init__(self, missing: Mapping[str, Shapes], known: list[str]):
         self.signatures = list(missing)
         named = ", ".join(f"{key!r}: samples" for key in known)
         takes = "; ".join(f"{key!r} takes {_takes(inputs)}" for key, inputs in missing.items())
@@ -38,20 +70,14 @@ class MissingSamplesError(ValueError):
         )
 
 
-def computes_floats(model: ModelInfo) -> bool:
-    """Whether there is something to quantize in what a signature runs, as not in a tokenizer."""
-    return any(t.dtype == "float32" for op in model.ops for t in op.output_tensors)
-
-
-def samples_by_signature(
-    data: Any, signatures: Mapping[str, Inputs], unasked: Collection[str] = ()
-) -> dict[str, Any]:
+def samples_by_signature(data: Any, signatures: Mapping[str, Calls]) -> dict[str, Any]:
     """`{signature: its samples}` of a file, in the order in which they are to be run.
 
     A dict by signature says it itself. Of a dict by input name, or the `.npz` file of one, each
     signature has the arrays of its inputs. Anything else belongs to the default signature, or the
     first that takes something where that does not. Signatures that are left have the samples of
-    one whose inputs have the same names and shapes; one without inputs needs none.
+    one whose inputs have the same names and shapes, or what one gives whose outputs have: a
+    decoder, the codes of its encoder. One without inputs needs none.
 
     Example:
         >>> samples_by_signature({"encode": x, "decode": None}, signatures)
@@ -59,12 +85,11 @@ def samples_by_signature(
 
     Args:
         data: What `convert` takes as `calibration`.
-        signatures: `{key: inputs}`, the default signature first.
-        unasked: Signatures that compute no floats, which stay as they are. Defaults to none.
+        signatures: `{key: what it takes and gives}`, the default signature first.
 
     Returns:
-        The samples as they were given; None for a signature that is to stay float32; `SameAs` for
-        one with those of another.
+        The samples as they were given; None for a signature that stays float32 or computes no
+        floats; `SameAs` or `OutputsOf` for one with those of another, which is before it.
 
     Raises:
         MissingSamplesError: A signature has none.
@@ -77,18 +102,37 @@ def samples_by_signature(
         _check_keys(data, keys)
         found = dict(data)
     else:
-        takes = [key for key in keys if signatures[key] and key not in unasked]
+        takes = [key for key in keys if signatures[key].inputs and signatures[key].floats]
         first, names = next(iter(takes), keys[0]), set(data) if isinstance(data, Mapping) else set()
-        found = {key: data for key in takes if key == first or set(signatures[key]) <= names}
-    found |= {key: {} for key in keys if not signatures[key] and key not in found}
-    found |= {key: None for key in unasked if key not in found}
-    given = {key: signatures[key] for key, samples in found.items() if samples is not None}
-    left = [key for key in keys if key not in found]
-    alike = {key: [k for k, inputs in given.items() if inputs == signatures[key]] for key in left}
-    missing = {key: signatures[key] for key, others in alike.items() if not others}
-    if missing:
-        raise MissingSamplesError(missing, keys)
-    return {**found, **{key: SameAs(others[0]) for key, others in alike.items()}}
+        served = (key for key in takes if key == first or set(signatures[key].inputs) <= names)
+        found = dict.fromkeys(served, data)
+    for key, calls in signatures.items():
+        if key not in found and not (calls.inputs and calls.floats):
+            found[key] = {} if calls.floats else None
+    while True:
+        left = [key for key in keys if key not in found]
+        derived = {key: way for key in left if (way := _derived(key, found, signatures))}
+        if not derived:
+            break
+        found |= derived
+    if left:
+        raise MissingSamplesError({key: signatures[key].inputs for key in left}, keys)
+    return found
+
+
+def _derived(
+    key: str, found: Mapping, signatures: Mapping[str, Calls]
+) -> SameAs | OutputsOf | None:
+    """Whose samples or outputs a signature can be calibrated with."""
+    wanted = dict(signatures[key].inputs)
+    known = [other for other, samples in found.items() if samples is not None]
+    for other in known:
+        if dict(signatures[other].inputs) == wanted:
+            return SameAs(other)
+    for other in known:
+        if wanted.items() <= dict(signatures[other].outputs).items():
+            return OutputsOf(other)
+    return None
 
 
 def _check_keys(data: Mapping, keys: list[str]) -> None:
@@ -106,12 +150,12 @@ def _check_keys(data: Mapping, keys: list[str]) -> None:
         )
 
 
-def _is_by_signature(data: Mapping, signatures: Mapping[str, Inputs]) -> bool:
-    inputs = {name for each in signatures.values() for name in each}
+def _is_by_signature(data: Mapping, signatures: Mapping[str, Calls]) -> bool:
+    inputs = {name for each in signatures.values() for name in each.inputs}
     return any(key in signatures for key in data) and not set(data) <= inputs
 
 
-def _takes(inputs: Inputs) -> str:
+def _takes(inputs: Shapes) -> str:
     return ", ".join(
         f"{name} ({', '.join(['samples', *map(str, shape[1:])])})" if shape else f"{name} ()"
         for name, shape in inputs.items()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from converters.calibration.signatures import (
     MissingSamplesError,
-    computes_floats,
+    calls_of,
     samples_by_signature,
 )
 from converters.flatbuffer import Flatbuffer
@@ -74,12 +74,7 @@ def check_calibration(model: str, calibration: Samples) -> None:
 
 def _check_signatures(model: str, calibration: Samples) -> None:
     models = read_models(Flatbuffer.from_file(model).content)
-    signatures = {
-        found.signature.key: {name: tensor.shape for name, tensor in found.inputs.items()}
-        for found in models
-        if found.signature is not None
-    }
-    unasked = [m.signature.key for m in models if m.signature and not computes_floats(m)]
+    signatures = {m.signature.key: calls_of(m) for m in models if m.signature is not None}
     named = calibration if isinstance(calibration, Mapping) else {}
     unknown = [key for key in named if key not in signatures]
     if unknown:
@@ -90,7 +85,7 @@ def _check_signatures(model: str, calibration: Samples) -> None:
         )
     with missing_samples_in_options(model):
         if signatures:
-            samples_by_signature(calibration, signatures, unasked)
+            samples_by_signature(calibration, signatures)
 
 
 @contextmanager

@@ -11,7 +11,13 @@ from keras import layers
 
 import edgekit as ek
 from converters import Flatbuffer
-from converters.calibration.signatures import MissingSamplesError, SameAs, samples_by_signature
+from converters.calibration.signatures import (
+    MissingSamplesError,
+    OutputsOf,
+    SameAs,
+    calls_of,
+    samples_by_signature,
+)
 from converters.reader import read_model, read_models
 from tests.converters.lite_files import signatures_file
 
@@ -146,10 +152,7 @@ def test_a_signature_may_stay_float32_and_is_named(three, samples):
 
 
 def test_samples_by_input_name_and_for_the_same_inputs(three, samples):
-    signatures = {
-        m.signature.key: {n: t.shape for n, t in m.inputs.items()}
-        for m in read_models(three.content)
-    }
+    signatures = {m.signature.key: calls_of(m) for m in read_models(three.content)}
     assert list(signatures) == ["decode", "encode", "full"]
     both = {**samples["encode"], **samples["decode"]}
     assert samples_by_signature(both, signatures) == dict.fromkeys(signatures, both)
@@ -160,6 +163,19 @@ def test_samples_by_input_name_and_for_the_same_inputs(three, samples):
         "full": SameAs("encode"),
     }
     assert samples_by_signature({"full": images}, two)["encode"] == SameAs("full")
+
+
+def test_a_decoder_is_calibrated_with_what_its_encoder_gives(three, samples):
+    images = samples["encode"]["image"]
+    signatures = {m.signature.key: calls_of(m) for m in read_models(three.content)}
+    found = samples_by_signature({"full": images}, signatures)
+    assert (found["encode"], found["decode"]) == (SameAs("full"), OutputsOf("encode"))
+    file = ek.convert(three, "int8", calibration={"encode": images})["int8"]
+    assert "signature 'decode' was calibrated with what 'encode' gives as code" in file.check.notes
+    by_hand = ek.convert(three, "int8", calibration=samples)["int8"]
+    edge, other = (ek.inspect(each, "decode").inputs[0] for each in (file, by_hand))
+    assert edge.scale == pytest.approx(other.scale, rel=1e-4)
+    assert edge.zero_point == other.zero_point
 
 
 def test_samples_in_an_npz_file_of_input_names(three, samples, tmp_path):

@@ -23,12 +23,12 @@ def place(tmp_path_factory):
     signatures_file(
         folder / "saved",
         encode=(lambda x: {"z": tf.nn.relu(x @ KERNEL)}, [tf.TensorSpec([1, 8], name="x")]),
-        head=(lambda z: {"y": z @ KERNEL}, [tf.TensorSpec([1, 8], name="z")]),
+        head=(lambda w: {"y": w @ KERNEL}, [tf.TensorSpec([1, 8], name="w")]),
     ).save(folder / "two.tflite")
-    x, z = (RNG.normal(size=(32, 8)).astype("float32") for _ in range(2))
+    x, w = (RNG.normal(size=(32, 8)).astype("float32") for _ in range(2))
     np.save(folder / "x.npy", x)
-    np.save(folder / "z.npy", z)
-    np.savez(folder / "both.npz", x=x, z=z)
+    np.save(folder / "w.npy", w)
+    np.savez(folder / "both.npz", x=x, w=w)
     return folder
 
 
@@ -40,7 +40,7 @@ def run(place, *options):
 @pytest.mark.parametrize(
     "options",
     [
-        ["--calibration-for", "encode", "x.npy", "--calibration-for", "head", "z.npy"],
+        ["--calibration-for", "encode", "x.npy", "--calibration-for", "head", "w.npy"],
         ["--calibration", "both.npz"],
     ],
 )
@@ -111,7 +111,7 @@ def test_a_saved_model_has_its_signatures_too(place, tmp_path):
     found = CliRunner().invoke(main, list(map(str, words)))
     assert found.exit_code == 2
     assert "no samples for signature 'head' of" in found.stderr
-    words += ["--calibration-for", "head", place / "z.npy"]
+    words += ["--calibration-for", "head", place / "w.npy"]
     found = CliRunner().invoke(main, list(map(str, words)))
     assert found.exit_code == 0, found.output
     assert inspect(tmp_path / "saved_int8.tflite").float_islands == []
