@@ -25,6 +25,7 @@ from converters.integer.float_weights import with_float_weights
 from converters.isolation import run_isolated
 from converters.reader import read_model
 from converters.runner import Runner
+from converters.single_signature import single_signature
 from converters.sparse_inference import sparse_inference
 from converters.sparse_weights import KINDS, with_sparse_weights
 
@@ -185,6 +186,8 @@ class Job:
         """The float flatbuffer that integer formats are made from."""
         unrolled = (self.folder / "unrolled").exists()
         plain = _flatbuffer_of(self.folder / "unrolled") if unrolled else self.plain
+        if "bits" in self.options:  # ops are tried one by one in the first subgraph
+            plain = single_signature(plain)
         models = [read_model(plain, key) for key in self.options["calibrated"]]
         return with_integer_kernels(plain, {model.subgraph for model in models})
 

@@ -313,6 +313,21 @@ def test_two_signatures_of_one_subgraph_have_the_ranges_of_both(tmp_path):
         assert decibel(5 * x @ KERNEL, small.predict(5 * x, signature=key)) > 35
 
 
+def test_sensitivity_is_of_one_signature_wherever_it_is(three, samples):
+    with pytest.raises(ValueError, match=r"several signatures, 'decode', .*\.only\('decode'\)"):
+        ek.sensitivity(three, samples["decode"]["code"])
+    model = schema.ModelT.InitFromPackedBuf(three.content, 0)
+    model.signatureDefs = [s for s in model.signatureDefs if s.subgraphIndex == 2]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    last = Flatbuffer(bytes(builder.Output()))
+    assert read_model(last.content).subgraph == 2
+    found = ek.sensitivity(last, samples["full"]["image"], bits=8)
+    assert [op.op for op in sorted(found.ops, key=lambda op: op.index)] == [
+        op.name for op in read_model(three.content, "full").ops
+    ]
+
+
 def test_the_default_signature_may_be_of_a_later_subgraph(tmp_path):
     file = signatures_file(
         tmp_path,
