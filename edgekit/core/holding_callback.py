@@ -6,6 +6,7 @@ from typing import Protocol
 
 import keras
 
+from edgekit.core.before_saving import before_saving, not_before_saving
 from edgekit.core.constraints import altered, forget_altered
 from edgekit.core.diverged import Divergence
 from edgekit.core.next_fit import before_next_fit, fit_ended
@@ -42,6 +43,7 @@ class HoldingCallback(keras.callbacks.Callback):
 
     def _has_taken_hold(self) -> None:
         before_next_fit(self, self._let_go)
+        before_saving(self.model, self._apply)
 
     def on_epoch_begin(self, epoch, logs=None):
         for holding in self._holdings():
@@ -76,5 +78,6 @@ class HoldingCallback(keras.callbacks.Callback):
 
     def _let_go(self) -> None:
         self._last_word.forget()
+        not_before_saving(self.model, self._apply)
         for holding in self._holdings():
             holding.release()

@@ -233,6 +233,41 @@ def check(technique, optimizer, callback, place, folder):
     assert not {"apply", "build"} & set(vars(model.optimizer))
 
 
+class WritesPastKeras(keras.callbacks.Callback):
+    """Writes TensorFlow's own variables; after the first step that would be refused."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        for variable in self.model.trainable_variables if batch else ():
+            variable.value.assign(RNG.normal(size=variable.shape))
+
+
+@pytest.mark.parametrize("technique", ["pruning", "kept zeros", "clustering"])
+def test_checkpoints_hold_what_was_written_past_keras_before_them(technique, tmp_path):
+    make, holds = TECHNIQUES[technique]
+    model = half_sparse(net())
+    model.compile(adam(), "sparse_categorical_crossentropy")
+    each = {"save_freq": 2, "verbose": 0}
+    callbacks = [
+        WritesPastKeras(),
+        keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}_{batch}.keras", **each),
+        keras.callbacks.ModelCheckpoint(
+            tmp_path / "{epoch}_{batch}.weights.h5", save_weights_only=True, **each
+        ),
+        keras.callbacks.BackupAndRestore(tmp_path / "kept", delete_checkpoint=False),
+        make(),
+    ]
+    before = set(vars(model))
+    model.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
+    written = [*tmp_path.glob("*.keras"), *tmp_path.glob("*.h5"), *tmp_path.glob("kept/*.h5")]
+    assert len(written) == 4 + 4 + 1
+    for path in written:
+        read = net()
+        read.compile(adam(), "sparse_categorical_crossentropy")
+        read.load_weights(path)
+        assert holds(kernels(read)), path.name
+    assert not {"save", "save_weights", "export"} & (set(vars(model)) - before)
+
+
 def test_a_train_step_that_writes_weights_itself():
     model = net(OwnStep)
     model.compile("adam", "sparse_categorical_crossentropy")
