@@ -22,12 +22,14 @@ from converters.packed.container import (
 )
 from converters.packed.lzma_stream import read_lzma
 from converters.packed.mixing import Mixer, new_mixer
+from converters.packed.packed_file import PackedFile
 from converters.packed.range_coder import octets, reader
 from converters.packed.symbols_model import code_symbols
 
 
 def unpack(
-    packed: bytes | str | os.PathLike, on_progress: Callable[[int, int], None] | None = None
+    packed: PackedFile | bytes | str | os.PathLike,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Flatbuffer:
     """The `.tflite` inside an `.ekz` file, the same bytes that were packed.
 
@@ -35,7 +37,7 @@ def unpack(
         >>> unpack("model.ekz").save("model.tflite")
 
     Args:
-        packed: The file's path, or its bytes.
+        packed: The file's path, its bytes, or what `pack` gave.
         on_progress: Called with how much has been read and about how much will be; without numba
             (extra `pack`) a byte takes about a tenth of a millisecond. Defaults to `None`.
 
@@ -43,6 +45,8 @@ def unpack(
         FileNotFoundError: There is no such file.
         ValueError: It is no `.ekz` file, of a version to come, cut or damaged.
     """
+    if isinstance(packed, PackedFile):
+        packed = packed.content
     if isinstance(packed, (bytes, bytearray, memoryview)):
         return Flatbuffer(unpacked_bytes(bytes(packed), on_progress))
     if not isinstance(packed, (str, os.PathLike)):

@@ -45,13 +45,16 @@ class KeepClusters(ClusteringCallback):
 
     def on_train_batch_begin(self, batch, logs=None):
         # Not when the fit begins: callbacks behind this one may put other weights in then.
-        if self._held is None:
+        # Layers that another callback sets free have clusters of their own to keep.
+        if self._held is None or (batch == 0 and self._more_trains()):
             self._hold_todays()
 
     def on_train_batch_end(self, batch, logs=None):
         self._verify_once()
 
     def _hold_todays(self) -> None:
+        for holding in self._holdings():
+            holding.release()
         refuse_adapted(
             "KeepClusters",
             self.model,

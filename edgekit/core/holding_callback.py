@@ -40,6 +40,12 @@ class HoldingCallback(keras.callbacks.Callback):
     def _fit_begins(self) -> None:
         self._last_word = LastWord(self.model, self._finish)
         self._divergence = Divergence(self, self.model)
+        self._training = _training_in(self.model)
+
+    def _more_trains(self) -> bool:
+        """Whether weights train that did not when this was last asked, as of a layer set free."""
+        before, self._training = self._training, _training_in(self.model)
+        return not self._training <= before
 
     def _has_taken_hold(self) -> None:
         before_next_fit(self, self._let_go)
@@ -81,3 +87,7 @@ class HoldingCallback(keras.callbacks.Callback):
         not_before_saving(self.model, self._apply)
         for holding in self._holdings():
             holding.release()
+
+
+def _training_in(model: keras.Model) -> set[int]:
+    return {id(variable) for variable in model.trainable_variables}

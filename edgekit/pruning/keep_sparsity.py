@@ -41,7 +41,8 @@ class KeepSparsity(HoldingCallback):
 
     def on_train_batch_begin(self, batch, logs=None):
         # Not when the fit begins: callbacks behind this one may put other weights in then.
-        if self._kept is None:
+        # Layers that another callback sets free have zeros of their own to keep.
+        if self._kept is None or (batch == 0 and self._more_trains()):
             self._hold_todays()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -53,6 +54,8 @@ class KeepSparsity(HoldingCallback):
         return [] if self._kept is None else [self._kept]
 
     def _hold_todays(self) -> None:
+        for holding in self._holdings():
+            holding.release()
         refuse_adapted(
             "KeepSparsity", self.model, self.layers, lambda kernel: (kernel == 0).any(), "zeros"
         )

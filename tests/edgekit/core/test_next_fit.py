@@ -100,8 +100,14 @@ IN_THE_MIDDLE = {
 }
 
 
-@pytest.mark.parametrize("act", IN_THE_MIDDLE)
-@pytest.mark.parametrize("criterion", ["magnitude", "movement", "wanda"])
+@pytest.mark.parametrize(
+    ("act", "criterion"),
+    [
+        ("compile", "magnitude"),
+        ("train_on_batch", "movement"),
+        ("fit", "wanda"),
+    ],
+)
 def test_masks_hold_whatever_a_callback_does_in_the_middle(act, criterion):
     model, seen = net(), InTheMiddle(IN_THE_MIDDLE[act])
     pruning = ek.GradualPruning(0.5, ek.schedules.Constant(at=2), criterion=criterion)
@@ -114,11 +120,36 @@ def test_masks_hold_whatever_a_callback_does_in_the_middle(act, criterion):
     assert "apply" not in vars(model.optimizer)
 
 
-@pytest.mark.parametrize("act", IN_THE_MIDDLE)
+@pytest.mark.parametrize("act", ["compile", "fit"])
 def test_clusters_hold_whatever_a_callback_does_in_the_middle(act):
     model, seen = net(), InTheMiddle(IN_THE_MIDDLE[act])
     model.fit(X, Y, batch_size=8, epochs=3, verbose=0, callbacks=[seen, ek.WeightClustering(4)])
     assert seen.distinct == [4] * 12
+
+
+def set_free(model):
+    model.layers[0].trainable = True
+    compiled_anew(model)
+
+
+@pytest.mark.parametrize(("kind", "first"), [(ek.KeepSparsity, True), (ek.KeepClusters, False)])
+def test_what_a_layer_set_free_in_the_middle_has_is_kept(kind, first):
+    model, seen = net(), InTheMiddle(set_free)
+    for layer in model.layers:
+        values = np.asarray(layer.kernel)
+        large = np.abs(values) > np.median(np.abs(values))
+        layer.kernel.assign(0.3 * large * np.sign(values))
+    kernel = model.layers[0].kernel
+    model.layers[0].trainable = False
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    before = np.asarray(kernel).copy()
+    callbacks = [seen, kind()] if first else [kind(), seen]
+    model.fit(X, Y, batch_size=8, epochs=3, verbose=0, callbacks=callbacks)
+    assert seen.zeros == [0.5] * 12
+    if kind is ek.KeepClusters:
+        assert seen.distinct == [3] * 12
+    assert np.abs(np.asarray(kernel) - before).max() > 0
+    assert kernel.constraint is None
 
 
 def test_gradients_of_a_new_optimizer_are_watched():
