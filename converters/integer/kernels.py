@@ -123,6 +123,7 @@ KERNELS = {
     "MAX_POOL_2D": _picks(2, 3),
     "MINIMUM": _picks(2, 4),
     "MIRROR_PAD": _picks(2, 3),
+    "ONE_HOT": _picks(1),
     "PACK": _picks(2, 3),
     "PAD": _picks(2, 3),
     "PADV2": _picks(2),

@@ -13,6 +13,32 @@ from converters.integer.rounding import Rounding
 # An op that picks computed values or a constant stays float where the constant would take so
 # much of the grid that they have fewer than four bits.
 _COARSER = 16.0
+# Ops through which a whole number goes on its way to be an index.
+_KEEPS_COUNTS = {
+    "ADD",
+    "CONCATENATION",
+    "DIV",
+    "EXPAND_DIMS",
+    "FLOOR",
+    "GATHER",
+    "MAXIMUM",
+    "MINIMUM",
+    "MUL",
+    "PACK",
+    "PAD",
+    "RELU",
+    "RESHAPE",
+    "ROUND",
+    "SELECT_V2",
+    "SLICE",
+    "SPLIT",
+    "SQUEEZE",
+    "STRIDED_SLICE",
+    "SUB",
+    "TILE",
+    "TRANSPOSE",
+    "UNPACK",
+}
 
 
 def rounding_of_ranges(
@@ -48,6 +74,8 @@ def rounding_of_ranges(
             for tensor in outputs:  # it moves values, on the grid they have
                 del grid[tensor]
     _join(file, grid)
+    for tensor in _counted(file):
+        grid.pop(tensor, None)
     return Rounding(file, list(file.graph.operators), grid)
 
 
@@ -80,6 +108,30 @@ def _join(file: FlatFile, grid: dict[int, Grid]) -> None:
                 continue
             if kernel.rule == Rule.OWN and _rounds_for(file, found[0], grid):
                 grid.pop(tensor, None)
+
+
+def _counted(file: FlatFile) -> set[int]:
+    """Float tensors that serve as whole numbers alone, as indices that were given as floats.
+
+    A CAST cuts off what is behind the point: rounded, 2 may be 1.999 and becomes 1, and of a
+    thousand rows of a table 256 could be told apart. They stay float, from where they come.
+    """
+    readers, outputs, found = _readers(file), set(map(int, file.graph.outputs)), set()
+
+    def counts(op) -> bool:
+        name, made = file.op_name(op), [int(t) for t in op.outputs]
+        if name in ("EQUAL", "NOT_EQUAL"):  # as zero is padding
+            return True
+        if name == "CAST":
+            return file.dtype(made[0]).startswith(("int", "uint"))
+        return name in _KEEPS_COUNTS and found.issuperset(made)
+
+    for op in filter(counts, reversed(file.graph.operators)):
+        for tensor in map(int, op.inputs):
+            is_float = tensor >= 0 and file.dtype(tensor) == "float32"
+            if is_float and tensor not in outputs and all(map(counts, readers[tensor])):
+                found.add(tensor)
+    return found
 
 
 def _rounds_for(file: FlatFile, reader, grid: dict[int, Grid]) -> bool:

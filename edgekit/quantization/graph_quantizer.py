@@ -14,6 +14,7 @@ from edgekit.core.same_class import is_plain
 from edgekit.core.tracing import placeholder, trace
 from edgekit.quantization.bias_rounding import BiasRounding
 from edgekit.quantization.call_sites import RepeatedModel, computation, count_sites, operations_of
+from edgekit.quantization.counted_inputs import counted_inputs
 from edgekit.quantization.expansions import expansion_of
 from edgekit.quantization.fake_quantize import FakeQuantize
 from edgekit.quantization.kernel_arithmetic import arithmetic_of
@@ -260,7 +261,7 @@ class GraphQuantizer:
 
     def _emit_float(self, call, values, constant=False, read_rounded=False):
         tensors = {id(t): self.rounded_if_computed(values, t) for t in call.input_tensors}
-        if read_rounded:  # a comparison of integers
+        if read_rounded and type(call.operation).__name__ != "Cast":  # a comparison of integers
             scheme = self.scheme_of(call.operation)
             tensors = {id(t): self._rounded(values, t, scheme) for t in call.input_tensors}
         outputs = self._apply(call, tensors)
@@ -311,8 +312,10 @@ class GraphQuantizer:
 
     def _emit_nested(self, call, values):
         model = call.operation
+        scheme, counted = self._any_scheme(model), counted_inputs(Graph(model))
         tensors = {
-            id(t): self._rounded(values, t, self._any_scheme(model)) for t in call.input_tensors
+            id(t): values[id(t)].raw if i in counted else self._rounded(values, t, scheme)
+            for i, t in enumerate(call.input_tensors)
         }
         if id(model) not in self.nested:
             # Keras may add masks to what it is called with.
@@ -348,7 +351,10 @@ class GraphQuantizer:
         # Keras hands the mask on, beside what a wrapper of one op is called with.
         alone = recurrent or kind_of(call.operation) in (Kind.WEIGHTED, Kind.BATCHNORM)
         inputs = _data(call) if alone else call.input_tensors
-        tensors = [self._rounded(values, t, scheme) for t in inputs]
+        if isinstance(call.operation, keras.layers.Embedding):
+            tensors = [values[id(t)].raw for t in inputs]
+        else:
+            tensors = [self._rounded(values, t, scheme) for t in inputs]
         if recurrent and call.arguments.kwargs.get("mask") is not None:
             flags["mask"] = fill_in(
                 call, {id(t): values[id(t)].tensor for t in call.input_tensors}

@@ -111,6 +111,7 @@ _OPERATION_KINDS = {
         "MaxPool",
         "Min",
         "Moveaxis",
+        "OneHot",
         "Pad",
         "PerSample",
         "Ravel",

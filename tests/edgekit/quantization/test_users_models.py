@@ -349,6 +349,40 @@ def test_a_loop_over_a_cell_with_no_more_than_keras_asks_for():
     assert ek.verify(qat, ek.convert(qat, "int8")["int8"], data).exact
 
 
+def test_indices_that_are_given_as_floats():
+    """Rounded to 256 values, of a thousand rows most would be taken for others."""
+    x = np.random.default_rng(0).integers(0, 1000, (64, 8)).astype("float32")
+    ids = keras.Input((8,))
+    table = layers.Embedding(1000, 6, "normal", mask_zero=True)
+    nested = keras.Sequential([keras.Input((8,)), layers.Embedding(1000, 6, "normal")])
+    both = layers.Concatenate()([layers.GlobalAveragePooling1D()(table(ids)), nested(ids)[:, 0]])
+    model = keras.Model(ids, layers.Dense(3)(both))
+    expected = model.predict(x, verbose=0)
+    file = ek.convert(model, "int8", calibration=x)["int8"]
+    assert signal_to_noise(expected, file.predict(x)) > 30
+    qat = ek.quantize_aware(model)
+    qat(x, training=True)
+    assert signal_to_noise(expected, qat.predict(x, verbose=0)) > 30
+    aware = ek.convert(qat, "int8")["int8"]
+    assert signal_to_noise(qat.predict(x, verbose=0), aware.predict(x)) > 40
+
+
+def test_one_hot_is_integer(recwarn):
+    ids, x = keras.Input((6,), dtype="int32"), keras.Input((6,))
+    hot = layers.Flatten()(ops.one_hot(ids, 5))
+    model = keras.Model([ids, x], layers.Dense(3)(layers.Concatenate()([x, hot])))
+    rng = np.random.default_rng(0)
+    samples = [rng.integers(0, 5, (32, 6)).astype("int32"), rng.normal(size=(32, 6))]
+    qat = ek.quantize_aware(model)
+    qat([samples[0], samples[1].astype("float32")], training=True)
+    expected = model.predict(samples, verbose=0)
+    for each, calibration in ((model, samples), (qat, None)):
+        file = ek.convert(each, "int8", calibration=calibration)["int8"]
+        assert [op.dtype for op in ek.inspect(file).ops if op.name == "ONE_HOT"] == ["int8"]
+        assert signal_to_noise(expected, file.predict(samples)) > 30
+    assert not [w for w in recwarn if "float" in str(w.message)]
+
+
 class Upsamples(layers.Layer):
     """Convolves transposed by keras.ops, and asks for the size of the batch."""
 
