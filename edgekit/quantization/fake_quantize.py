@@ -18,6 +18,7 @@ from edgekit.quantization.range_estimators import (
     batch_percentiles,
     extremes,
     next_recent,
+    next_recent_of_batch,
     of_all_replicas,
     on_several_replicas,
     recent_of_all_replicas,
@@ -25,6 +26,7 @@ from edgekit.quantization.range_estimators import (
     recent_range_or,
     seen_in_recent,
 )
+from edgekit.quantization.rectified import Relu, relu_of
 from edgekit.quantization.scheme import QuantScheme
 
 _MOMENTUM = 0.99
@@ -273,7 +275,9 @@ class FakeQuantize(keras.layers.Layer):
         if self.fixed_range:
             return inputs if training and self.delayed else self._round(inputs, *self.fixed_range)
         follows = training and observe and not self.frozen
-        followed = self._follow(inputs) if follows else None
+        holds_all = follows and self.estimator in _HOLDING_ALL
+        relu = relu_of(inputs) if holds_all and not masked and not self.symmetric else None
+        followed = self._follow(inputs, relu) if follows else None
         if training and self.delayed:
             return inputs
         if training and observe and (self.frozen or self.estimator not in _HOLDING_ALL):
@@ -284,7 +288,9 @@ class FakeQuantize(keras.layers.Layer):
             low, high = self._range_of_inference(inputs)
         else:
             low, high = followed or self._range()
-        if follows and self.estimator in _HOLDING_ALL:
+        if relu is not None:
+            return _round_relu(relu, high, self.bits)
+        if holds_all:
             return _round_passing_gradients(inputs, low, high, self.bits)
         return self._round(inputs, low, high)
 
@@ -443,18 +449,27 @@ class FakeQuantize(keras.layers.Layer):
         low = -self._of_site(self.zero_point) * step
         return low, low + (2**self.bits - 1) * step
 
-    def _follow(self, inputs):
+    def _follow(self, inputs, relu=None):
         """Take a batch into the state; the range that follows, if it is known without reading."""
-        inputs = ops.stop_gradient(inputs)
+        inputs = ops.stop_gradient(inputs if relu is None else relu.inputs)
+        ceiling = None if relu is None else relu.ceiling
+        alone = self.in_loop or not on_several_replicas()
+        if self.estimator == "recent" and alone and not self.symmetric:  # in one call, quicker
+            state = self._of_site(self.recent)
+            state, low, high = traced_once(next_recent_of_batch, state, inputs, ceiling=ceiling)
+            self._set(self.recent, state)
+            return low, high
         if self.estimator == "percentile":
             low, high = batch_percentiles(inputs, self.percentile)
         else:
-            low, high = traced_once(extremes, inputs)
+            low, high = traced_once(extremes, inputs, ceiling=ceiling)
         if not self.in_loop:
             low, high = of_all_replicas(low, high)
         low, high = self._widened(low, high)
         if self.estimator == "recent":
-            state, low, high = traced_once(next_recent, self._of_site(self.recent), low, high)
+            settings = {"rectified": relu is not None}
+            state = self._of_site(self.recent)
+            state, low, high = traced_once(next_recent, state, low, high, **settings)
             self._set(self.recent, state)
             return low, high
         seen, before = self._of_site(self.seen_data), self._range()
@@ -465,7 +480,8 @@ class FakeQuantize(keras.layers.Layer):
             self._set(self.seen_data, ops.where(finite, ops.minimum(seen + 1, _START), seen))
             return None
         if self.estimator == "minmax":  # the zeros it starts from are inside every range
-            low, high = ops.minimum(before[0], low), ops.maximum(before[1], high)
+            low = low if relu is not None else ops.minimum(before[0], low)
+            high = ops.maximum(before[1], high)
         else:
             keep = _MOMENTUM * seen  # nothing of the zeros it starts from
             low, high = keep * before[0] + (1 - keep) * low, keep * before[1] + (1 - keep) * high
@@ -566,6 +582,17 @@ def _round_passing_gradients(inputs, low, high, bits):
         return _fake_quant(values, low, high, bits), gradient
 
     return rounding(inputs)
+
+
+def _round_relu(relu: Relu, high, bits):
+    """As `_round_passing_gradients`, from what the ReLU clips: all its outputs are in the range."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def rounding(values):
+        return _fake_quant(values, 0.0, high, bits), relu.gradient
+
+    return rounding(relu.inputs)
 
 
 def _fake_quant(values, low, high, bits):

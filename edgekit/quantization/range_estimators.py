@@ -18,14 +18,25 @@ _SURELY_ENOUGH = 256.0
 STATE_OF_RECENT = 8
 
 
-def extremes(inputs: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+def extremes(
+    inputs: keras.KerasTensor, ceiling: float | None = None
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """`(smallest, largest)` of all values, in float32; a range that holds zero.
 
     All samples count: taking every fourth would cost as much as it saves.
+
+    Args:
+        inputs: Tensor of any shape.
+        ceiling: If the values are what a ReLU makes of the inputs, its largest value: then the
+            smallest is known. Defaults to `None`: they are the inputs.
     """
-    values = ops.cast(ops.stop_gradient(inputs), "float32")
-    low = ops.minimum(ops.min(values), 0.0)
-    return low, ops.maximum(ops.maximum(ops.max(values), 0.0), low + _SMALLEST_RANGE)
+    inputs = ops.stop_gradient(inputs)
+    largest = ops.maximum(ops.cast(ops.max(inputs), "float32"), 0.0)
+    if ceiling is not None:
+        largest = ops.minimum(largest, ceiling)
+        return ops.zeros_like(largest), ops.maximum(largest, _SMALLEST_RANGE)
+    low = ops.minimum(ops.cast(ops.min(inputs), "float32"), 0.0)
+    return low, ops.maximum(largest, low + _SMALLEST_RANGE)
 
 
 def batch_percentiles(
@@ -67,20 +78,29 @@ def follow_recent(state, low, high):
         low: Lower end of the batch's range, at most zero.
         high: Upper end of it, above `low`.
     """
-    batch, size = ops.stack([-low, high]), ops.log(high - low)
-    older, current, numbers = state[:2], ops.maximum(state[2:4], batch), state[4:]
+    size = ops.log(high - low)
+    older, current = state[:2], ops.maximum(state[2:4], ops.stack([-low, high]))
+    numbers = state[4:] + ops.stack([0.0, size, 1.0, 0.0])
+    going_on = ops.concatenate([older, current, numbers])
+    counts = ops.isfinite(size)
+    ends = numbers[2] >= ops.maximum(numbers[3], _FIRST_WINDOW)
+    return ops.cond(
+        ops.logical_and(counts, ops.logical_not(ends)),
+        lambda: going_on,  # nearly always: what is left costs each step nothing
+        lambda: ops.where(counts, _next_window(older, current, numbers), state),
+    )
+
+
+def _next_window(older, current, numbers):
+    """The state as a window ends."""
     mean_before, length = numbers[0], numbers[3]
-    numbers = numbers + ops.stack([0.0, size, 1.0, 0.0])
     mean = numbers[1] / numbers[2]
     smaller = ops.logical_or(length == 0.0, ops.log(current[0] + current[1]) < mean_before)
     forget = ops.logical_or(smaller, length >= _SURELY_ENOUGH)
     held = ops.where(forget, current, ops.maximum(older, current))
     mean = ops.where(forget, mean, (mean_before + mean) / 2)
     next_length = ops.clip(length * 2, _FIRST_WINDOW, _LONGEST_WINDOW)
-    started = ops.concatenate([held, ops.stack([0.0, 0.0, mean, 0.0, 0.0, next_length])])
-    going_on = ops.concatenate([older, current, numbers])
-    ends = numbers[2] >= ops.maximum(length, _FIRST_WINDOW)
-    return ops.where(ops.isfinite(size), ops.where(ends, started, going_on), state)
+    return ops.concatenate([held, ops.stack([0.0, 0.0, mean, 0.0, 0.0, next_length])])
 
 
 def recent_range(state):
@@ -90,10 +110,25 @@ def recent_range(state):
     return -ends[0], ends[1]
 
 
-def next_recent(state, low, high):
-    """`(state, low, high)`: see `follow_recent`, and the range that follows from it."""
+def next_recent(state, low, high, rectified: bool = False):
+    """`(state, low, high)`: see `follow_recent`, and the range that follows from it.
+
+    Args:
+        state: See `follow_recent`.
+        low: See `follow_recent`.
+        high: See `follow_recent`.
+        rectified: Whether nothing is below zero, wherever the state was loaded from. Defaults to
+            `False`.
+    """
+    if rectified:
+        state = state * np.array([0, 1, 0, 1, 1, 1, 1, 1], "float32")
     state = follow_recent(state, low, high)
     return state, *recent_range(state)
+
+
+def next_recent_of_batch(state, inputs, ceiling: float | None = None):
+    """`next_recent`, once a batch of inputs is seen; `ceiling` as `extremes` takes it."""
+    return next_recent(state, *extremes(inputs, ceiling), rectified=ceiling is not None)
 
 
 def recent_range_or(state, low, high):
