@@ -137,6 +137,7 @@ def convert(
     for note in done.notes:
         warnings.warn(note, stacklevel=2)
     clipping = _clipping(source.model) if quantization_aware else []
+    recurrent = quantization_aware and _has_loops(source.model)
     for note in clipping:
         warnings.warn(note, stacklevel=2)
     files, order = {}, None if source.model is None else list(source.shapes)
@@ -144,9 +145,21 @@ def convert(
         integer = FORMATS[name].integer
         said = [*done.notes, *done.shared, *clipping] if integer else []
         files[name] = judged(
-            name, contents[name], checks[name], done.loops, sparse, said, order, done.left
+            name,
+            contents[name],
+            checks[name],
+            done.loops,
+            sparse,
+            said,
+            order,
+            done.left,
+            recurrent,
         )
     return files
+
+
+def _has_loops(model: keras.Model) -> bool:
+    return any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers())
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ def judged(
     said: Sequence[str] = (),
     order: Sequence[str] | None = None,
     left: Collection[str] = (),
+    recurrent: bool = False,
 ) -> Flatbuffer:
     """The file with its check and notes; warnings say aloud what it left or lost.
 
@@ -45,6 +46,7 @@ def judged(
         said: What was said aloud already, for the notes. Defaults to nothing.
         order: Names of the inputs in the model's order. Defaults to `None`: not known.
         left: Signatures that were to stay float32. Defaults to none.
+        recurrent: Whether the model unrolls loops of its own accord. Defaults to `False`.
 
     Raises:
         FailedCheckError: The file answers NaN where the model does not.
@@ -68,8 +70,9 @@ def judged(
         lost += [f"signature {key!r}: {text}" for text in _losses(name, each, wider)]
     if wanted.integer and len(report.signatures) > 1:
         lost += _left_float(flatbuffer, left)
-    if wanted.activations == 8 and (loops or any(op.name == "TANH" for op in report.ops)):
-        lost += _carried(content, bool(loops))
+    in_loops = recurrent or bool(loops)
+    if wanted.activations == 8 and (in_loops or any(op.name == "TANH" for op in report.ops)):
+        lost += _carried(content, in_loops)
     if wanted.integer and report.float_islands:
         islands = ", ".join(f"{op.name} ({op.dtype})" for op in report.float_islands)
         warnings.warn(f"{name}: these ops stayed float: {islands}", stacklevel=3)

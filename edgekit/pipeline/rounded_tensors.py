@@ -222,9 +222,12 @@ def _distance(rounding: Rounded, values: np.ndarray) -> float:
 
 
 def _is_about(rounding: Rounded, values: np.ndarray) -> bool:
-    """Whether values are nearer place by place than to those of the places beside."""
+    """Whether values are far nearer place by place than to those of the places beside.
+
+    What a loop computes in other steps is near too.
+    """
     distance, beside = (_distance(rounding, np.roll(values.ravel(), by)) for by in (0, 1))
-    return distance < max(2 * rounding.step, beside / 2)
+    return distance < max(2 * rounding.step, beside / 16)
 
 
 def _on_grid_of(rounding: Rounded, tensor: Tensor) -> bool:

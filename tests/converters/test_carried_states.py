@@ -31,6 +31,7 @@ def test_a_cell_state_of_trained_size_is_warned_of():
     assert "recurrent layer carries" not in " ".join(files["int16x8"].check.notes)
 
 
+@keras.saving.register_keras_serializable("carried_states")
 class Sum(layers.Layer):
     """A cell that adds up what it sees."""
 
@@ -55,6 +56,10 @@ def test_a_running_sum_is_a_state_too():
     totals = np.cumsum(x @ kernel.numpy(), axis=1)
     assert reach == pytest.approx(totals.max(), rel=0.01)
     assert step == pytest.approx(totals.max() / 255, rel=0.01)
+    qat = ek.quantize_aware(model)
+    qat(x, training=True)
+    with pytest.warns(UserWarning, match="a state that a recurrent layer carries"):
+        ek.convert(qat, "int8")
 
 
 def test_small_states_are_left_alone():
