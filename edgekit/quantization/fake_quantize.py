@@ -467,9 +467,8 @@ class FakeQuantize(keras.layers.Layer):
             low, high = of_all_replicas(low, high)
         low, high = self._widened(low, high)
         if self.estimator == "recent":
-            settings = {"rectified": relu is not None}
             state = self._of_site(self.recent)
-            state, low, high = traced_once(next_recent, state, low, high, **settings)
+            state, low, high = traced_once(next_recent, state, low, high, ceiling=ceiling)
             self._set(self.recent, state)
             return low, high
         seen, before = self._of_site(self.seen_data), self._range()
@@ -480,8 +479,9 @@ class FakeQuantize(keras.layers.Layer):
             self._set(self.seen_data, ops.where(finite, ops.minimum(seen + 1, _START), seen))
             return None
         if self.estimator == "minmax":  # the zeros it starts from are inside every range
-            low = low if relu is not None else ops.minimum(before[0], low)
-            high = ops.maximum(before[1], high)
+            low, high = ops.minimum(before[0], low), ops.maximum(before[1], high)
+            if relu is not None:
+                low, high = ops.zeros_like(low), ops.minimum(high, ceiling)
         else:
             keep = _MOMENTUM * seen  # nothing of the zeros it starts from
             low, high = keep * before[0] + (1 - keep) * low, keep * before[1] + (1 - keep) * high

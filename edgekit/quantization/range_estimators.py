@@ -110,25 +110,25 @@ def recent_range(state):
     return -ends[0], ends[1]
 
 
-def next_recent(state, low, high, rectified: bool = False):
+def next_recent(state, low, high, ceiling: float | None = None):
     """`(state, low, high)`: see `follow_recent`, and the range that follows from it.
 
     Args:
         state: See `follow_recent`.
         low: See `follow_recent`.
         high: See `follow_recent`.
-        rectified: Whether nothing is below zero, wherever the state was loaded from. Defaults to
-            `False`.
+        ceiling: If the values are what a ReLU gives, its largest: the range is none beyond 0 and
+            it, wherever the state was loaded from. Defaults to `None`: they are not.
     """
-    if rectified:
-        state = state * np.array([0, 1, 0, 1, 1, 1, 1, 1], "float32")
+    if ceiling is not None:
+        state = ops.minimum(state, np.array([0, ceiling, 0, ceiling, *[np.inf] * 4], "float32"))
     state = follow_recent(state, low, high)
     return state, *recent_range(state)
 
 
 def next_recent_of_batch(state, inputs, ceiling: float | None = None):
     """`next_recent`, once a batch of inputs is seen; `ceiling` as `extremes` takes it."""
-    return next_recent(state, *extremes(inputs, ceiling), rectified=ceiling is not None)
+    return next_recent(state, *extremes(inputs, ceiling), ceiling)
 
 
 def recent_range_or(state, low, high):

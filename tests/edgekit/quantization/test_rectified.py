@@ -45,13 +45,13 @@ def test_a_relu_before_rounding_is_clipped_as_before_and_passes_its_gradients(
     assert "Relu" not in rounding.inputs[0].op.type
 
 
-def test_what_a_relu_gives_starts_at_zero_whatever_range_was_loaded():
-    layer = FakeQuantize()
-    layer(np.array([-2.0, 1.0], "float32"), training=True)
-    step = tf.function(lambda x: layer(tf.nn.relu(x), training=True))
-    y = step(tf.constant(X[:7]))
-    np.testing.assert_allclose(y, grid(X[:7], 2.0), atol=1e-6)
-    assert float(layer._range()[0]) == 0
+@pytest.mark.parametrize("estimator", ["recent", "minmax"])
+def test_a_relu_clips_whatever_range_was_loaded(estimator):
+    layer = FakeQuantize(estimator=estimator)
+    layer(np.array([-2.0, 9.0], "float32"), training=True)
+    step = tf.function(lambda x: layer(tf.nn.relu6(x), training=True))
+    np.testing.assert_allclose(step(tf.constant(X)), grid(X, 6.0), atol=1e-6)
+    assert [float(end) for end in layer._range()] == [0, 6]
 
 
 def test_wide_symmetric_and_clipping_ranges_round_what_the_relu_gives():
