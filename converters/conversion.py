@@ -150,10 +150,10 @@ def convert(
             checks[name],
             done.loops,
             sparse,
-            said,
-            order,
-            done.left,
-            recurrent,
+            said=said,
+            order=order,
+            left=done.left,
+            recurrent=recurrent,
         )
     return files
 

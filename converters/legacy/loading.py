@@ -193,7 +193,7 @@ def _named_by_kind(header: Header) -> Iterator[Path]:
         return
     with temporary_folder("legacy") as folder:
         path = folder / f"model{_SUFFIXES[header.kind]}"
-        changed = with_plain_names(with_old_defaults(header.configs[0]))
+        changed = as_tf_keras_reads(header.configs[0])
         if header.kind == "HDF5" and changed != header.configs[0]:
             shutil.copy(header.path, path)
             path.chmod(0o600)
@@ -204,34 +204,25 @@ def _named_by_kind(header: Header) -> Iterator[Path]:
         yield path
 
 
-def with_plain_names(config):
-    """A configuration with functions by name: tf_keras cannot read how it writes them into HDF5.
+def as_tf_keras_reads(config):
+    """A configuration as tf_keras can read it, where it does not read what it wrote.
+
+    Functions go by name, which it writes into HDF5 in a way of their own. What was understood of
+    itself before Keras 2.3 is said.
 
     Args:
         config: As a file holds it.
     """
     if isinstance(config, (list, tuple)):
-        return [with_plain_names(item) for item in config]
+        return [as_tf_keras_reads(item) for item in config]
     if not isinstance(config, dict):
         return config
-    if config.get("class_name") == "function" and isinstance(config.get("config"), str):
-        return config["config"]
-    if config.get("class_name") == "Lambda":
+    kind, inside = config.get("class_name"), config.get("config")
+    if kind == "function" and isinstance(inside, str):
+        return inside
+    if kind == "Lambda":
         return config  # it is read in a way of its own
-    return {key: with_plain_names(value) for key, value in config.items()}
-
-
-def with_old_defaults(config):
-    """A configuration that says what was understood of itself before Keras 2.3.
-
-    Args:
-        config: As a file holds it.
-    """
-    if isinstance(config, (list, tuple)):
-        return [with_old_defaults(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    config = {key: with_old_defaults(value) for key, value in config.items()}
-    if config.get("class_name") in ("GRU", "GRUCell") and isinstance(config.get("config"), dict):
+    config = {key: as_tf_keras_reads(value) for key, value in config.items()}
+    if kind in ("GRU", "GRUCell") and isinstance(config.get("config"), dict):
         config["config"].setdefault("reset_after", False)
     return config

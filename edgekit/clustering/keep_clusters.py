@@ -44,9 +44,7 @@ class KeepClusters(ClusteringCallback):
         self.layers = layers
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Not when the fit begins: callbacks behind this one may put other weights in then.
-        # Layers that another callback sets free have clusters of their own to keep.
-        if self._held is None or (batch == 0 and self._more_trains()):
+        if self._is_to_take_hold(batch):
             self._hold_todays()
 
     def on_train_batch_end(self, batch, logs=None):

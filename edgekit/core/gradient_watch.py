@@ -42,7 +42,6 @@ class GradientWatch:
                 "`optimizer` to ek.custom_loop"
             )
         self._model, self._seen = model, False
-        self._optimizers: list[keras.optimizers.Optimizer] = []
         with model.distribute_strategy.scope():
             self._sums = [accumulator(k.shape, f"{k.name}_gradients") for k in kernels]
         sums = {id(k): (k, total) for k, total in zip(kernels, self._sums, strict=True)}
@@ -57,7 +56,6 @@ class GradientWatch:
 
         def see(optimizer) -> None:
             for each in innermost(optimizer):
-                self._optimizers.append(each)
                 hooks_of(each).before[id(self)] = watch
 
         follow_optimizers(model, id(self), see)
@@ -87,9 +85,9 @@ class GradientWatch:
 
     def release(self) -> None:
         """Give the optimizer its own `apply` back."""
-        forget_optimizers(self._model, id(self))
-        for each in self._optimizers:
-            unhook(each, id(self))
+        for optimizer in forget_optimizers(self._model, id(self)):
+            for each in innermost(optimizer):
+                unhook(each, id(self))
 
 
 def accumulator(shape: Sequence[int], name: str) -> tf.Variable:

@@ -42,6 +42,14 @@ class HoldingCallback(keras.callbacks.Callback):
         self._divergence = Divergence(self, self.model)
         self._training = _training_in(self.model)
 
+    def _is_to_take_hold(self, batch: int) -> bool:
+        """Whether nothing is held yet, or another callback set layers free before this epoch.
+
+        Those have something of their own to keep. Not as the fit begins: callbacks behind this one
+        may put other weights in then.
+        """
+        return not self._holdings() or (batch == 0 and self._more_trains())
+
     def _more_trains(self) -> bool:
         """Whether weights train that did not when this was last asked, as of a layer set free."""
         before, self._training = self._training, _training_in(self.model)
